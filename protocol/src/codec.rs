@@ -1,0 +1,162 @@
+//! Datagrams to messages and back, by the two words that a network agrees on.
+
+use core::net::IpAddr;
+
+use bytes::BytesMut;
+use thiserror::Error;
+
+use crate::defaults::{DEFAULT_MESSAGE, DEFAULT_RESPONSE_PREFIX, MAX_DATAGRAM_LEN};
+use crate::request::Request;
+use crate::response::Response;
+use crate::word::Word;
+
+/// Everything that can be said on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "the wire format has these two and no others"
+)]
+pub enum Message {
+    /// From a client: who is a server here?
+    Request(Request),
+    /// From a server: here I am.
+    Response(Response),
+}
+
+/// Reads and writes datagrams with a discovery message and a response prefix.
+///
+/// ```
+/// use bytes::BytesMut;
+/// use udp_discovery_protocol::{Codec, Message, Request, Response};
+///
+/// let codec = Codec::default();
+/// assert_eq!(codec.decode(b"DISCOVER_SERVER")?, Message::Request(Request));
+///
+/// let response = Message::Response(Response::new("192.168.1.7".parse()?, None)?);
+/// let mut datagram = BytesMut::new();
+/// codec.encode(response, &mut datagram);
+/// assert_eq!(&datagram[..], b"SERVER_IP:192.168.1.7");
+/// assert_eq!(codec.decode(&datagram)?, response);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Codec {
+    message: Word,
+    prefix: Word,
+}
+
+/// The response prefix starts with the discovery message, or the reverse: a response could be
+/// taken for a request, and two servers would answer each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("neither the discovery message nor the response prefix may start with the other")]
+#[non_exhaustive]
+pub struct WordsConflict;
+
+/// Why a datagram is no message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// It has no bytes.
+    #[error("the datagram is empty")]
+    Empty,
+    /// It is longer than any message, [`MAX_DATAGRAM_LEN`].
+    #[error("the datagram has {len} bytes, more than {MAX_DATAGRAM_LEN}")]
+    TooLong {
+        /// Its length in bytes.
+        len: usize,
+    },
+    /// It is not the discovery message and doesn't start with the response prefix.
+    #[error("the datagram is neither a request nor a response")]
+    UnknownMessage,
+    /// No IP address follows the response prefix.
+    #[error("the response has no valid IP address")]
+    MalformedAddress,
+    /// The address can't be that of a host.
+    #[error("the response names {ip}, which can't be the address of a host")]
+    NotAHost {
+        /// The address that was named.
+        ip: IpAddr,
+    },
+    /// What follows the colon is not a port from 1 to 65535.
+    #[error("the response has no valid port behind its colon")]
+    MalformedPort,
+    /// More follows the address or the port than white space.
+    #[error("the response has more behind its address and port")]
+    TrailingBytes,
+}
+
+impl Codec {
+    /// A codec for `message` and `prefix`.
+    ///
+    /// # Errors
+    /// [`WordsConflict`], if one of them starts with the other.
+    pub fn new(message: Word, prefix: Word) -> Result<Self, WordsConflict> {
+        let (a, b) = (message.as_str(), prefix.as_str());
+        if a.starts_with(b) || b.starts_with(a) {
+            return Err(WordsConflict);
+        }
+        Ok(Self { message, prefix })
+    }
+
+    /// The discovery message: the whole of a request.
+    pub fn message(&self) -> &Word {
+        &self.message
+    }
+
+    /// The response prefix.
+    pub fn prefix(&self) -> &Word {
+        &self.prefix
+    }
+
+    /// Reads one datagram. It allocates nothing.
+    ///
+    /// A request is read to the byte. A response may have spaces and tabs around its address and
+    /// its port and a line end behind them, as the Python client allows.
+    ///
+    /// # Errors
+    /// [`DecodeError`], if it is no message.
+    pub fn decode(&self, datagram: &[u8]) -> Result<Message, DecodeError> {
+        if datagram.is_empty() {
+            return Err(DecodeError::Empty);
+        }
+        if datagram.len() > MAX_DATAGRAM_LEN {
+            return Err(DecodeError::TooLong {
+                len: datagram.len(),
+            });
+        }
+        if let Some(request) = Request::parse(&self.message, datagram) {
+            return Ok(Message::Request(request));
+        }
+        Response::parse(&self.prefix, datagram)
+            .unwrap_or(Err(DecodeError::UnknownMessage))
+            .map(Message::Response)
+    }
+
+    /// Appends the one canonical form of `message` to `out`. It allocates only if `out` has less
+    /// room left than [`encoded_len`](Self::encoded_len).
+    pub fn encode(&self, message: Message, out: &mut BytesMut) {
+        match message {
+            Message::Request(Request) => Request::emit(&self.message, out),
+            Message::Response(response) => response.emit(&self.prefix, out),
+        }
+    }
+
+    /// How many bytes [`encode`](Self::encode) writes for `message`.
+    pub fn encoded_len(&self, message: Message) -> usize {
+        match message {
+            Message::Request(Request) => Request::len(&self.message),
+            Message::Response(response) => response.len(&self.prefix),
+        }
+    }
+}
+
+/// [`DEFAULT_MESSAGE`] and [`DEFAULT_RESPONSE_PREFIX`].
+impl Default for Codec {
+    fn default() -> Self {
+        let word = |text| Word::new(text).expect("the defaults are words");
+        Self {
+            message: word(DEFAULT_MESSAGE),
+            prefix: word(DEFAULT_RESPONSE_PREFIX),
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! What a UDP discovery server and client agree on: messages, settings and network interfaces.
+//!
+//! ```
+//! use udp_discovery_protocol::{Codec, Message};
+//!
+//! let codec = Codec::default();
+//! match codec.decode(b"SERVER_IP:192.168.1.7:8000")? {
+//!     Message::Request(_) => println!("somebody looks for a server"),
+//!     Message::Response(response) => assert_eq!(response.to_string(), "192.168.1.7:8000"),
+//! }
+//! # Ok::<(), udp_discovery_protocol::DecodeError>(())
+//! ```
+//!
+//! A client sends the datagram `DISCOVER_SERVER` to UDP port 9999 of everything it can reach;
+//! each server answers the sender with `SERVER_IP:` and its address, and perhaps a port. This
+//! crate reads and writes those datagrams ([`Codec`]), holds what both sides can be told
+//! ([`Settings`]), and says what a network interface is ([`Interface`]). It opens no socket.
+//!
+//! # Features
+//! - `std` (default): the standard library. Without it the crate needs `alloc` alone.
+//! - `load`: settings from a TOML file and from environment variables.
+//! - `interfaces`: `Interface::list`, the interfaces of this host.
+
+#![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
+
+mod codec;
+mod defaults;
+mod grammar;
+mod interface;
+#[cfg(feature = "interfaces")]
+mod list_interfaces;
+#[cfg(feature = "load")]
+mod load;
+mod request;
+mod response;
+mod settings;
+mod word;
+
+pub use codec::{Codec, DecodeError, Message, WordsConflict};
+pub use defaults::{
+    DEFAULT_BUFFER_SIZE, DEFAULT_LOGGING, DEFAULT_MESSAGE, DEFAULT_PORT, DEFAULT_RESPONSE_PREFIX,
+    DEFAULT_TIMEOUT, MAX_DATAGRAM_LEN,
+};
+pub use interface::{Interface, InterfaceAddress, InterfaceFlags};
+/// A network: an address and how many of its bits the network's addresses share.
+pub use ipnet::IpNet;
+pub use request::Request;
+pub use response::{NotAHost, Response};
+pub use settings::{BufferSize, BufferSizeError, Settings};
+pub use word::{Word, WordError};

@@ -1,0 +1,183 @@
+//! The response: the prefix, an IP address, optionally a colon and a port.
+//!
+//! ```text
+//! 53 45 52 56 45 52 5f 49 50 3a | 31 30 2e 30 2e 30 2e 37 | 3a | 38 30 30 30
+//! S  E  R  V  E  R  _  I  P  :  | 1  0  .  0  .  0  .  7  | :  | 8  0  0  0
+//! response prefix               | IPv4, or [IPv6]         |    | port, 1 to 65535
+//! ```
+
+use core::fmt::{self, Write as _};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::num::NonZeroU16;
+
+use bytes::BytesMut;
+use thiserror::Error;
+
+use crate::codec::DecodeError;
+use crate::grammar;
+use crate::word::Word;
+
+/// A server's answer: the address, and perhaps the port, that its users should connect to.
+///
+/// It is a claim. Anybody on the network can send one; the client decides what to make of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Response {
+    ip: IpAddr,
+    port: Option<NonZeroU16>,
+}
+
+/// The address can't be that of a host: unspecified, limited broadcast, multicast or an IPv4
+/// address mapped into IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("{ip} can't be the address of a host")]
+#[non_exhaustive]
+pub struct NotAHost {
+    /// The address.
+    pub ip: IpAddr,
+}
+
+impl Response {
+    /// A response that names `ip`, and `port` if there is one.
+    ///
+    /// # Errors
+    /// [`NotAHost`], if `ip` can't be that of a host.
+    pub fn new(ip: IpAddr, port: Option<NonZeroU16>) -> Result<Self, NotAHost> {
+        if is_host(ip) {
+            Ok(Self { ip, port })
+        } else {
+            Err(NotAHost { ip })
+        }
+    }
+
+    /// The address that is named.
+    pub fn ip(&self) -> IpAddr {
+        self.ip
+    }
+
+    /// The port of the service that is named, if one is.
+    pub fn port(&self) -> Option<NonZeroU16> {
+        self.port
+    }
+
+    /// Reads what follows the prefix of a response.
+    pub(crate) fn parse(prefix: &Word, datagram: &[u8]) -> Option<Result<Self, DecodeError>> {
+        let rest = datagram.strip_prefix(prefix.as_bytes())?;
+        Some(grammar::endpoint(rest).and_then(|(ip, port)| {
+            Self::new(ip, port).map_err(|NotAHost { ip }| DecodeError::NotAHost { ip })
+        }))
+    }
+
+    pub(crate) fn emit(self, prefix: &Word, out: &mut BytesMut) {
+        out.extend_from_slice(prefix.as_bytes());
+        // BytesMut grows: writing to it has no way to fail.
+        let _ = write!(out, "{self}");
+    }
+
+    pub(crate) fn len(self, prefix: &Word) -> usize {
+        let mut counter = Counter(prefix.as_bytes().len());
+        let _ = write!(counter, "{self}");
+        counter.0
+    }
+}
+
+/// The canonical form, as on the wire behind the prefix: `10.0.0.7:8000`, `[fe80::1]`.
+impl fmt::Display for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.ip, self.port) {
+            (ip, Some(port)) => write!(f, "{}", SocketAddr::new(ip, port.get())),
+            (IpAddr::V4(ip), None) => write!(f, "{ip}"),
+            (IpAddr::V6(ip), None) => write!(f, "[{ip}]"),
+        }
+    }
+}
+
+/// Whether `ip` can be the address of a host at all.
+fn is_host(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => !(ip.is_unspecified() || ip == Ipv4Addr::BROADCAST || ip.is_multicast()),
+        // A mapped address would carry any IPv4 address past the line above.
+        IpAddr::V6(ip) => {
+            !(ip.is_unspecified() || ip.is_multicast() || ip.to_ipv4_mapped().is_some())
+        }
+    }
+}
+
+/// Counts the bytes that are written to it.
+struct Counter(usize);
+
+impl fmt::Write for Counter {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 += text.len();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    const GOLDEN: [(&[u8], &str, Option<u16>); 4] = [
+        (
+            b"\x53\x45\x52\x56\x45\x52\x5f\x49\x50\x3a192.168.1.7",
+            "192.168.1.7",
+            None,
+        ),
+        (b"SERVER_IP:192.168.1.7:8000", "192.168.1.7", Some(8000)),
+        (b"SERVER_IP:[fe80::1]:8000", "fe80::1", Some(8000)),
+        (b"SERVER_IP:[2001:db8::7]", "2001:db8::7", None),
+    ];
+
+    fn prefix() -> Word {
+        Word::new(crate::DEFAULT_RESPONSE_PREFIX).unwrap()
+    }
+
+    fn response(ip: &str, port: Option<u16>) -> Response {
+        let port = port.map(|port| NonZeroU16::new(port).unwrap());
+        Response::new(ip.parse().unwrap(), port).unwrap()
+    }
+
+    #[test]
+    fn golden_bytes_are_read() {
+        for (bytes, ip, port) in GOLDEN {
+            assert_eq!(
+                Response::parse(&prefix(), bytes),
+                Some(Ok(response(ip, port)))
+            );
+        }
+    }
+
+    #[test]
+    fn golden_bytes_are_written() {
+        for (bytes, ip, port) in GOLDEN {
+            let mut out = BytesMut::new();
+            response(ip, port).emit(&prefix(), &mut out);
+            assert_eq!(&out[..], bytes);
+            assert_eq!(response(ip, port).len(&prefix()), bytes.len());
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_no_hosts_is_refused() {
+        for ip in [
+            "0.0.0.0",
+            "255.255.255.255",
+            "224.0.0.1",
+            "239.255.255.255",
+            "::",
+            "ff02::1",
+            "::ffff:0.0.0.0",
+            "::ffff:10.0.0.1",
+        ] {
+            let ip = ip.parse().unwrap();
+            assert_eq!(Response::new(ip, None), Err(NotAHost { ip }));
+        }
+    }
+
+    #[test]
+    fn it_is_displayed_in_its_canonical_form() {
+        assert_eq!(response("10.0.0.7", None).to_string(), "10.0.0.7");
+        assert_eq!(response("FE80:0::1", Some(1)).to_string(), "[fe80::1]:1");
+    }
+}
