@@ -1,4 +1,4 @@
-//! The defaults of every setting, the same as those of the Python packages.
+//! The defaults of every setting: those of the Python server, where it has the setting.
 
 use core::num::NonZeroU16;
 use core::time::Duration;
@@ -20,6 +20,9 @@ pub const DEFAULT_BUFFER_SIZE: usize = 1024;
 
 /// Whether a service logs what it does: yes.
 pub const DEFAULT_LOGGING: bool = true;
+
+/// How many requests a client sends after the first one: 2, so 3 in all.
+pub const DEFAULT_RETRIES: u8 = 2;
 
 /// The longest datagram that can be valid: 256 bytes.
 ///

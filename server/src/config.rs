@@ -1,0 +1,122 @@
+//! What a server is told.
+
+use std::net::IpAddr;
+use std::num::NonZeroU16;
+
+use udp_discovery_protocol::{IpNet, NotAHost, Response, Settings};
+
+/// What a [`Server`](crate::Server) is told: the shared [`Settings`], and what only a server needs.
+///
+/// ```
+/// use std::num::NonZeroU16;
+/// use udp_discovery_server::{Allow, Config};
+///
+/// let config = Config::default()
+///     .with_advertise_port(NonZeroU16::new(8000).unwrap())
+///     .with_allow(Allow::Networks(vec!["10.15.0.0/16".parse()?]));
+/// assert_eq!(config.settings().port().get(), 9999);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Config {
+    settings: Settings,
+    advertise_ip: Option<IpAddr>,
+    advertise_port: Option<NonZeroU16>,
+    allow: Allow,
+}
+
+/// Which clients are answered besides those on the link.
+///
+/// A source is on the link if it is in a network of the interface that its request came by.
+/// Answering others lets anybody who can forge a source address have answers sent to it from
+/// here, which is why nobody else is answered by default (RFC 6762, sections 5.5 and 11, has the
+/// same rule for multicast DNS and the reasons).
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Allow {
+    /// Those on the link alone. The default.
+    #[default]
+    OnLink,
+    /// Those on the link and those in these networks.
+    Networks(Vec<IpNet>),
+    /// Everybody.
+    Any,
+}
+
+impl Allow {
+    /// Whether a source that is not on the link is answered.
+    pub(crate) fn permits(&self, source: IpAddr) -> bool {
+        match self {
+            Self::OnLink => false,
+            Self::Networks(networks) => networks.iter().any(|network| network.contains(&source)),
+            Self::Any => true,
+        }
+    }
+}
+
+impl Config {
+    /// The settings shared with clients.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The address that every answer names, whatever network it goes to. Default: none; each
+    /// answer names the server's address on the network that the request came by.
+    pub fn advertise_ip(&self) -> Option<IpAddr> {
+        self.advertise_ip
+    }
+
+    /// The port that every answer names. Default: none; answers name an address alone.
+    pub fn advertise_port(&self) -> Option<NonZeroU16> {
+        self.advertise_port
+    }
+
+    /// Who is answered besides those on the link. Default: [`Allow::OnLink`].
+    pub fn allow(&self) -> &Allow {
+        &self.allow
+    }
+
+    /// Sets the [`settings`](Self::settings).
+    pub fn with_settings(self, settings: Settings) -> Self {
+        Self { settings, ..self }
+    }
+
+    /// Sets the port to listen on, which is one of the [`settings`](Self::settings).
+    pub fn with_port(self, port: NonZeroU16) -> Self {
+        Self {
+            settings: self.settings.with_port(port),
+            ..self
+        }
+    }
+
+    /// Sets the [`advertise_ip`](Self::advertise_ip).
+    ///
+    /// # Errors
+    /// [`NotAHost`], if `ip` can't be the address of a host.
+    pub fn with_advertise_ip(self, ip: IpAddr) -> Result<Self, NotAHost> {
+        Response::new(ip, None)?;
+        Ok(Self {
+            advertise_ip: Some(ip),
+            ..self
+        })
+    }
+
+    /// Sets the [`advertise_port`](Self::advertise_port).
+    pub fn with_advertise_port(self, port: NonZeroU16) -> Self {
+        Self {
+            advertise_port: Some(port),
+            ..self
+        }
+    }
+
+    /// Sets who is [`allowed`](Self::allow).
+    pub fn with_allow(self, allow: Allow) -> Self {
+        Self { allow, ..self }
+    }
+}
+
+impl From<Settings> for Config {
+    fn from(settings: Settings) -> Self {
+        Self::default().with_settings(settings)
+    }
+}

@@ -1,0 +1,321 @@
+//! The engine on a socket that fails on demand: the table of errors in the documentation of
+//! faults, row by row.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use udp_discovery_protocol::InterfaceAddress;
+
+use super::*;
+use crate::config::Config;
+use crate::responder::Arrival;
+use crate::stats::Stats;
+
+const REQUEST: &[u8] = b"DISCOVER_SERVER";
+
+/// What the socket does at the next receive or send.
+enum Act {
+    /// Hands over a datagram from this last octet of the network, by interface 2.
+    Receive(&'static [u8], u8),
+    /// Hands over a datagram without saying where it arrived.
+    ReceiveWithoutInfo,
+    Fail(io::Error),
+}
+
+#[derive(Default)]
+struct FailingSocket {
+    receives: VecDeque<Act>,
+    sends: VecDeque<io::Error>,
+    sent: Vec<Reply>,
+}
+
+impl Transport for FailingSocket {
+    fn receive(&mut self, each: &mut dyn FnMut(Arrived<'_>)) -> io::Result<()> {
+        match self.receives.pop_front() {
+            None => return Err(io::ErrorKind::WouldBlock.into()),
+            Some(Act::Fail(error)) => return Err(error),
+            Some(Act::ReceiveWithoutInfo) => each(Arrived::NoPacketInfo {
+                source: None,
+                payload: REQUEST,
+            }),
+            Some(Act::Receive(payload, host)) => each(Arrived::Datagram(Datagram {
+                payload,
+                truncated: false,
+                source: ([10, 0, 0, host], 4000).into(),
+                arrival: Arrival {
+                    interface: Some(2),
+                    ..Arrival::default()
+                },
+            })),
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, replies: &[Reply], told: &mut dyn FnMut(&Reply, io::Result<()>)) {
+        for reply in replies {
+            if let Some(error) = self.sends.pop_front() {
+                told(reply, Err(error));
+            } else {
+                self.sent.push(reply.clone());
+                told(reply, Ok(()));
+            }
+        }
+    }
+}
+
+type Listed = io::Result<Vec<Interface>>;
+
+/// An engine on a failing socket, on virtual time, and what it tells.
+struct Bench {
+    engine: Engine<FailingSocket>,
+    interfaces: Arc<Mutex<Listed>>,
+    events: Arc<Mutex<Vec<String>>>,
+    now: Instant,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let interfaces = Arc::new(Mutex::new(Listed::Ok(vec![eth0("10.0.0.1")])));
+        let list = Arc::clone(&interfaces);
+        let list_interfaces = move || match &*list.lock().unwrap() {
+            Ok(interfaces) => Ok(interfaces.clone()),
+            Err(error) => Err(io::Error::from(error.kind())),
+        };
+        let mut engine = Engine::new(
+            FailingSocket::default(),
+            Responder::new(Config::default(), 9999),
+            Box::new(list_interfaces),
+            Arc::new(LiveStats::new()),
+        );
+        let now = Instant::now();
+        engine.read_interfaces(now);
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&events);
+        engine.set_handler(Box::new(move |event| {
+            log.lock().unwrap().push(format!("{event:?}"));
+        }));
+        Self {
+            engine,
+            interfaces,
+            events,
+            now,
+        }
+    }
+
+    fn receives(&mut self, acts: impl IntoIterator<Item = Act>) {
+        self.engine.transport.receives.extend(acts);
+    }
+
+    fn step(&mut self) -> Result<Step, RunError> {
+        self.engine.step(self.now)
+    }
+
+    /// Steps until there is nothing left to receive; the steps' results.
+    fn run(&mut self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        while !self.engine.transport.receives.is_empty() {
+            steps.push(self.step().expect("it goes on"));
+        }
+        steps
+    }
+
+    /// A request comes; whether it is answered.
+    fn answers(&mut self) -> bool {
+        let before = self.engine.transport.sent.len();
+        self.receives([Act::Receive(REQUEST, 9)]);
+        self.run();
+        self.engine.transport.sent.len() > before
+    }
+
+    fn stats(&self) -> Stats {
+        self.engine.desk.stats.snapshot()
+    }
+
+    fn told(&self, what: &str) -> bool {
+        let events = self.events.lock().unwrap();
+        events.iter().any(|event| event.contains(what))
+    }
+}
+
+fn eth0(address: &str) -> Interface {
+    let mut eth0 = Interface::new("eth0", 2);
+    eth0.flags.up = true;
+    let address = InterfaceAddress::new(address.parse().unwrap(), 24).unwrap();
+    eth0.addresses.push(address);
+    eth0
+}
+
+fn kind(kind: io::ErrorKind) -> Act {
+    Act::Fail(kind.into())
+}
+
+#[cfg(target_os = "linux")]
+fn code(errno: nix::errno::Errno) -> Act {
+    Act::Fail(errno.into())
+}
+
+#[test]
+fn an_interrupted_receive_is_tried_again() {
+    let mut bench = Bench::new();
+    bench.receives([kind(io::ErrorKind::Interrupted)]);
+    assert_eq!(bench.run(), [Step::More]);
+    assert!(bench.answers());
+    assert_eq!(bench.stats().counter(Counter::ReceiveErrors), 0);
+}
+
+#[test]
+fn with_nothing_there_it_waits() {
+    assert_eq!(Bench::new().step().unwrap(), Step::Wait);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn errors_of_earlier_sends_are_counted_and_the_next_request_is_answered() {
+    use nix::errno::Errno::{EACCES, ECONNREFUSED, ECONNRESET, EHOSTUNREACH, ENETUNREACH, EPROTO};
+    let errors = [
+        ECONNREFUSED,
+        EHOSTUNREACH,
+        ENETUNREACH,
+        EACCES,
+        EPROTO,
+        ECONNRESET,
+    ];
+    for (before, errno) in errors.into_iter().enumerate() {
+        let mut bench = Bench::new();
+        bench.receives(std::iter::repeat_with(|| code(errno)).take(200));
+        assert!(
+            bench.run().iter().all(|step| *step == Step::More),
+            "{errno}"
+        );
+        assert!(bench.answers(), "{errno}, after {before} others");
+        assert_eq!(bench.stats().counter(Counter::ReceiveErrors), 200);
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_datagram_that_is_too_long_for_the_system_is_dropped() {
+    let mut bench = Bench::new();
+    bench.receives([code(nix::errno::Errno::EMSGSIZE)]);
+    assert_eq!(bench.run(), [Step::More]);
+    assert_eq!(bench.stats().dropped(DropReason::TooLong), 1);
+    assert!(bench.answers());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn answers_that_cannot_be_sent_are_dropped_and_counted() {
+    use nix::errno::Errno::{
+        EACCES, EADDRNOTAVAIL, EAGAIN, EINVAL, ENETDOWN, ENETUNREACH, ENOBUFS, ENOMEM, EPERM,
+    };
+    let overloaded = [EAGAIN, ENOBUFS, ENOMEM].map(|errno| (errno, Counter::SendOverloaded));
+    let refused = [EPERM, EACCES, ENETDOWN, EADDRNOTAVAIL, EINVAL, ENETUNREACH]
+        .map(|errno| (errno, Counter::SendRefused));
+    for (errno, counter) in overloaded.into_iter().chain(refused) {
+        let mut bench = Bench::new();
+        bench.now += READ_AGAIN_AFTER;
+        let reads = bench.stats().counter(Counter::InterfaceReads);
+        bench.engine.transport.sends.push_back(errno.into());
+        assert!(!bench.answers(), "{errno}");
+        assert_eq!(bench.stats().counter(counter), 1, "{errno}");
+        assert!(bench.told("SendFailed"), "{errno}");
+        let read_again = bench.stats().counter(Counter::InterfaceReads) > reads;
+        assert_eq!(read_again, counter == Counter::SendRefused, "{errno}");
+        assert!(bench.answers(), "{errno}");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_socket_that_is_none_fails_after_a_few_tries() {
+    for errno in [nix::errno::Errno::EBADF, nix::errno::Errno::ENOTSOCK] {
+        let mut bench = Bench::new();
+        bench.receives(std::iter::repeat_with(|| code(errno)).take(100));
+        let mut waits = Vec::new();
+        let failed = loop {
+            match bench.step() {
+                Ok(Step::BackOff(wait)) => waits.push(wait),
+                Ok(step) => panic!("{step:?}"),
+                Err(error) => break error,
+            }
+        };
+        assert!(
+            matches!(failed, RunError::SocketFailed { source } if source.raw_os_error()
+            == Some(errno as i32))
+        );
+        let expected = [1, 2, 4, 8, 16, 32, 64].map(Duration::from_millis);
+        assert_eq!(waits, expected);
+    }
+}
+
+#[test]
+fn unknown_errors_are_fatal_only_64_in_a_row() {
+    let mut bench = Bench::new();
+    for _ in 0..3 {
+        bench.receives(std::iter::repeat_with(|| kind(io::ErrorKind::Other)).take(63));
+        let longest = Step::BackOff(Duration::from_millis(100));
+        assert_eq!(bench.run().last(), Some(&longest));
+        assert!(bench.answers());
+    }
+    bench.receives(std::iter::repeat_with(|| kind(io::ErrorKind::Other)).take(64));
+    let failed = std::iter::repeat_with(|| bench.step()).take(64).last();
+    assert!(matches!(failed, Some(Err(RunError::SocketFailed { .. }))));
+}
+
+#[test]
+fn a_datagram_without_information_is_no_guess() {
+    let mut bench = Bench::new();
+    bench.receives([Act::ReceiveWithoutInfo]);
+    bench.run();
+    assert!(bench.engine.transport.sent.is_empty());
+    assert_eq!(bench.stats().dropped(DropReason::NoPacketInfo), 1);
+}
+
+#[test]
+fn a_request_that_does_not_fit_the_interfaces_has_them_read_again_once_a_second() {
+    let mut bench = Bench::new();
+    *bench.interfaces.lock().unwrap() = Ok(vec![eth0("10.7.0.1")]);
+    assert!(
+        bench.answers(),
+        "10.0.0.9 is still on the link, as far as is known"
+    );
+
+    bench.receives([Act::Receive(REQUEST, 9)]);
+    *bench.interfaces.lock().unwrap() = Ok(vec![]);
+    bench.engine.read_interfaces(bench.now);
+    bench.run();
+    assert_eq!(bench.stats().dropped(DropReason::UnknownInterface), 1);
+
+    *bench.interfaces.lock().unwrap() = Ok(vec![eth0("10.0.0.1")]);
+    let reads = bench.stats().counter(Counter::InterfaceReads);
+    assert!(!bench.answers(), "they were read a moment ago");
+    assert_eq!(bench.stats().counter(Counter::InterfaceReads), reads);
+    bench.now += READ_AGAIN_AFTER;
+    assert!(bench.answers());
+    assert_eq!(bench.stats().counter(Counter::InterfaceReads), reads + 1);
+}
+
+#[test]
+fn without_a_list_of_interfaces_it_works_on_with_the_last() {
+    let mut bench = Bench::new();
+    *bench.interfaces.lock().unwrap() = Err(io::ErrorKind::Other.into());
+    bench.engine.read_interfaces(bench.now);
+    assert!(bench.told("InterfacesUnavailable"));
+    assert_eq!(bench.stats().counter(Counter::InterfaceErrors), 1);
+    assert!(bench.answers());
+}
+
+#[test]
+fn a_panic_of_the_handler_is_caught_and_the_sixteenth_ends_the_server() {
+    let mut bench = Bench::new();
+    bench
+        .engine
+        .set_handler(Box::new(|_| std::panic::resume_unwind(Box::new("handler"))));
+    for _ in 1..HANDLER_PANICS {
+        assert!(bench.answers());
+    }
+    bench.receives([Act::Receive(REQUEST, 9)]);
+    assert!(matches!(bench.step(), Err(RunError::HandlerPanicked)));
+    let panics = bench.stats().counter(Counter::HandlerPanics);
+    assert_eq!(panics, u64::from(HANDLER_PANICS));
+}

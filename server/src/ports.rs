@@ -1,0 +1,87 @@
+//! Ports: which are valid, and which are taken.
+
+use std::io;
+use std::net::{IpAddr, UdpSocket};
+use std::num::NonZeroU16;
+
+use thiserror::Error;
+
+use crate::bind::is_port_error;
+
+/// The number is not a port from 1 to 65535.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("{number} is not a port from 1 to 65535")]
+#[non_exhaustive]
+pub struct InvalidPort {
+    /// The number.
+    pub number: i64,
+}
+
+/// The port that `number` is.
+///
+/// # Errors
+/// [`InvalidPort`], if it is not from 1 to 65535.
+///
+/// ```
+/// use udp_discovery_server::validate_port;
+///
+/// assert_eq!(validate_port(9999)?.get(), 9999);
+/// assert!(validate_port(0).is_err() && validate_port(65_536).is_err());
+/// # Ok::<(), udp_discovery_server::InvalidPort>(())
+/// ```
+pub fn validate_port(number: i64) -> Result<NonZeroU16, InvalidPort> {
+    u16::try_from(number)
+        .ok()
+        .and_then(NonZeroU16::new)
+        .ok_or(InvalidPort { number })
+}
+
+/// Whether a UDP socket on this host has `port` on the address `host`; on 0.0.0.0 or ::, on any
+/// address of that family.
+///
+/// It tries to bind a socket as a server does and closes it at once. Another program may take the
+/// port in the meantime: to have a port, [bind](crate::Server::bind) it.
+///
+/// # Errors
+/// The system's, if it can't tell: `host` is no address of this one, say.
+///
+/// ```
+/// use std::net::UdpSocket;
+/// use udp_discovery_server::{is_port_in_use, validate_port};
+///
+/// let socket = UdpSocket::bind("127.0.0.1:0")?;
+/// let port = validate_port(socket.local_addr()?.port().into())?;
+/// assert!(is_port_in_use(port, [127, 0, 0, 1].into())?);
+/// drop(socket);
+/// assert!(!is_port_in_use(port, [127, 0, 0, 1].into())?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn is_port_in_use(port: NonZeroU16, host: IpAddr) -> io::Result<bool> {
+    match UdpSocket::bind((host, port.get())) {
+        Ok(_) => Ok(false),
+        Err(error) if is_port_error(&error) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_from_1_to_65535() {
+        for number in [1, 80, 9999, 65_535] {
+            assert_eq!(i64::from(validate_port(number).unwrap().get()), number);
+        }
+        for number in [0, -1, 65_536, i64::MAX, i64::MIN] {
+            assert_eq!(validate_port(number), Err(InvalidPort { number }));
+        }
+    }
+
+    #[test]
+    fn an_address_of_another_host_is_an_error_and_no_answer() {
+        let port = NonZeroU16::new(9).unwrap();
+        let nobody = IpAddr::from([203, 0, 113, 1]);
+        assert!(is_port_in_use(port, nobody).is_err());
+    }
+}

@@ -1,0 +1,186 @@
+//! One server for the whole process, for hosts that embed one and have nowhere to keep it.
+
+use std::env;
+use std::ffi::OsStr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::config::Config;
+use crate::error::{BindError, SpawnError};
+use crate::server::{Handle, Server};
+
+/// How long stopping may take: 2 s. It takes longer only while the event handler doesn't return.
+const STOP_LIMIT: Duration = Duration::from_secs(2);
+
+/// The service, as long as it runs, and after that until the next start.
+static SERVICE: Mutex<Option<Arc<Handle>>> = Mutex::new(None);
+
+/// Why the service didn't start.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The port can't be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// There is no thread to be had.
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
+    /// The last one was told to stop and hasn't yet.
+    #[error(transparent)]
+    Stopping(#[from] StopTimeout),
+}
+
+/// The service was told to stop but hadn't after two seconds: its event handler doesn't return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the service has not stopped within 2 s")]
+#[non_exhaustive]
+pub struct StopTimeout;
+
+/// Starts the process's service. Returns whether it was this call that started it: if it runs
+/// already, nothing is done, whatever `config` says.
+///
+/// # Errors
+/// [`StartError`]. The next call tries anew.
+///
+/// ```no_run
+/// use udp_discovery_server::{Config, is_running, start_udp_service, stop_udp_service};
+///
+/// assert!(start_udp_service(Config::default())?);
+/// assert!(is_running());
+/// stop_udp_service()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn start_udp_service(config: Config) -> Result<bool, StartError> {
+    start(|| Server::bind(config))
+}
+
+/// Stops the process's service and waits until its port is free. Returns whether it ran. Called
+/// by the service's own event handler, it doesn't wait.
+///
+/// # Errors
+/// [`StopTimeout`], if that takes more than two seconds. It will stop when it can.
+pub fn stop_udp_service() -> Result<bool, StopTimeout> {
+    let Some(handle) = service().clone() else {
+        return Ok(false);
+    };
+    let ran = handle.is_running();
+    if !handle.stop_within(STOP_LIMIT) {
+        return Err(StopTimeout);
+    }
+    forget(&mut service(), &handle);
+    Ok(ran)
+}
+
+/// Whether the process's service runs.
+pub fn is_running() -> bool {
+    service().as_ref().is_some_and(|handle| handle.is_running())
+}
+
+/// Stops the service when it is dropped. Made by [`autostart`].
+#[derive(Debug)]
+#[must_use = "dropping it stops the service"]
+pub struct Autostart {
+    started: bool,
+}
+
+impl Autostart {
+    /// Whether the service was started, and not left alone because of a test or because it ran.
+    pub fn started(&self) -> bool {
+        self.started
+    }
+}
+
+impl Drop for Autostart {
+    fn drop(&mut self) {
+        if self.started {
+            // Nobody is left to tell; the process is about to end.
+            let _ = stop_udp_service();
+        }
+    }
+}
+
+/// Starts the process's service as part of the host's start-up, and stops it when what is
+/// returned is dropped.
+///
+/// Under test it does nothing: if the environment variable `TESTING` is set, and not to `0`,
+/// `false`, `no` or `off`, or one that a test runner sets (`NEXTEST`, `PYTEST_CURRENT_TEST`,
+/// `VITEST`, `JEST_WORKER_ID`). Plain `cargo test` sets none.
+///
+/// # Errors
+/// [`StartError`], as [`start_udp_service`].
+pub fn autostart(config: Config) -> Result<Autostart, StartError> {
+    let started = !under_test(|name| env::var_os(name)) && start_udp_service(config)?;
+    Ok(Autostart { started })
+}
+
+fn under_test<V: AsRef<OsStr>>(variable: impl Fn(&str) -> Option<V>) -> bool {
+    const RUNNERS: [&str; 4] = ["NEXTEST", "PYTEST_CURRENT_TEST", "VITEST", "JEST_WORKER_ID"];
+    const NO: [&str; 5] = ["", "0", "false", "no", "off"];
+    let testing = variable("TESTING").is_some_and(|value| {
+        let value = value.as_ref().to_ascii_lowercase();
+        !NO.iter().any(|no| value == OsStr::new(no))
+    });
+    testing || RUNNERS.iter().any(|name| variable(name).is_some())
+}
+
+fn start(bind: impl FnOnce() -> Result<Server, BindError>) -> Result<bool, StartError> {
+    let mut service = service();
+    while let Some(handle) = service.clone() {
+        if handle.is_running() && !handle.control().stop_requested() {
+            return Ok(false);
+        }
+        // It ended by itself, or somebody stops it. Others may ask how it is while we wait.
+        drop(service);
+        if !handle.stop_within(STOP_LIMIT) {
+            return Err(StopTimeout.into());
+        }
+        service = self::service();
+        forget(&mut service, &handle);
+    }
+    *service = Some(Arc::new(bind()?.spawn()?));
+    Ok(true)
+}
+
+/// Lets go of `handle`, unless another has taken its place.
+fn forget(service: &mut Option<Arc<Handle>>, handle: &Arc<Handle>) {
+    if service.as_ref().is_some_and(|it| Arc::ptr_eq(it, handle)) {
+        *service = None;
+    }
+}
+
+fn service() -> MutexGuard<'static, Option<Arc<Handle>>> {
+    SERVICE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_runner_is_known_by_its_environment() {
+        let with = |set: (&'static str, &'static str)| {
+            under_test(move |name| (name == set.0).then_some(set.1))
+        };
+        for yes in [
+            ("TESTING", "1"),
+            ("TESTING", "True"),
+            ("NEXTEST", "1"),
+            ("PYTEST_CURRENT_TEST", "x"),
+            ("VITEST", "true"),
+            ("JEST_WORKER_ID", "1"),
+        ] {
+            assert!(with(yes), "{yes:?}");
+        }
+        for no in [
+            ("TESTING", ""),
+            ("TESTING", "0"),
+            ("TESTING", "False"),
+            ("TESTING", "off"),
+            ("PATH", "/bin"),
+        ] {
+            assert!(!with(no), "{no:?}");
+        }
+    }
+}

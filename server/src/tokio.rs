@@ -1,0 +1,96 @@
+//! The server on a tokio runtime: the same work, another way to wait.
+
+#[cfg(unix)]
+mod serve {
+    use std::time::Duration;
+
+    use mio::Events;
+    use tokio::io::Interest;
+    use tokio::io::unix::AsyncFd;
+    use tokio::task::yield_now;
+    use tokio::time::sleep;
+
+    use crate::engine::Step;
+    use crate::error::RunError;
+    use crate::server::Server;
+
+    /// What the blocking face waits with is itself something that tokio can wait for.
+    #[allow(
+        deprecated,
+        reason = "with_interest trusts the type to keep its descriptor, which mio's Poll does; \
+                  what replaces it is unsafe"
+    )]
+    pub(super) async fn serve(server: Server) -> Result<(), RunError> {
+        let Server { mut work, poll, .. } = server;
+        let wait_failed = |source| RunError::WaitFailed { source };
+        let mut events = Events::with_capacity(8);
+        let mut poll = AsyncFd::with_interest(poll, Interest::READABLE).map_err(wait_failed)?;
+        while !work.stop_requested() {
+            match work.step()? {
+                Step::More => yield_now().await,
+                Step::BackOff(wait) => sleep(wait).await,
+                Step::Wait => poll.readable().await.map_err(wait_failed)?.clear_ready(),
+            }
+            let polled = poll.get_mut().poll(&mut events, Some(Duration::ZERO));
+            polled.map_err(wait_failed)?;
+            work.take_in(&events);
+        }
+        Ok(())
+    }
+}
+
+/// Elsewhere the blocking face runs on a thread of tokio's for blocking work.
+#[cfg(not(unix))]
+mod serve {
+    use crate::error::RunError;
+    use crate::server::{Control, Server};
+
+    struct StopOnDrop(Control);
+
+    impl Drop for StopOnDrop {
+        fn drop(&mut self) {
+            self.0.stop();
+        }
+    }
+
+    pub(super) async fn serve(server: Server) -> Result<(), RunError> {
+        let _stop = StopOnDrop(server.control());
+        let running = tokio::task::spawn_blocking(|| server.run());
+        running.await.unwrap_or(Err(RunError::Panicked))
+    }
+}
+
+use crate::error::RunError;
+use crate::server::{Ending, Server};
+
+impl Server {
+    /// Answers on the current tokio runtime until it is [stopped](crate::Control::stop) or the
+    /// future is dropped, which closes the socket.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use udp_discovery_server::{Config, Server};
+    ///
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::bind(Config::default())?;
+    /// let control = server.control();
+    /// tokio::select! {
+    ///     result = server.serve() => result?,
+    ///     () = tokio::time::sleep(Duration::from_secs(60)) => {}
+    /// }
+    /// println!("{}", control.stats());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`RunError`], if it can't go on.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, or in one without its I/O and time drivers.
+    #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
+    pub async fn serve(self) -> Result<(), RunError> {
+        let ending = Ending::new(&self.control());
+        ending.with(serve::serve(self).await)
+    }
+}

@@ -1,0 +1,195 @@
+//! Many datagrams in one system call: recvmmsg(2) and sendmmsg(2), with `IP_PKTINFO` (ip(7)).
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::os::fd::AsRawFd as _;
+
+use nix::cmsg_space;
+use nix::libc::{in_addr, in_pktinfo};
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrIn, recvmmsg,
+    sendmmsg, setsockopt, sockopt,
+};
+
+use super::{Arrived, Transport};
+use crate::responder::{Arrival, Datagram, Reply};
+use crate::socket_error::{OnSend, on_send};
+
+/// How many datagrams one system call takes.
+const BATCH: usize = 32;
+
+#[derive(Debug)]
+pub(crate) struct SystemSocket {
+    socket: UdpSocket,
+    /// One receive buffer after the other.
+    buffers: Vec<u8>,
+    buffer_size: usize,
+}
+
+impl SystemSocket {
+    /// Prepares `socket`, before it is bound if possible: a datagram that arrives earlier comes
+    /// without the information where it did.
+    pub(crate) fn prepare(socket: &impl std::os::fd::AsFd) -> io::Result<()> {
+        setsockopt(socket, sockopt::Ipv4PacketInfo, &true)?;
+        Ok(())
+    }
+
+    pub(crate) fn new(socket: UdpSocket, buffer_size: usize) -> io::Result<Self> {
+        Self::prepare(&socket)?;
+        socket.set_nonblocking(true)?;
+        Ok(Self {
+            socket,
+            buffers: vec![0; BATCH * buffer_size],
+            buffer_size,
+        })
+    }
+
+    pub(crate) fn socket(&self) -> &UdpSocket {
+        &self.socket
+    }
+}
+
+impl Transport for SystemSocket {
+    fn receive(&mut self, each: &mut dyn FnMut(Arrived<'_>)) -> io::Result<()> {
+        // Not kept from call to call: the kernel writes into each header how much room for
+        // control messages it used, and would find no more than that the next time.
+        let mut headers =
+            MultiHeaders::<SockaddrIn>::preallocate(BATCH, Some(cmsg_space!(in_pktinfo)));
+        let mut slices = [const { None }; BATCH].map(|none: Option<[IoSliceMut<'_>; 1]>| none);
+        for (slice, buffer) in slices
+            .iter_mut()
+            .zip(self.buffers.chunks_exact_mut(self.buffer_size))
+        {
+            *slice = Some([IoSliceMut::new(buffer)]);
+        }
+        let received = recvmmsg(
+            self.socket.as_raw_fd(),
+            &mut headers,
+            slices.iter_mut().flatten(),
+            MsgFlags::MSG_DONTWAIT,
+            None,
+        )?;
+        for message in received {
+            each(arrived(&message));
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, replies: &[Reply], told: &mut dyn FnMut(&Reply, io::Result<()>)) {
+        // One control message serves a whole call, so what leaves from one address goes together.
+        let from = |reply: &Reply| (reply.local, reply.interface);
+        for group in replies.chunk_by(|a, b| from(a) == from(b)) {
+            for batch in group.chunks(BATCH) {
+                self.send_batch(batch, told);
+            }
+        }
+    }
+}
+
+impl SystemSocket {
+    /// Sends `replies`, which leave from one address by one interface.
+    fn send_batch(&self, replies: &[Reply], told: &mut dyn FnMut(&Reply, io::Result<()>)) {
+        let mut rest = replies;
+        while let Some((first, others)) = rest.split_first() {
+            match self.send_some(rest) {
+                Ok(sent) => {
+                    let (sent, unsent) = rest.split_at(sent);
+                    for reply in sent {
+                        told(reply, Ok(()));
+                    }
+                    rest = unsent;
+                }
+                Err(error) if on_send(&error) == OnSend::Again => {}
+                // The error is the first one's; the others have not been tried.
+                Err(error) => {
+                    told(first, Err(error));
+                    rest = others;
+                }
+            }
+        }
+    }
+
+    /// How many of `replies`, from the first on, the kernel took: one at the least.
+    fn send_some(&self, replies: &[Reply]) -> io::Result<usize> {
+        let slices: Vec<[IoSlice<'_>; 1]> = replies
+            .iter()
+            .map(|reply| [IoSlice::new(&reply.payload)])
+            .collect();
+        let destinations: Vec<Option<SockaddrIn>> = replies
+            .iter()
+            .map(|reply| ipv4(reply.destination).map(SockaddrIn::from))
+            .collect();
+        let mut headers = MultiHeaders::preallocate(replies.len(), Some(cmsg_space!(in_pktinfo)));
+        let packet_info = packet_info(&replies[0]);
+        let sent = sendmmsg(
+            self.socket.as_raw_fd(),
+            &mut headers,
+            slices.iter(),
+            destinations,
+            [ControlMessage::Ipv4PacketInfo(&packet_info)],
+            MsgFlags::MSG_DONTWAIT,
+        )?;
+        match sent.count() {
+            0 => Err(io::ErrorKind::WriteZero.into()),
+            sent => Ok(sent),
+        }
+    }
+}
+
+fn arrived<'a>(message: &RecvMsg<'a, 'a, SockaddrIn>) -> Arrived<'a> {
+    let source = message
+        .address
+        .map(|address| SocketAddr::V4(SocketAddrV4::from(address)));
+    let payload = message.iovs().next().unwrap_or_default();
+    match (source, arrival(message)) {
+        (Some(source), Some(arrival)) => Arrived::Datagram(Datagram {
+            payload,
+            truncated: message.flags.contains(MsgFlags::MSG_TRUNC),
+            source,
+            arrival,
+        }),
+        _ => Arrived::NoPacketInfo { source, payload },
+    }
+}
+
+/// Where it arrived. A datagram that arrived before `IP_PKTINFO` was set comes with the interface
+/// 0, which is none.
+fn arrival(message: &RecvMsg<'_, '_, SockaddrIn>) -> Option<Arrival> {
+    message.cmsgs().ok()?.find_map(|control| match control {
+        ControlMessageOwned::Ipv4PacketInfo(info) if info.ipi_ifindex > 0 => Some(Arrival {
+            interface: Some(info.ipi_ifindex.cast_unsigned()),
+            destination: Some(ip(info.ipi_addr)),
+            local: Some(ip(info.ipi_spec_dst)),
+        }),
+        _ => None,
+    })
+}
+
+fn packet_info(reply: &Reply) -> in_pktinfo {
+    let local = match reply.local {
+        IpAddr::V4(local) => local,
+        IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
+    };
+    in_pktinfo {
+        // The kernel's index of an interface is an int.
+        ipi_ifindex: reply
+            .interface
+            .and_then(|index| i32::try_from(index).ok())
+            .unwrap_or(0),
+        ipi_spec_dst: in_addr {
+            s_addr: local.to_bits().to_be(),
+        },
+        ipi_addr: in_addr { s_addr: 0 },
+    }
+}
+
+fn ip(address: in_addr) -> IpAddr {
+    Ipv4Addr::from_bits(u32::from_be(address.s_addr)).into()
+}
+
+fn ipv4(address: SocketAddr) -> Option<SocketAddrV4> {
+    match address {
+        SocketAddr::V4(address) => Some(address),
+        SocketAddr::V6(_) => None,
+    }
+}

@@ -1,0 +1,193 @@
+//! Starting and stopping on real sockets, all of them on loopback or with nothing sent.
+
+use std::net::{Ipv4Addr, UdpSocket};
+use std::num::NonZeroU16;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use udp_discovery_server::{
+    BindError, Config, Counter, DropReason, Event, Handle, Server, State, is_port_in_use,
+};
+
+/// Far more than a stop needs, far less than a polling interval of the old packages.
+const AT_ONCE: Duration = Duration::from_millis(250);
+
+fn on_loopback() -> Server {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    Server::from_socket(socket, Config::default()).unwrap()
+}
+
+/// A socket that asks the server, and waits for answers for two seconds.
+fn client(server: &Handle) -> UdpSocket {
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.connect(server.local_addr()).unwrap();
+    client
+        .set_read_timeout(Some(Duration::from_secs(2)))
+        .unwrap();
+    client
+}
+
+fn ask(client: &UdpSocket) -> Option<String> {
+    let mut answer = [0; 100];
+    client.send(b"DISCOVER_SERVER").unwrap();
+    let len = client.recv(&mut answer).ok()?;
+    Some(String::from_utf8(answer[..len].to_vec()).unwrap())
+}
+
+/// A server on every address and a port that was free a moment ago.
+fn bound() -> (Server, NonZeroU16) {
+    loop {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+        let port = NonZeroU16::new(socket.local_addr().unwrap().port()).unwrap();
+        drop(socket);
+        match Server::bind(Config::default().with_port(port)) {
+            Ok(server) => return (server, port),
+            Err(BindError::PortInUse { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn a_server_answers_until_it_is_shut_down() {
+    let server = on_loopback().spawn().unwrap();
+    let client = client(&server);
+    assert_eq!(ask(&client).as_deref(), Some("SERVER_IP:127.0.0.1"));
+    assert!(server.is_running());
+
+    let control = server.control();
+    let stopping = Instant::now();
+    let stats = server.shutdown().unwrap();
+    assert!(stopping.elapsed() < AT_ONCE);
+    assert_eq!(control.state(), State::Stopped);
+    assert_eq!((stats.received(), stats.answered()), (1, 1));
+}
+
+#[test]
+fn dropping_the_handle_frees_the_port_at_once() {
+    let (server, port) = bound();
+    let server = server.spawn().unwrap();
+    assert!(is_port_in_use(port, Ipv4Addr::UNSPECIFIED.into()).unwrap());
+    drop(server);
+    assert!(!is_port_in_use(port, Ipv4Addr::UNSPECIFIED.into()).unwrap());
+}
+
+#[test]
+fn run_returns_when_it_is_stopped_before_or_while_it_runs() {
+    let server = on_loopback();
+    server.control().stop();
+    server.run().unwrap();
+
+    let server = on_loopback();
+    let control = server.control();
+    let thread = std::thread::spawn(|| server.run());
+    control.stop();
+    control.stop();
+    thread.join().unwrap().unwrap();
+    assert_eq!(control.state(), State::Stopped);
+}
+
+#[test]
+fn a_taken_port_is_an_error_that_names_it_whoever_has_it() {
+    let (first, port) = bound();
+    let refused = || match Server::bind(Config::default().with_port(port)) {
+        Err(BindError::PortInUse { port, .. }) => port,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(), port);
+    drop(first);
+
+    // One that would share the port, and one that has it on one address alone.
+    for address in [Ipv4Addr::UNSPECIFIED, Ipv4Addr::LOCALHOST] {
+        let other = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None);
+        let other = other.unwrap();
+        other.set_reuse_address(true).unwrap();
+        #[cfg(unix)]
+        other.set_reuse_port(true).unwrap();
+        let address = std::net::SocketAddr::from((address, port.get()));
+        other.bind(&address.into()).unwrap();
+        assert_eq!(refused(), port);
+    }
+    assert!(Server::bind(Config::default().with_port(port)).is_ok());
+}
+
+#[test]
+#[cfg(unix)]
+fn nobody_shares_the_port_of_a_server() {
+    let (server, port) = bound();
+    for address in [Ipv4Addr::UNSPECIFIED, Ipv4Addr::LOCALHOST] {
+        let other = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None);
+        let other = other.unwrap();
+        other.set_reuse_address(true).unwrap();
+        other.set_reuse_port(true).unwrap();
+        let address = std::net::SocketAddr::from((address, port.get()));
+        assert!(other.bind(&address.into()).is_err());
+    }
+    drop(server);
+}
+
+#[test]
+fn events_tell_what_happens() {
+    let (told, events) = mpsc::channel();
+    let server = on_loopback().on_event(move |event| {
+        let _ = told.send(match event {
+            Event::Answered { client, .. } => format!("answered {}", client.port()),
+            Event::Dropped { reason, .. } => format!("dropped {reason}"),
+            other => format!("{other:?}"),
+        });
+    });
+    let server = server.spawn().unwrap();
+    let client = client(&server);
+    client.send(b"DISCOVER_SERVER\n").unwrap();
+    ask(&client).unwrap();
+    let wait = Duration::from_secs(2);
+    assert_eq!(
+        events.recv_timeout(wait).unwrap(),
+        "dropped not the request"
+    );
+    let port = client.local_addr().unwrap().port();
+    assert_eq!(
+        events.recv_timeout(wait).unwrap(),
+        format!("answered {port}")
+    );
+    let stats = server.shutdown().unwrap();
+    assert_eq!(stats.dropped(DropReason::NotRequest), 1);
+}
+
+#[test]
+fn a_panic_in_the_event_handler_is_survived() {
+    let server = on_loopback().on_event(|_| std::panic::resume_unwind(Box::new("no message")));
+    let server = server.spawn().unwrap();
+    let client = client(&server);
+    assert!(ask(&client).is_some());
+    assert!(ask(&client).is_some());
+    let stats = server.shutdown().unwrap();
+    assert_eq!(stats.counter(Counter::HandlerPanics), 2);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_arrived_before_the_socket_was_ours_is_dropped_and_what_comes_after_answered() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let early = UdpSocket::bind("127.0.0.1:0").unwrap();
+    early
+        .send_to(b"DISCOVER_SERVER", socket.local_addr().unwrap())
+        .unwrap();
+    let server = Server::from_socket(socket, Config::default()).unwrap();
+    let server = server.spawn().unwrap();
+    assert!(ask(&client(&server)).is_some());
+    let stats = server.shutdown().unwrap();
+    assert_eq!(stats.dropped(DropReason::NoPacketInfo), 1);
+    assert_eq!(stats.answered(), 1);
+}
+
+#[test]
+fn a_server_tells_what_it_names_on_each_interface() {
+    let (server, _) = bound();
+    let loopback = server
+        .responses()
+        .into_iter()
+        .find(|(interface, _)| interface.flags.loopback);
+    let (_, response) = loopback.expect("every host has a loopback interface");
+    assert_eq!(response.to_string(), "127.0.0.1");
+}

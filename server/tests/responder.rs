@@ -1,0 +1,353 @@
+//! The rules of who is answered, and what, without a socket.
+
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
+use std::time::Instant;
+
+use proptest::prelude::*;
+use udp_discovery_protocol::{Interface, InterfaceAddress, MAX_DATAGRAM_LEN};
+use udp_discovery_server::{Allow, Arrival, Config, Datagram, DropReason, Reply, Responder};
+
+const REQUEST: &[u8] = b"DISCOVER_SERVER";
+const LO: u32 = 1;
+const ETH0: u32 = 2;
+const ETH1: u32 = 3;
+const TUN0: u32 = 4;
+
+/// A host with loopback, two networks and a tunnel, and its responder.
+struct Host {
+    responder: Responder,
+}
+
+impl Host {
+    fn new(config: Config) -> Self {
+        let mut responder = Responder::new(config, 9999);
+        let mut lo = interface("lo", LO, &[("127.0.0.1", 8)]);
+        lo.flags.loopback = true;
+        let eth0 = interface("eth0", ETH0, &[("192.168.1.7", 24), ("192.168.1.8", 24)]);
+        let eth1 = interface("eth1", ETH1, &[("10.0.0.7", 8)]);
+        let mut tun0 = interface("tun0", TUN0, &[]);
+        let peer = InterfaceAddress::with_peer(ip("10.200.0.1"), ip("172.16.0.9"), 32).unwrap();
+        tun0.addresses.push(peer);
+        responder.set_interfaces(vec![eth1, lo, tun0, eth0]);
+        Self { responder }
+    }
+
+    fn handle(&mut self, datagram: &Datagram<'_>) -> Result<Reply, DropReason> {
+        self.responder.handle_datagram(Instant::now(), datagram)
+    }
+
+    /// The request from `source`, broadcast by `interface`.
+    fn broadcast(&mut self, interface: u32, source: &str) -> Result<Reply, DropReason> {
+        self.handle(&broadcast(REQUEST, interface, source))
+    }
+
+    /// The request from `source`, sent by `interface` to `destination`, one of our addresses.
+    fn unicast(
+        &mut self,
+        interface: u32,
+        source: &str,
+        destination: &str,
+    ) -> Result<Reply, DropReason> {
+        let mut datagram = broadcast(REQUEST, interface, source);
+        datagram.arrival.destination = Some(ip(destination));
+        datagram.arrival.local = Some(ip(destination));
+        self.handle(&datagram)
+    }
+}
+
+fn interface(name: &str, index: u32, addresses: &[(&str, u8)]) -> Interface {
+    let mut interface = Interface::new(name, index);
+    interface.flags.up = true;
+    interface.addresses = addresses
+        .iter()
+        .map(|&(address, prefix_len)| InterfaceAddress::new(ip(address), prefix_len).unwrap())
+        .collect();
+    interface
+}
+
+fn broadcast<'a>(payload: &'a [u8], interface: u32, source: &str) -> Datagram<'a> {
+    Datagram {
+        payload,
+        truncated: false,
+        source: source.parse().unwrap(),
+        arrival: Arrival {
+            interface: Some(interface),
+            destination: Some(ip("255.255.255.255")),
+            local: None,
+        },
+    }
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn host() -> Host {
+    Host::new(Config::default())
+}
+
+// FAULTS 1 and 12
+
+#[test]
+fn a_broadcast_is_answered_from_and_with_our_address_on_that_network() {
+    let reply = host().broadcast(ETH0, "192.168.1.20:4000").unwrap();
+    assert_eq!(&reply.payload[..], b"SERVER_IP:192.168.1.7");
+    assert_eq!(reply.local, ip("192.168.1.7"));
+    assert_eq!(reply.interface, Some(ETH0));
+    assert_eq!(reply.destination, "192.168.1.20:4000".parse().unwrap());
+
+    let reply = host().broadcast(ETH1, "10.9.9.9:4000").unwrap();
+    assert_eq!(&reply.payload[..], b"SERVER_IP:10.0.0.7");
+}
+
+#[test]
+fn a_unicast_is_answered_from_and_with_the_address_it_reached() {
+    let reply = host().unicast(ETH0, "192.168.1.20:4000", "192.168.1.8");
+    assert_eq!(&reply.unwrap().payload[..], b"SERVER_IP:192.168.1.8");
+}
+
+#[test]
+fn what_is_advertised_is_what_is_set() {
+    let config = Config::default()
+        .with_advertise_ip(ip("203.0.113.5"))
+        .unwrap()
+        .with_advertise_port(NonZeroU16::new(8000).unwrap());
+    let reply = Host::new(config).broadcast(ETH0, "192.168.1.20:4000");
+    let reply = reply.unwrap();
+    assert_eq!(&reply.payload[..], b"SERVER_IP:203.0.113.5:8000");
+    assert_eq!(reply.local, ip("192.168.1.7"));
+}
+
+#[test]
+fn this_host_is_answered_on_loopback_by_each_of_its_addresses() {
+    for address in ["127.0.0.1", "192.168.1.7", "10.0.0.7"] {
+        let reply = host().unicast(LO, &format!("{address}:4000"), address);
+        let expected = format!("SERVER_IP:{address}");
+        assert_eq!(&reply.unwrap().payload[..], expected.as_bytes());
+    }
+}
+
+// FAULTS 2 to 7
+
+#[test]
+fn only_the_exact_request_is_answered() {
+    let mut wrong: Vec<Vec<u8>> = (0..REQUEST.len())
+        .map(|len| REQUEST[..len].to_vec())
+        .collect();
+    for bit in 0..REQUEST.len() * 8 {
+        let mut flipped = REQUEST.to_vec();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        wrong.push(flipped);
+    }
+    for end in ["\n", "\r\n", "\0", " "] {
+        wrong.push([REQUEST, end.as_bytes()].concat());
+    }
+    wrong.push(REQUEST.to_ascii_lowercase());
+    wrong.push([b"\xef\xbb\xbf", REQUEST].concat());
+    wrong.push(b"\xff\xfe\x1b[2J".to_vec());
+    wrong.push(b"2026-01-01 INFO all is well\r\n".to_vec());
+    wrong.push([REQUEST, &vec![b'x'; 65_507 - REQUEST.len()]].concat());
+    let mut host = host();
+    for payload in wrong {
+        let refused = host.handle(&broadcast(&payload, ETH0, "192.168.1.20:4000"));
+        assert!(refused.is_err(), "{payload:?}");
+    }
+}
+
+#[test]
+fn why_a_datagram_is_no_request_is_told() {
+    let mut host = host();
+    let mut refused = |payload: &[u8]| {
+        let datagram = broadcast(payload, ETH0, "192.168.1.20:4000");
+        host.handle(&datagram).unwrap_err()
+    };
+    assert_eq!(refused(b""), DropReason::Empty);
+    assert_eq!(refused(b"SERVER_IP:10.0.0.1"), DropReason::IsResponse);
+    assert_eq!(refused(b"SERVER_IP:nowhere"), DropReason::NotRequest);
+    assert_eq!(refused(&[b'x'; MAX_DATAGRAM_LEN + 1]), DropReason::TooLong);
+}
+
+#[test]
+fn truncation_never_makes_a_datagram_valid() {
+    let mut datagram = broadcast(REQUEST, ETH0, "192.168.1.20:4000");
+    datagram.truncated = true;
+    assert_eq!(host().handle(&datagram), Err(DropReason::TooLong));
+}
+
+// FAULTS 8
+
+#[test]
+fn sources_that_no_client_has_are_dropped() {
+    let refused = |interface, source: &str| host().broadcast(interface, source).unwrap_err();
+    assert_eq!(refused(ETH0, "192.168.1.20:0"), DropReason::SourcePortZero);
+    for source in [
+        "0.0.0.0:4000",
+        "0.1.2.3:4000",
+        "255.255.255.255:4000",
+        "192.168.1.255:4000",
+        "224.0.0.1:4000",
+        "239.1.1.1:4000",
+        "240.0.0.1:4000",
+        "[::]:4000",
+        "[ff02::1]:4000",
+    ] {
+        assert_eq!(
+            refused(ETH0, source),
+            DropReason::SourceNotAHost,
+            "{source}"
+        );
+    }
+    assert_eq!(refused(ETH0, "127.0.0.1:4000"), DropReason::SourceLoopback);
+    for own in ["192.168.1.7:9999", "10.0.0.7:9999", "127.0.0.1:9999"] {
+        assert_eq!(refused(LO, own), DropReason::SourceIsSelf, "{own}");
+    }
+}
+
+// FAULTS 9
+
+#[test]
+fn a_server_never_answers_an_answer() {
+    let mut a = host();
+    let reply = a.broadcast(ETH0, "192.168.1.20:9999").unwrap();
+    let mut b = host();
+    let refused = b.handle(&broadcast(&reply.payload, ETH0, "192.168.1.21:9999"));
+    assert_eq!(refused, Err(DropReason::IsResponse));
+}
+
+// FAULTS 10
+
+#[test]
+fn a_source_off_the_link_is_dropped_by_broadcast_and_by_unicast() {
+    for source in ["10.1.1.1:4000", "203.0.113.9:4000"] {
+        assert_eq!(host().broadcast(ETH0, source), Err(DropReason::OffLink));
+        let refused = host().unicast(ETH0, source, "192.168.1.7");
+        assert_eq!(refused, Err(DropReason::OffLink));
+    }
+}
+
+#[test]
+fn a_source_off_the_link_is_answered_if_it_is_allowed() {
+    let networks = Allow::Networks(vec!["203.0.113.0/24".parse().unwrap()]);
+    let mut some = Host::new(Config::default().with_allow(networks));
+    let reply = some
+        .unicast(ETH0, "203.0.113.9:4000", "192.168.1.7")
+        .unwrap();
+    assert_eq!(&reply.payload[..], b"SERVER_IP:192.168.1.7");
+    assert_eq!(reply.interface, None, "its route is the system's to choose");
+    let refused = some.unicast(ETH0, "198.51.100.9:4000", "192.168.1.7");
+    assert_eq!(refused, Err(DropReason::OffLink));
+
+    let mut any = Host::new(Config::default().with_allow(Allow::Any));
+    assert!(
+        any.unicast(ETH0, "198.51.100.9:4000", "192.168.1.7")
+            .is_ok()
+    );
+    let forged = any.broadcast(ETH0, "127.0.0.1:4000");
+    assert_eq!(forged, Err(DropReason::SourceLoopback));
+}
+
+#[test]
+fn an_allowed_broadcast_is_answered_with_the_address_that_the_system_suggests_there() {
+    let mut any = Host::new(Config::default().with_allow(Allow::Any));
+    let mut datagram = broadcast(REQUEST, ETH0, "198.51.100.9:4000");
+    assert_eq!(any.handle(&datagram), Err(DropReason::NoLocalAddress));
+    datagram.arrival.local = Some(ip("192.168.1.8"));
+    assert_eq!(any.handle(&datagram).unwrap().local, ip("192.168.1.8"));
+    datagram.arrival.local = Some(ip("10.0.0.7"));
+    assert_eq!(any.handle(&datagram), Err(DropReason::NoLocalAddress));
+}
+
+// FAULTS 11
+
+#[test]
+fn every_kind_of_prefix_is_decided_right() {
+    let mut responder = Responder::new(Config::default(), 9999);
+    let addresses = [
+        ("10.0.0.0", 31),
+        ("10.1.0.1", 32),
+        ("10.2.0.1", 30),
+        ("10.2.0.2", 30),
+    ];
+    responder.set_interfaces(vec![interface("eth0", ETH0, &addresses)]);
+    let mut host = Host { responder };
+    let claim = |host: &mut Host, source: &str| {
+        let reply = host.broadcast(ETH0, source)?;
+        Ok(String::from_utf8(reply.payload.to_vec()).unwrap())
+    };
+    let named = |address: &str| Ok(format!("SERVER_IP:{address}"));
+    assert_eq!(claim(&mut host, "10.0.0.1:4000"), named("10.0.0.0"));
+    assert_eq!(claim(&mut host, "10.1.0.1:4000"), named("10.1.0.1"));
+    assert_eq!(claim(&mut host, "10.1.0.2:4000"), Err(DropReason::OffLink));
+    assert_eq!(claim(&mut host, "10.2.0.1:4000"), named("10.2.0.1"));
+    let broadcast = claim(&mut host, "10.2.0.3:4000");
+    assert_eq!(broadcast, Err(DropReason::SourceNotAHost));
+
+    let mut responder = Responder::new(Config::default(), 9999);
+    responder.set_interfaces(vec![interface("eth0", ETH0, &[("10.0.0.1", 0)])]);
+    let mut host = Host { responder };
+    assert_eq!(claim(&mut host, "203.0.113.9:4000"), named("10.0.0.1"));
+}
+
+#[test]
+fn the_far_end_of_a_tunnel_is_on_its_link() {
+    let reply = host().broadcast(TUN0, "172.16.0.9:4000").unwrap();
+    assert_eq!(reply.local, ip("10.200.0.1"));
+    let other = host().broadcast(TUN0, "172.16.0.10:4000");
+    assert_eq!(other, Err(DropReason::OffLink));
+}
+
+// Where the system tells no interface, and where it tells one that has gone
+
+#[test]
+fn without_an_interface_the_networks_decide() {
+    let mut datagram = broadcast(REQUEST, ETH0, "192.168.1.20:4000");
+    datagram.arrival = Arrival::default();
+    assert_eq!(host().handle(&datagram).unwrap().local, ip("192.168.1.7"));
+    datagram.source = "203.0.113.9:4000".parse().unwrap();
+    assert_eq!(host().handle(&datagram), Err(DropReason::UnknownInterface));
+}
+
+#[test]
+fn an_interface_that_is_gone_is_told() {
+    let refused = host().broadcast(77, "192.168.1.20:4000");
+    assert_eq!(refused, Err(DropReason::UnknownInterface));
+}
+
+proptest! {
+    /// Whatever comes, an answer goes to its source, is the encoding of what it names, is no
+    /// request, and is short.
+    #[test]
+    fn an_answer_keeps_its_promises(
+        payload in prop_oneof![
+            3 => Just(REQUEST.to_vec()),
+            1 => proptest::collection::vec(any::<u8>(), 0..300),
+        ],
+        source in (any::<u32>(), any::<u16>()),
+        index in 0..6_u32,
+        destination in any::<Option<u32>>(),
+        local in any::<Option<u32>>(),
+    ) {
+        let source = SocketAddr::from((source.0.to_be_bytes(), source.1));
+        let address = |bits: u32| IpAddr::from(bits.to_be_bytes());
+        let datagram = Datagram {
+            payload: &payload,
+            truncated: false,
+            source,
+            arrival: Arrival {
+                interface: Some(index),
+                destination: destination.map(address),
+                local: local.map(address),
+            },
+        };
+        let mut any = Host::new(Config::default().with_allow(Allow::Any));
+        if let Ok(reply) = any.handle(&datagram) {
+            prop_assert_eq!(&payload[..], REQUEST);
+            prop_assert_eq!(reply.destination, source);
+            prop_assert!(source.port() != 0);
+            prop_assert!(reply.payload.len() <= 31);
+            let expected = format!("SERVER_IP:{}", reply.response);
+            prop_assert_eq!(&reply.payload[..], expected.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The process's one service. A single test: the service is the process's, and so is its port.
+
+use std::net::{Ipv4Addr, UdpSocket};
+use std::num::NonZeroU16;
+use std::sync::{Arc, Barrier};
+use std::thread;
+
+use udp_discovery_server::{
+    BindError, Config, StartError, autostart, is_running, start_udp_service, stop_udp_service,
+};
+
+#[test]
+fn the_service_is_one_however_often_it_is_started_and_stopped() {
+    let taken = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    let port = NonZeroU16::new(taken.local_addr().unwrap().port()).unwrap();
+    let config = Config::default().with_port(port);
+
+    // A failed start is no obstacle to the next.
+    assert!(!stop_udp_service().unwrap());
+    let refused = start_udp_service(config.clone()).unwrap_err();
+    let expected = format!("UDP port {port} is in use");
+    assert_eq!(refused.to_string(), expected);
+    assert!(matches!(
+        refused,
+        StartError::Bind(BindError::PortInUse { .. })
+    ));
+    assert!(!is_running());
+    drop(taken);
+
+    // Idempotent, and restartable.
+    for _ in 0..3 {
+        assert!(start_udp_service(config.clone()).unwrap());
+        assert!(!start_udp_service(config.clone()).unwrap());
+        assert!(is_running());
+        assert!(stop_udp_service().unwrap());
+        assert!(!stop_udp_service().unwrap());
+        assert!(!is_running());
+    }
+
+    race(&config);
+    stop_udp_service().unwrap();
+
+    // The guard stops what it has started; under a test runner it has started nothing.
+    let guard = autostart(config.clone()).unwrap();
+    assert_eq!(is_running(), guard.started());
+    drop(guard);
+    assert!(!is_running());
+
+    // A guard that came second leaves the service alone.
+    start_udp_service(config.clone()).unwrap();
+    drop(autostart(config).unwrap());
+    assert!(is_running());
+    stop_udp_service().unwrap();
+}
+
+/// 64 threads at once: nobody sees an error, nobody hangs.
+fn race(config: &Config) {
+    let barrier = Arc::new(Barrier::new(64));
+    let racers: Vec<_> = (0..64)
+        .map(|racer| {
+            let (barrier, config) = (Arc::clone(&barrier), config.clone());
+            thread::spawn(move || {
+                barrier.wait();
+                for _ in 0..10 {
+                    match racer % 3 {
+                        0 => drop(start_udp_service(config.clone()).unwrap()),
+                        1 => drop(stop_udp_service().unwrap()),
+                        _ => drop(is_running()),
+                    }
+                }
+            })
+        })
+        .collect();
+    for racer in racers {
+        racer.join().unwrap();
+    }
+}
