@@ -1,9 +1,11 @@
 //! What a server is told.
 
 use std::net::IpAddr;
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32};
 
 use udp_discovery_protocol::{IpNet, NotAHost, Response, Settings};
+
+use crate::rate_limit::RateLimit;
 
 /// What a [`Server`](crate::Server) is told: the shared [`Settings`], and what only a server needs.
 ///
@@ -17,12 +19,15 @@ use udp_discovery_protocol::{IpNet, NotAHost, Response, Settings};
 /// assert_eq!(config.settings().port().get(), 9999);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     settings: Settings,
     advertise_ip: Option<IpAddr>,
     advertise_port: Option<NonZeroU16>,
     allow: Allow,
+    rate_limit: Option<RateLimit>,
+    total_limit: Option<RateLimit>,
+    kernel_filter: bool,
 }
 
 /// Which clients are answered besides those on the link.
@@ -76,6 +81,29 @@ impl Config {
         &self.allow
     }
 
+    /// How much is answered to each source. Default: 50 answers a second, and 100 at once.
+    /// None is no limit.
+    pub fn rate_limit(&self) -> Option<RateLimit> {
+        self.rate_limit
+    }
+
+    /// How much is answered in total. Default: no limit.
+    ///
+    /// It bounds what this host sends, whatever happens. But with it a flood of forged sources
+    /// on the link uses up the answers of the real ones, so set it only where the bandwidth that
+    /// answers take is worth more than being found during an attack.
+    pub fn total_limit(&self) -> Option<RateLimit> {
+        self.total_limit
+    }
+
+    /// Whether the kernel is asked to drop what isn't the request (Linux alone). Default: yes.
+    ///
+    /// What it drops is in no count but [`KernelDrops`](crate::Counter::KernelDrops) and comes
+    /// to no event handler, so switch it off to see what else reaches the port.
+    pub fn kernel_filter(&self) -> bool {
+        self.kernel_filter
+    }
+
     /// Sets the [`settings`](Self::settings).
     pub fn with_settings(self, settings: Settings) -> Self {
         Self { settings, ..self }
@@ -112,6 +140,41 @@ impl Config {
     /// Sets who is [`allowed`](Self::allow).
     pub fn with_allow(self, allow: Allow) -> Self {
         Self { allow, ..self }
+    }
+
+    /// Sets the [`rate_limit`](Self::rate_limit).
+    pub fn with_rate_limit(self, rate_limit: Option<RateLimit>) -> Self {
+        Self { rate_limit, ..self }
+    }
+
+    /// Sets the [`total_limit`](Self::total_limit).
+    pub fn with_total_limit(self, total_limit: Option<RateLimit>) -> Self {
+        Self {
+            total_limit,
+            ..self
+        }
+    }
+
+    /// Sets the [`kernel_filter`](Self::kernel_filter).
+    pub fn with_kernel_filter(self, kernel_filter: bool) -> Self {
+        Self {
+            kernel_filter,
+            ..self
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            settings: Settings::default(),
+            advertise_ip: None,
+            advertise_port: None,
+            allow: Allow::default(),
+            rate_limit: Some(RateLimit::per_second(NonZeroU32::new(50).unwrap())),
+            total_limit: None,
+            kernel_filter: true,
+        }
     }
 }
 

@@ -121,8 +121,9 @@ impl<T: Transport> Engine<T> {
             return Err(RunError::HandlerPanicked);
         }
         match received {
-            Ok(()) => {
+            Ok(kernel_drops) => {
                 self.failures = 0;
+                self.desk.stats.add(Counter::KernelDrops, kernel_drops);
                 Ok(Step::More)
             }
             Err(error) => self.receive_failed(error),

@@ -50,6 +50,12 @@ pub enum Event<'a> {
         /// What the system says.
         error: &'a io::Error,
     },
+    /// The kernel wouldn't take the filter that drops what isn't the request. The server drops it
+    /// itself.
+    KernelFilterUnavailable {
+        /// What the system says.
+        error: &'a io::Error,
+    },
     /// The system won't tell about changes of addresses. The server looks again when a request
     /// comes that doesn't fit the addresses it knows.
     ChangesUnavailable {

@@ -33,8 +33,11 @@ mod engine;
 mod error;
 mod event;
 mod format_duration;
+#[cfg(target_os = "linux")]
+mod kernel_filter;
 mod lifecycle;
 mod ports;
+mod rate_limit;
 mod responder;
 mod server;
 mod server_ip;
@@ -52,6 +55,7 @@ pub use event::Event;
 pub use format_duration::format_duration;
 pub use lifecycle::State;
 pub use ports::{InvalidPort, is_port_in_use, validate_port};
+pub use rate_limit::RateLimit;
 pub use responder::{Arrival, Datagram, Reply, Responder};
 pub use server::{Control, Handle, Server};
 pub use server_ip::server_ip;
@@ -60,3 +64,7 @@ pub use service::{
 };
 pub use stats::{Counter, DropReason, Stats};
 pub use udp_discovery_protocol as protocol;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -7,13 +7,15 @@ use bytes::{Bytes, BytesMut};
 use udp_discovery_protocol::{Codec, DecodeError, Interface, InterfaceAddress, Message, Response};
 
 use crate::config::Config;
+use crate::rate_limit::{SourceLimit, TotalLimit};
 use crate::stats::DropReason;
 
 /// Decides about every datagram that reaches a server: whether it is answered, with what, and
 /// from which of our addresses. It has no socket and no clock.
 ///
 /// # How to drive it
-/// 1. [`new`](Self::new) with the configuration and the port that the socket is bound to.
+/// 1. [`new`](Self::new) with the configuration, the port that the socket is bound to and a
+///    secret.
 /// 2. [`set_interfaces`](Self::set_interfaces) before the first datagram, and again whenever the
 ///    system's interfaces or addresses change. Without interfaces it answers nobody.
 /// 3. [`handle_datagram`](Self::handle_datagram) for each datagram, in the order of arrival.
@@ -29,7 +31,7 @@ use crate::stats::DropReason;
 ///
 /// let mut eth0 = Interface::new("eth0", 2);
 /// eth0.addresses.push(InterfaceAddress::new("192.168.1.7".parse()?, 24)?);
-/// let mut responder = Responder::new(Config::default(), 9999);
+/// let mut responder = Responder::new(Config::default(), 9999, [1, 2]);
 /// responder.set_interfaces(vec![eth0]);
 ///
 /// let datagram = Datagram {
@@ -47,6 +49,8 @@ use crate::stats::DropReason;
 pub struct Responder {
     config: Config,
     port: u16,
+    source_limit: Option<SourceLimit>,
+    total_limit: Option<TotalLimit>,
     /// Sorted by index.
     interfaces: Vec<Interface>,
     scratch: BytesMut,
@@ -104,9 +108,14 @@ pub struct Reply {
 }
 
 impl Responder {
-    /// A responder that answers as `config` says, from a socket bound to `port`.
-    pub fn new(config: Config, port: u16) -> Self {
+    /// A responder that answers as `config` says, from a socket bound to `port`. The `seed` is a
+    /// secret that nobody on the network can guess; it decides where a source stands in the
+    /// table of the rate limit, and nothing else.
+    pub fn new(config: Config, port: u16, seed: [u64; 2]) -> Self {
+        let source_limit = |limit| SourceLimit::new(limit, seed);
         Self {
+            source_limit: config.rate_limit().map(source_limit),
+            total_limit: config.total_limit().map(TotalLimit::new),
             config,
             port,
             interfaces: Vec::new(),
@@ -143,7 +152,7 @@ impl Responder {
     /// [`DropReason`], if it is not to be answered.
     pub fn handle_datagram(
         &mut self,
-        _now: Instant,
+        now: Instant,
         datagram: &Datagram<'_>,
     ) -> Result<Reply, DropReason> {
         self.check_payload(datagram)?;
@@ -158,6 +167,7 @@ impl Responder {
         let local = local_address(interface, datagram).ok_or(DropReason::NoLocalAddress)?;
         let pinned = (on_link && !interface.flags.loopback).then_some(interface.index);
         let response = self.response_from(local)?;
+        self.check_limits(now, source.ip())?;
         Ok(Reply {
             destination: source,
             local,
@@ -230,6 +240,21 @@ impl Responder {
     /// the loopback interface from whichever of its addresses.
     fn is_on_link(&self, interface: &Interface, source: IpAddr) -> bool {
         interface.is_on_link(source) || (interface.flags.loopback && self.holds(source))
+    }
+
+    /// Each source has its share of answers, and so may all of them together.
+    fn check_limits(&mut self, now: Instant, source: IpAddr) -> Result<(), DropReason> {
+        if let Some(limit) = &mut self.source_limit
+            && !limit.permits(now, source)
+        {
+            return Err(DropReason::RateLimited);
+        }
+        if let Some(limit) = &mut self.total_limit
+            && !limit.permits(now)
+        {
+            return Err(DropReason::TotalLimited);
+        }
+        Ok(())
     }
 
     fn holds(&self, ip: IpAddr) -> bool {

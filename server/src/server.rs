@@ -1,6 +1,7 @@
 //! The server: a socket, the responder behind it, and a thread that waits for requests.
 
 use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -19,6 +20,8 @@ use crate::config::Config;
 use crate::engine::{Engine, Step};
 use crate::error::{BindError, RunError, SpawnError};
 use crate::event::Event;
+#[cfg(target_os = "linux")]
+use crate::kernel_filter;
 use crate::lifecycle::{Lifecycle, State};
 use crate::responder::Responder;
 use crate::stats::{LiveStats, Stats};
@@ -55,7 +58,9 @@ pub(crate) struct Work {
     engine: Engine<SystemSocket>,
     control: Control,
     #[cfg(target_os = "linux")]
-    changes: Option<Changes>,
+    changes: io::Result<Changes>,
+    #[cfg(target_os = "linux")]
+    filtered: io::Result<()>,
 }
 
 /// Stops a server, and tells how it does, from any thread, as often as one likes.
@@ -98,7 +103,9 @@ impl Server {
         let local_addr = socket.local_addr()?;
         let stats = Arc::new(LiveStats::new());
         let transport = SystemSocket::new(socket, config.settings().buffer_size().get())?;
-        let responder = Responder::new(config, local_addr.port());
+        #[cfg(target_os = "linux")]
+        let filtered = filter(&transport, &config);
+        let responder = Responder::new(config, local_addr.port(), random_seed());
         let mut engine = Engine::new(
             transport,
             responder,
@@ -116,7 +123,9 @@ impl Server {
         };
         let work = Work {
             #[cfg(target_os = "linux")]
-            changes: watch(&mut engine, &poll),
+            changes: watch(&poll),
+            #[cfg(target_os = "linux")]
+            filtered,
             engine,
             control,
         };
@@ -190,6 +199,7 @@ impl Server {
             mut work, mut poll, ..
         } = self;
         let mut events = Events::with_capacity(8);
+        work.begin();
         while !work.stop_requested() {
             let timeout = match work.step()? {
                 Step::More => Some(Duration::ZERO),
@@ -211,6 +221,20 @@ impl Work {
         self.control.stop_requested()
     }
 
+    /// Begins to work: reads the interfaces, and tells what can't be had here.
+    pub(crate) fn begin(&mut self) {
+        self.engine.read_interfaces(Instant::now());
+        #[cfg(target_os = "linux")]
+        {
+            if let Err(error) = &self.changes {
+                self.engine.tell(&Event::ChangesUnavailable { error });
+            }
+            if let Err(error) = &self.filtered {
+                self.engine.tell(&Event::KernelFilterUnavailable { error });
+            }
+        }
+    }
+
     /// Answers one batch of what is there.
     pub(crate) fn step(&mut self) -> Result<Step, RunError> {
         self.engine.step(Instant::now())
@@ -219,7 +243,7 @@ impl Work {
     /// Looks at what was waited for: if this host's addresses have changed, they are read.
     pub(crate) fn take_in(&mut self, events: &Events) {
         #[cfg(target_os = "linux")]
-        if let Some(changes) = &self.changes
+        if let Ok(changes) = &self.changes
             && events.iter().any(|event| event.token() == CHANGES)
         {
             changes.drain();
@@ -228,6 +252,12 @@ impl Work {
         #[cfg(not(target_os = "linux"))]
         let _ = events;
     }
+}
+
+/// A secret of this server, from the system's randomness by way of the standard library's own.
+fn random_seed() -> [u64; 2] {
+    let state = RandomState::new();
+    [state.hash_one(0), state.hash_one(1)]
 }
 
 /// Registers the socket for reading.
@@ -249,19 +279,24 @@ fn register(poll: &Poll, socket: &UdpSocket) -> io::Result<()> {
     }
 }
 
-/// Has the system tell of changes; without that the server works on, and says so.
+/// Has the system tell of changes of addresses.
 #[cfg(target_os = "linux")]
-fn watch(engine: &mut Engine<SystemSocket>, poll: &Poll) -> Option<Changes> {
+fn watch(poll: &Poll) -> io::Result<Changes> {
     use std::os::fd::AsRawFd as _;
-    let watched = Changes::watch().and_then(|changes| {
-        let mut source = SourceFd(&changes.as_raw_fd());
-        poll.registry()
-            .register(&mut source, CHANGES, Interest::READABLE)?;
-        Ok(changes)
-    });
-    watched
-        .inspect_err(|error| engine.tell(&Event::ChangesUnavailable { error }))
-        .ok()
+    let changes = Changes::watch()?;
+    let mut source = SourceFd(&changes.as_raw_fd());
+    poll.registry()
+        .register(&mut source, CHANGES, Interest::READABLE)?;
+    Ok(changes)
+}
+
+/// Has the kernel drop what isn't the request, if that is wanted.
+#[cfg(target_os = "linux")]
+fn filter(transport: &SystemSocket, config: &Config) -> io::Result<()> {
+    if !config.kernel_filter() {
+        return Ok(());
+    }
+    kernel_filter::attach(transport.socket(), config.settings().codec().message())
 }
 
 impl Control {

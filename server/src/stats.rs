@@ -54,6 +54,10 @@ counters! {
         UnknownInterface => "interface not known",
         /// This host has no address there to name.
         NoLocalAddress => "no address to name",
+        /// Its source has had its share of answers for now.
+        RateLimited => "source over its limit",
+        /// All sources together have had theirs.
+        TotalLimited => "over the limit in total",
         /// The system didn't tell where it arrived.
         NoPacketInfo => "arrival not told",
     }
@@ -72,6 +76,10 @@ counters! {
         SendOverloaded => "answers without room to send",
         /// Answers that the system refused to send for another reason.
         SendRefused => "answers refused by the system",
+        /// Datagrams that the kernel dropped: what is not the request, and what the receive buffer
+        /// had no room for (`SO_RXQ_OVFL`, socket(7); Linux alone). It is told with the next
+        /// datagram that comes through.
+        KernelDrops => "dropped by the kernel",
         /// Errors on receiving that belong to an earlier send or pass by themselves.
         ReceiveErrors => "receive errors",
         /// How often the list of interfaces was read.
@@ -158,7 +166,11 @@ impl LiveStats {
     }
 
     pub(crate) fn count(&self, counter: Counter) {
-        self.counters[counter as usize].fetch_add(1, Ordering::Relaxed);
+        self.add(counter, 1);
+    }
+
+    pub(crate) fn add(&self, counter: Counter, count: u64) {
+        self.counters[counter as usize].fetch_add(count, Ordering::Relaxed);
     }
 
     pub(crate) fn count_drop(&self, reason: DropReason) {

@@ -25,6 +25,7 @@ mod serve {
         let wait_failed = |source| RunError::WaitFailed { source };
         let mut events = Events::with_capacity(8);
         let mut poll = AsyncFd::with_interest(poll, Interest::READABLE).map_err(wait_failed)?;
+        work.begin();
         while !work.stop_requested() {
             match work.step()? {
                 Step::More => yield_now().await,

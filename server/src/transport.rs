@@ -28,11 +28,12 @@ pub(crate) enum Arrived<'a> {
 
 /// A UDP socket that doesn't block. The tests' own one fails on demand.
 pub(crate) trait Transport {
-    /// Receives what is there, one batch of it at the most, in the order of arrival.
+    /// Receives what is there, one batch of it at the most, in the order of arrival. Returns how
+    /// many datagrams the system says it has dropped since it was last asked.
     ///
     /// # Errors
     /// The system's; `WouldBlock` if nothing is there.
-    fn receive(&mut self, each: &mut dyn FnMut(Arrived<'_>)) -> io::Result<()>;
+    fn receive(&mut self, each: &mut dyn FnMut(Arrived<'_>)) -> io::Result<u64>;
 
     /// Sends every reply, telling of each whether it went out.
     fn send(&mut self, replies: &[Reply], told: &mut dyn FnMut(&Reply, io::Result<()>));

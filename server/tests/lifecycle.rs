@@ -14,7 +14,9 @@ const AT_ONCE: Duration = Duration::from_millis(250);
 
 fn on_loopback() -> Server {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    Server::from_socket(socket, Config::default()).unwrap()
+    // What is wrong is to reach the server, which counts it.
+    let config = Config::default().with_kernel_filter(false);
+    Server::from_socket(socket, config).unwrap()
 }
 
 /// A socket that asks the server, and waits for answers for two seconds.
@@ -190,4 +192,25 @@ fn a_server_tells_what_it_names_on_each_interface() {
         .find(|(interface, _)| interface.flags.loopback);
     let (_, response) = loopback.expect("every host has a loopback interface");
     assert_eq!(response.to_string(), "127.0.0.1");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_is_not_the_request_is_dropped_in_the_kernel_and_told_of() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let server = Server::from_socket(socket, Config::default()).unwrap();
+    let server = server.spawn().unwrap();
+    let client = client(&server);
+    for junk in [
+        &b""[..],
+        b"DISCOVER_SERVER\n",
+        b"DISCOVER_SERVE",
+        b"discover_server",
+    ] {
+        client.send(junk).unwrap();
+    }
+    assert!(ask(&client).is_some());
+    let stats = server.shutdown().unwrap();
+    assert_eq!((stats.received(), stats.answered()), (1, 1));
+    assert_eq!(stats.counter(Counter::KernelDrops), 4);
 }

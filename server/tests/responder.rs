@@ -1,12 +1,14 @@
 //! The rules of who is answered, and what, without a socket.
 
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Instant;
 
 use proptest::prelude::*;
 use udp_discovery_protocol::{Interface, InterfaceAddress, MAX_DATAGRAM_LEN};
-use udp_discovery_server::{Allow, Arrival, Config, Datagram, DropReason, Reply, Responder};
+use udp_discovery_server::{
+    Allow, Arrival, Config, Datagram, DropReason, RateLimit, Reply, Responder,
+};
 
 const REQUEST: &[u8] = b"DISCOVER_SERVER";
 const LO: u32 = 1;
@@ -21,7 +23,7 @@ struct Host {
 
 impl Host {
     fn new(config: Config) -> Self {
-        let mut responder = Responder::new(config, 9999);
+        let mut responder = Responder::new(config, 9999, [1, 2]);
         let mut lo = interface("lo", LO, &[("127.0.0.1", 8)]);
         lo.flags.loopback = true;
         let eth0 = interface("eth0", ETH0, &[("192.168.1.7", 24), ("192.168.1.8", 24)]);
@@ -262,7 +264,7 @@ fn an_allowed_broadcast_is_answered_with_the_address_that_the_system_suggests_th
 
 #[test]
 fn every_kind_of_prefix_is_decided_right() {
-    let mut responder = Responder::new(Config::default(), 9999);
+    let mut responder = Responder::new(Config::default(), 9999, [1, 2]);
     let addresses = [
         ("10.0.0.0", 31),
         ("10.1.0.1", 32),
@@ -283,7 +285,7 @@ fn every_kind_of_prefix_is_decided_right() {
     let broadcast = claim(&mut host, "10.2.0.3:4000");
     assert_eq!(broadcast, Err(DropReason::SourceNotAHost));
 
-    let mut responder = Responder::new(Config::default(), 9999);
+    let mut responder = Responder::new(Config::default(), 9999, [1, 2]);
     responder.set_interfaces(vec![interface("eth0", ETH0, &[("10.0.0.1", 0)])]);
     let mut host = Host { responder };
     assert_eq!(claim(&mut host, "203.0.113.9:4000"), named("10.0.0.1"));
@@ -312,6 +314,49 @@ fn without_an_interface_the_networks_decide() {
 fn an_interface_that_is_gone_is_told() {
     let refused = host().broadcast(77, "192.168.1.20:4000");
     assert_eq!(refused, Err(DropReason::UnknownInterface));
+}
+
+// How much is answered
+
+#[test]
+fn a_source_over_its_limit_is_not_answered_and_others_are() {
+    let mut host = host();
+    let now = Instant::now();
+    let mut ask = |source: &str| {
+        let datagram = broadcast(REQUEST, ETH0, source);
+        host.responder.handle_datagram(now, &datagram)
+    };
+    assert_eq!(
+        (0..200)
+            .filter(|_| ask("192.168.1.20:4000").is_ok())
+            .count(),
+        100
+    );
+    let other_port = ask("192.168.1.20:4001");
+    assert_eq!(
+        other_port,
+        Err(DropReason::RateLimited),
+        "an address is one source"
+    );
+    assert!(ask("192.168.1.21:4000").is_ok());
+}
+
+#[test]
+fn limits_can_be_lifted_and_set_in_total() {
+    let ask = |config: Config| {
+        let mut host = Host::new(config);
+        let now = Instant::now();
+        let asked = (0..200_u8).map(|client| {
+            let source = format!("192.168.1.{}:4000", client % 2 + 20);
+            let datagram = broadcast(REQUEST, ETH0, &source);
+            host.responder.handle_datagram(now, &datagram)
+        });
+        asked.filter(Result::is_ok).count()
+    };
+    assert_eq!(ask(Config::default().with_rate_limit(None)), 200);
+    let ten = RateLimit::per_second(NonZeroU32::new(5).unwrap());
+    assert_eq!(ask(Config::default().with_rate_limit(Some(ten))), 20);
+    assert_eq!(ask(Config::default().with_total_limit(Some(ten))), 10);
 }
 
 proptest! {

@@ -30,7 +30,7 @@ struct FailingSocket {
 }
 
 impl Transport for FailingSocket {
-    fn receive(&mut self, each: &mut dyn FnMut(Arrived<'_>)) -> io::Result<()> {
+    fn receive(&mut self, each: &mut dyn FnMut(Arrived<'_>)) -> io::Result<u64> {
         match self.receives.pop_front() {
             None => return Err(io::ErrorKind::WouldBlock.into()),
             Some(Act::Fail(error)) => return Err(error),
@@ -48,7 +48,7 @@ impl Transport for FailingSocket {
                 },
             })),
         }
-        Ok(())
+        Ok(0)
     }
 
     fn send(&mut self, replies: &[Reply], told: &mut dyn FnMut(&Reply, io::Result<()>)) {
@@ -83,7 +83,7 @@ impl Bench {
         };
         let mut engine = Engine::new(
             FailingSocket::default(),
-            Responder::new(Config::default(), 9999),
+            Responder::new(Config::default(), 9999, [1, 2]),
             Box::new(list_interfaces),
             Arc::new(LiveStats::new()),
         );

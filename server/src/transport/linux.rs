@@ -24,6 +24,8 @@ pub(crate) struct SystemSocket {
     /// One receive buffer after the other.
     buffers: Vec<u8>,
     buffer_size: usize,
+    /// The kernel's count of the datagrams that it dropped, as it was told last.
+    drops: u32,
 }
 
 impl SystemSocket {
@@ -31,6 +33,7 @@ impl SystemSocket {
     /// without the information where it did.
     pub(crate) fn prepare(socket: &impl std::os::fd::AsFd) -> io::Result<()> {
         setsockopt(socket, sockopt::Ipv4PacketInfo, &true)?;
+        setsockopt(socket, sockopt::RxqOvfl, &1)?;
         Ok(())
     }
 
@@ -41,6 +44,7 @@ impl SystemSocket {
             socket,
             buffers: vec![0; BATCH * buffer_size],
             buffer_size,
+            drops: 0,
         })
     }
 
@@ -50,11 +54,11 @@ impl SystemSocket {
 }
 
 impl Transport for SystemSocket {
-    fn receive(&mut self, each: &mut dyn FnMut(Arrived<'_>)) -> io::Result<()> {
+    fn receive(&mut self, each: &mut dyn FnMut(Arrived<'_>)) -> io::Result<u64> {
         // Not kept from call to call: the kernel writes into each header how much room for
         // control messages it used, and would find no more than that the next time.
         let mut headers =
-            MultiHeaders::<SockaddrIn>::preallocate(BATCH, Some(cmsg_space!(in_pktinfo)));
+            MultiHeaders::<SockaddrIn>::preallocate(BATCH, Some(cmsg_space!(in_pktinfo, u32)));
         let mut slices = [const { None }; BATCH].map(|none: Option<[IoSliceMut<'_>; 1]>| none);
         for (slice, buffer) in slices
             .iter_mut()
@@ -69,10 +73,16 @@ impl Transport for SystemSocket {
             MsgFlags::MSG_DONTWAIT,
             None,
         )?;
+        let mut new_drops = 0;
         for message in received {
-            each(arrived(&message));
+            let control = Control::of(&message);
+            if let Some(drops) = control.drops {
+                new_drops += drops.wrapping_sub(self.drops);
+                self.drops = drops;
+            }
+            each(arrived(&message, control.arrival));
         }
-        Ok(())
+        Ok(u64::from(new_drops))
     }
 
     fn send(&mut self, replies: &[Reply], told: &mut dyn FnMut(&Reply, io::Result<()>)) {
@@ -136,12 +146,41 @@ impl SystemSocket {
     }
 }
 
-fn arrived<'a>(message: &RecvMsg<'a, 'a, SockaddrIn>) -> Arrived<'a> {
+/// What the kernel tells besides the bytes.
+#[derive(Default)]
+struct Control {
+    arrival: Option<Arrival>,
+    drops: Option<u32>,
+}
+
+impl Control {
+    fn of(message: &RecvMsg<'_, '_, SockaddrIn>) -> Self {
+        let mut control = Self::default();
+        for told in message.cmsgs().into_iter().flatten() {
+            match told {
+                // A datagram that arrived before IP_PKTINFO was set comes with the interface 0,
+                // which is none.
+                ControlMessageOwned::Ipv4PacketInfo(info) if info.ipi_ifindex > 0 => {
+                    control.arrival = Some(Arrival {
+                        interface: Some(info.ipi_ifindex.cast_unsigned()),
+                        destination: Some(ip(info.ipi_addr)),
+                        local: Some(ip(info.ipi_spec_dst)),
+                    });
+                }
+                ControlMessageOwned::RxqOvfl(drops) => control.drops = Some(drops),
+                _ => {}
+            }
+        }
+        control
+    }
+}
+
+fn arrived<'a>(message: &RecvMsg<'a, 'a, SockaddrIn>, arrival: Option<Arrival>) -> Arrived<'a> {
     let source = message
         .address
         .map(|address| SocketAddr::V4(SocketAddrV4::from(address)));
     let payload = message.iovs().next().unwrap_or_default();
-    match (source, arrival(message)) {
+    match (source, arrival) {
         (Some(source), Some(arrival)) => Arrived::Datagram(Datagram {
             payload,
             truncated: message.flags.contains(MsgFlags::MSG_TRUNC),
@@ -150,19 +189,6 @@ fn arrived<'a>(message: &RecvMsg<'a, 'a, SockaddrIn>) -> Arrived<'a> {
         }),
         _ => Arrived::NoPacketInfo { source, payload },
     }
-}
-
-/// Where it arrived. A datagram that arrived before `IP_PKTINFO` was set comes with the interface
-/// 0, which is none.
-fn arrival(message: &RecvMsg<'_, '_, SockaddrIn>) -> Option<Arrival> {
-    message.cmsgs().ok()?.find_map(|control| match control {
-        ControlMessageOwned::Ipv4PacketInfo(info) if info.ipi_ifindex > 0 => Some(Arrival {
-            interface: Some(info.ipi_ifindex.cast_unsigned()),
-            destination: Some(ip(info.ipi_addr)),
-            local: Some(ip(info.ipi_spec_dst)),
-        }),
-        _ => None,
-    })
 }
 
 fn packet_info(reply: &Reply) -> in_pktinfo {

@@ -39,7 +39,7 @@ impl SystemSocket {
 }
 
 impl Transport for SystemSocket {
-    fn receive(&mut self, each: &mut dyn FnMut(Arrived<'_>)) -> io::Result<()> {
+    fn receive(&mut self, each: &mut dyn FnMut(Arrived<'_>)) -> io::Result<u64> {
         for received in 0..BATCH {
             let (len, source) = match self.socket.recv_from(&mut self.buffer) {
                 Ok(received) => received,
@@ -55,7 +55,7 @@ impl Transport for SystemSocket {
                 arrival: Arrival::default(),
             }));
         }
-        Ok(())
+        Ok(0)
     }
 
     fn send(&mut self, replies: &[Reply], told: &mut dyn FnMut(&Reply, io::Result<()>)) {

@@ -1,0 +1,150 @@
+//! Has the kernel drop whatever is not the request before it is queued (socket(7),
+//! `SO_ATTACH_FILTER`): junk then costs the server nothing. The responder has the same rule, for
+//! other systems and as the one that counts.
+
+use std::io;
+
+use nix::libc::{BPF_ABS, BPF_B, BPF_H, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_LEN, BPF_RET, BPF_W};
+use socket2::{SockFilter, SockRef};
+use udp_discovery_protocol::Word;
+
+/// What the filter sees first is the UDP header.
+const UDP_HEADER: u32 = 8;
+
+/// One instruction of the classic Berkeley packet filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Instruction {
+    code: u32,
+    /// How many instructions to skip if a comparison fails.
+    if_not: u8,
+    operand: u32,
+}
+
+/// Attaches the filter for the request `message` to `socket`.
+pub(crate) fn attach(socket: &impl std::os::fd::AsFd, message: &Word) -> io::Result<()> {
+    let filter: Vec<SockFilter> = program(message.as_bytes())
+        .into_iter()
+        .map(|it| {
+            // Every code is less than 256.
+            let code = u16::try_from(it.code).unwrap_or(u16::MAX);
+            SockFilter::new(code, 0, it.if_not, it.operand)
+        })
+        .collect();
+    SockRef::from(socket).attach_filter(&filter)
+}
+
+/// Accepts a datagram whose payload is `request`, and drops any other.
+fn program(request: &[u8]) -> Vec<Instruction> {
+    // A word has 64 bytes at the most.
+    let len = u32::try_from(request.len()).unwrap_or(u32::MAX - UDP_HEADER);
+    let mut comparisons = vec![(BPF_LD | BPF_W | BPF_LEN, 0, UDP_HEADER + len)];
+    let mut at = UDP_HEADER;
+    let mut rest = request;
+    while !rest.is_empty() {
+        let (size, width) = match rest.len() {
+            4.. => (BPF_W, 4),
+            2.. => (BPF_H, 2),
+            _ => (BPF_B, 1),
+        };
+        let (bytes, others) = rest.split_at(width);
+        let number = bytes
+            .iter()
+            .fold(0, |number, byte| number << 8 | u32::from(*byte));
+        comparisons.push((BPF_LD | BPF_ABS | size, at, number));
+        at += u32::try_from(width).unwrap_or(0);
+        rest = others;
+    }
+
+    let count = comparisons.len();
+    let mut program = Vec::with_capacity(2 * count + 2);
+    for (done, (load, from, expected)) in comparisons.into_iter().enumerate() {
+        // To the last instruction, over the other comparisons' two each and the acceptance.
+        let to_drop = 2 * (count - done - 1) + 1;
+        program.push(instruction(load, 0, from));
+        program.push(instruction(BPF_JMP | BPF_JEQ | BPF_K, to_drop, expected));
+    }
+    program.push(instruction(BPF_RET | BPF_K, 0, u32::MAX));
+    program.push(instruction(BPF_RET | BPF_K, 0, 0));
+    program
+}
+
+fn instruction(code: u32, if_not: usize, operand: u32) -> Instruction {
+    // 18 comparisons at the most: of the length, and of 64 bytes by four, the last 3 by 2 and 1.
+    let if_not = u8::try_from(if_not).unwrap_or(u8::MAX);
+    Instruction {
+        code,
+        if_not,
+        operand,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Runs `program` as the kernel does; whether the datagram is accepted.
+    fn accepts(program: &[Instruction], payload: &[u8]) -> bool {
+        let datagram = [&[0; UDP_HEADER as usize], payload].concat();
+        let bytes = |from: u32, width: usize| {
+            let from = from as usize;
+            let bytes = datagram.get(from..from + width)?;
+            Some(
+                bytes
+                    .iter()
+                    .fold(0, |number, byte| number << 8 | u32::from(*byte)),
+            )
+        };
+        let mut accumulator = 0;
+        let mut at = 0;
+        loop {
+            let it = program[at];
+            at += 1;
+            let loaded = match it.code {
+                code if code == BPF_RET | BPF_K => return it.operand > 0,
+                code if code == BPF_JMP | BPF_JEQ | BPF_K => {
+                    if accumulator != it.operand {
+                        at += usize::from(it.if_not);
+                    }
+                    continue;
+                }
+                code if code == BPF_LD | BPF_W | BPF_LEN => u32::try_from(datagram.len()).ok(),
+                code if code == BPF_LD | BPF_ABS | BPF_W => bytes(it.operand, 4),
+                code if code == BPF_LD | BPF_ABS | BPF_H => bytes(it.operand, 2),
+                code if code == BPF_LD | BPF_ABS | BPF_B => bytes(it.operand, 1),
+                code => panic!("no such instruction: {code}"),
+            };
+            match loaded {
+                Some(number) => accumulator = number,
+                None => return false, // a load beyond the end
+            }
+        }
+    }
+
+    #[test]
+    fn the_request_alone_is_accepted_whatever_its_length() {
+        for len in 1..=Word::MAX_LEN {
+            let request: Vec<u8> = (0..len)
+                .map(|at| b'A' + u8::try_from(at).unwrap())
+                .collect();
+            let program = program(&request);
+            assert!(accepts(&program, &request));
+            assert!(!accepts(&program, &request[..len - 1]));
+            assert!(!accepts(&program, &[&request[..], b"\n"].concat()));
+            for bit in 0..len * 8 {
+                let mut flipped = request.clone();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                assert!(!accepts(&program, &flipped), "bit {bit} of {len} bytes");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_filter_and_the_codec_agree(payload in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let request = b"DISCOVER_SERVER";
+            prop_assert_eq!(accepts(&program(request), &payload), payload == request);
+        }
+    }
+}
