@@ -14,11 +14,12 @@
 //! A client sends the datagram `DISCOVER_SERVER` to UDP port 9999 of everything it can reach;
 //! each server answers the sender with `SERVER_IP:` and its address, and perhaps a port. This
 //! crate reads and writes those datagrams ([`Codec`]), holds what both sides can be told
-//! ([`Settings`]), and says what a network interface is ([`Interface`]). It opens no socket.
+//! ([`Settings`], [`ClientSettings`]), and says what a network interface is ([`Interface`]). It opens no socket.
 //!
 //! # Features
 //! - `std` (default): the standard library. Without it the crate needs `alloc` alone.
-//! - `load`: settings from a TOML file and from environment variables.
+//! - `load`: `Settings::load` and `ClientSettings::load`, from a TOML file and from environment
+//!   variables; `Sources` lists their names.
 //! - `interfaces`: `Interface::list`, the interfaces of this host.
 
 #![no_std]
@@ -28,6 +29,7 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+mod client_settings;
 mod codec;
 mod defaults;
 mod grammar;
@@ -41,14 +43,17 @@ mod response;
 mod settings;
 mod word;
 
+pub use client_settings::ClientSettings;
 pub use codec::{Codec, DecodeError, Message, WordsConflict};
 pub use defaults::{
     DEFAULT_BUFFER_SIZE, DEFAULT_LOGGING, DEFAULT_MESSAGE, DEFAULT_PORT, DEFAULT_RESPONSE_PREFIX,
-    DEFAULT_TIMEOUT, MAX_DATAGRAM_LEN,
+    DEFAULT_RETRIES, DEFAULT_TIMEOUT, MAX_DATAGRAM_LEN,
 };
 pub use interface::{Interface, InterfaceAddress, InterfaceFlags};
 /// A network: an address and how many of its bits the network's addresses share.
 pub use ipnet::IpNet;
+#[cfg(feature = "load")]
+pub use load::{LoadError, Origin, Sources, ValueError};
 pub use request::Request;
 pub use response::{NotAHost, Response};
 pub use settings::{BufferSize, BufferSizeError, Settings};

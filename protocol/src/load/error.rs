@@ -40,7 +40,7 @@ pub enum LoadError {
         key: String,
         /// Where it was found.
         origin: Origin,
-        /// The names that there are at this place.
+        /// The names that there are in such a source.
         allowed: Vec<&'static str>,
     },
     /// The value is none that the setting can have.

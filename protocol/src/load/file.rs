@@ -78,11 +78,14 @@ impl File {
             .iter()
             .find_map(|key| Some((key.file?, key.setting)).filter(|(file, _)| *file == name));
         let Some((key, setting)) = found else {
-            let table = (!name.starts_with("client.")).then_some(CLIENT_TABLE);
             return Err(LoadError::UnknownKey {
                 key: name,
                 origin: self.origin(),
-                allowed: keys.iter().filter_map(|key| key.file).chain(table).collect(),
+                allowed: SHARED
+                    .iter()
+                    .chain(&CLIENT)
+                    .filter_map(|key| key.file)
+                    .collect(),
             });
         };
         draft

@@ -12,7 +12,7 @@ use crate::settings::BufferSize;
 use crate::word::Word;
 
 /// The longest timeout, a day: a longer one is a slip of the unit.
-const MAX_TIMEOUT_SECONDS: f64 = 86_400.0;
+pub(super) const MAX_TIMEOUT_SECONDS: f64 = 86_400.0;
 
 /// A value that is not read yet.
 #[derive(Clone, Copy)]
