@@ -2,18 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-#[cfg(not(loom))]
+#[cfg(not(model_check))]
 use std::sync::{
     Condvar, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
 
-#[cfg(loom)]
+#[cfg(model_check)]
 use loom::sync::{
     Condvar, Mutex, MutexGuard,
     atomic::{AtomicBool, Ordering},
 };
-#[cfg(loom)]
+#[cfg(model_check)]
 use std::sync::PoisonError;
 
 /// What has become of a server.
@@ -88,5 +88,107 @@ impl Lifecycle {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All interleavings of the server's thread with those that stop it and look at it. Run by
+/// `RUSTFLAGS="--cfg model_check" cargo test -p udp-discovery-server --lib lifecycle`.
+#[cfg(all(test, model_check))]
+mod models {
+    use loom::sync::{Arc, Notify};
+    use loom::thread;
+
+    use super::*;
+
+    /// Three switches between threads at points of the model's choice: with more, the models of
+    /// three threads take minutes, and three find what there is to be found in programs this
+    /// small.
+    fn check(model: impl Fn() + Send + Sync + 'static) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(3);
+        builder.check(model);
+    }
+
+    const LONG: Duration = Duration::from_hours(1);
+
+    /// The parts of a server that its threads share; the waker is a latch, like the system's.
+    struct Shared {
+        lifecycle: Lifecycle,
+        waker: Notify,
+        /// Set while the server has its socket.
+        socket: AtomicBool,
+    }
+
+    impl Shared {
+        fn new() -> Arc<Self> {
+            Arc::new(Self {
+                lifecycle: Lifecycle::new(),
+                waker: Notify::new(),
+                socket: AtomicBool::new(true),
+            })
+        }
+
+        /// What `Server::run` does.
+        fn run(&self, end: State) {
+            while !self.lifecycle.stop_requested() {
+                self.waker.wait();
+            }
+            self.socket.store(false, Ordering::Release);
+            self.lifecycle.end(end);
+        }
+
+        /// What `Control::stop` does.
+        fn stop(&self) {
+            self.lifecycle.request_stop();
+            self.waker.notify();
+        }
+    }
+
+    #[test]
+    fn a_stop_is_never_lost_and_the_socket_is_closed_when_it_is_told() {
+        check(|| {
+            let shared = Shared::new();
+            let server = Arc::clone(&shared);
+            let server = thread::spawn(move || server.run(State::Stopped));
+            shared.stop();
+            assert!(shared.lifecycle.wait_for_end(LONG));
+            assert!(!shared.socket.load(Ordering::Acquire));
+            assert_eq!(shared.lifecycle.state(), State::Stopped);
+            server.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn two_who_stop_at_once_both_learn_of_the_end() {
+        check(|| {
+            let shared = Shared::new();
+            let (server, other) = (Arc::clone(&shared), Arc::clone(&shared));
+            let server = thread::spawn(move || server.run(State::Stopped));
+            let other = thread::spawn(move || {
+                other.stop();
+                assert!(other.lifecycle.wait_for_end(LONG));
+            });
+            shared.stop();
+            assert!(shared.lifecycle.wait_for_end(LONG));
+            other.join().unwrap();
+            server.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn the_first_end_counts_and_there_is_no_way_back() {
+        check(|| {
+            let shared = Shared::new();
+            let server = Arc::clone(&shared);
+            let server = thread::spawn(move || {
+                server.lifecycle.end(State::Failed);
+                server.lifecycle.end(State::Stopped);
+            });
+            let before = shared.lifecycle.state();
+            let after = shared.lifecycle.state();
+            assert!(before == State::Running || after == State::Failed);
+            server.join().unwrap();
+            assert_eq!(shared.lifecycle.state(), State::Failed);
+        });
     }
 }
