@@ -1,1 +1,11 @@
+//! What the tests of the other packages stand on.
+//!
+//! - [`lab`]: hosts and networks of a test's own, as Linux network namespaces.
+//! - [`python`]: the Python server and client that these crates speak with.
+//!
+//! Linux only: elsewhere the crate is empty.
 
+#![cfg(target_os = "linux")]
+
+pub mod lab;
+pub mod python;

@@ -1,0 +1,156 @@
+//! A host of the laboratory.
+
+use std::fs;
+use std::process::Command;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::loss::{lose_arrivals, refuse_sends};
+use super::namespace::Namespace;
+use super::network::Network;
+use super::process::Process;
+use super::raw;
+
+/// How long a network may take to carry a new host's packets.
+const JOIN_LIMIT: Duration = Duration::from_secs(5);
+
+/// A host: a network namespace of its own. Clones are the same host.
+#[derive(Clone, Debug)]
+pub struct Host {
+    name: String,
+    namespace: Namespace,
+    cables: Arc<Mutex<Vec<Cable>>>,
+}
+
+/// What joins a host and a network.
+#[derive(Debug)]
+struct Cable {
+    interface: String,
+    port: String,
+    network: Network,
+}
+
+impl Host {
+    pub(super) fn new(name: &str) -> Self {
+        let namespace = Namespace::new();
+        namespace.ip("link set lo up");
+        namespace.run(|| {
+            // A new namespace takes these from the machine, and machines differ.
+            for scope in ["all", "default"] {
+                let path = format!("/proc/sys/net/ipv4/conf/{scope}/rp_filter");
+                fs::write(path, "0").expect("a host's settings can be written");
+            }
+        });
+        Self {
+            name: name.to_owned(),
+            namespace,
+            cables: Arc::default(),
+        }
+    }
+
+    /// Its name in the test.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Gives it an interface on `network`, and waits until the network carries its packets.
+    ///
+    /// The interface has the given address (`10.77.1.2/24`) and its broadcast address, as DHCP
+    /// would set it. More addresses: `host.ip("address add 10.77.1.3/24 dev eth0")`.
+    ///
+    /// # Panics
+    /// If the address isn't in the network's subnet, or the host has such an interface already.
+    pub fn join(&self, network: &Network, interface: &str, address: &str) {
+        assert!(
+            network.holds(address),
+            "{address} is not in the network {}",
+            network.name()
+        );
+        let port = network.add_port(interface, &self.namespace);
+        self.ip(&format!(
+            "address add {address} broadcast + dev {interface}"
+        ));
+        self.ip(&format!("link set dev {interface} up"));
+        let deadline = Instant::now() + JOIN_LIMIT;
+        while !network.forwards(&port) {
+            assert!(Instant::now() < deadline, "the port {port} stays silent");
+            thread::yield_now();
+        }
+        let cable = Cable {
+            interface: interface.to_owned(),
+            port,
+            network: network.clone(),
+        };
+        self.cables().push(cable);
+    }
+
+    /// Runs the program `ip` there, as in `host.ip("route add default via 10.77.1.254")`, and
+    /// returns what it printed. The arguments are split at white space.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub fn ip(&self, arguments: &str) -> String {
+        self.namespace.ip(arguments)
+    }
+
+    /// Runs `body` there, on a thread of its own, and returns its value.
+    ///
+    /// # Panics
+    /// If `body` does.
+    pub fn run<T: Send>(&self, body: impl FnOnce() -> T + Send) -> T {
+        self.namespace.run(body)
+    }
+
+    /// Starts a thread there.
+    pub fn spawn_thread<T: Send + 'static>(
+        &self,
+        body: impl FnOnce() -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.namespace.spawn(body)
+    }
+
+    /// Starts a process there. Its output is gathered, its input is a pipe.
+    ///
+    /// # Panics
+    /// If it can't be started.
+    pub fn spawn(&self, command: Command) -> Process {
+        self.run(|| Process::start(command))
+    }
+
+    /// Loses that share of the UDP packets that reach it, and of those that it sends.
+    ///
+    /// They are lost in silence: no kernel reports an error. Interfaces that it joins later lose
+    /// nothing; another call replaces the share. Needs the program `nft`, see
+    /// [`have`](super::have).
+    ///
+    /// # Panics
+    /// If `nft` is missing or fails, or `percent` is over 100.
+    pub fn loss(&self, percent: u8) {
+        for cable in self.cables().iter() {
+            lose_arrivals(&self.namespace, &cable.interface, percent);
+            lose_arrivals(&cable.network.namespace, &cable.port, percent);
+        }
+    }
+
+    /// Has its firewall refuse every UDP packet that it is to send (the program that sends gets
+    /// `EPERM`), or not any more. Needs the program `nft`, see [`have`](super::have).
+    ///
+    /// # Panics
+    /// If `nft` is missing or fails.
+    pub fn refuse_sends(&self, refuse: bool) {
+        refuse_sends(&self.namespace, refuse);
+    }
+
+    /// A sender of forged datagrams from one of its interfaces.
+    ///
+    /// # Panics
+    /// If there is no such interface.
+    pub fn raw(&self, interface: &str) -> raw::Sender {
+        self.run(|| raw::Sender::open(interface))
+    }
+
+    fn cables(&self) -> MutexGuard<'_, Vec<Cable>> {
+        self.cables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,130 @@
+//! The Python server and client whose wire format this project speaks.
+//!
+//! They come from the Python Package Index, by pip, into a virtual environment that the tests make.
+//! [`lab::run_with_python`](crate::lab::run_with_python) prepares it and tells where it is.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::lab::{have, pass_over};
+
+/// What is installed.
+const PACKAGES: [&str; 2] = [
+    "django-udp-discovery==1.0.0",
+    "django-udp-discovery-client[network]==1.0.0",
+];
+
+/// Fails if they aren't there.
+const IMPORTS: &str = "import django_udp_discovery.conf, discovery_client";
+
+/// Serves with the settings in its argument, a JSON object, until standard input ends. Prints
+/// `ready` when it serves; its log goes to standard error.
+pub const SERVER: &str = r#"
+import json, logging, sys
+logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
+from django.conf import settings
+settings.configure(**json.loads(sys.argv[1]))
+from django_udp_discovery.listener import start_udp_service, stop_udp_service
+if not start_udp_service():
+    sys.exit("the service did not start")
+print("ready", flush=True)
+sys.stdin.read()
+stop_udp_service()
+"#;
+
+/// Searches with the configuration in its argument, a JSON object, and prints what it found: a
+/// JSON list of objects with `ip` and `port`. Its log goes to standard error.
+pub const CLIENT: &str = r#"
+import json, logging, sys
+logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
+from discovery_client import ClientConfig, discover
+found = discover(ClientConfig(**json.loads(sys.argv[1])))
+print(json.dumps([{"ip": server.ip, "port": server.port} for server in found]), flush=True)
+"#;
+
+/// The command that runs [`SERVER`], with settings such as `{"DISCOVERY_PORT": 9999}`.
+pub fn server(interpreter: &Path, settings: &str) -> Command {
+    script(interpreter, SERVER, settings)
+}
+
+/// The command that runs [`CLIENT`], with a configuration such as
+/// `{"discovery_port": 9999, "timeout": 0.5}` (seconds).
+pub fn client(interpreter: &Path, config: &str) -> Command {
+    script(interpreter, CLIENT, config)
+}
+
+/// An interpreter that can import both packages, from a virtual environment in `folder`.
+///
+/// The first caller makes it, which takes a minute; others wait, in other processes too. Where
+/// Python or the registry is missing, it prints `skipped:` and the reason, and there is none.
+///
+/// # Panics
+/// If there is none and the environment has `CI=true`.
+pub fn peers(folder: &Path) -> Option<PathBuf> {
+    match install(folder) {
+        Ok(interpreter) => Some(interpreter),
+        Err(why) => {
+            pass_over(&format!("no Python peers: {why}"));
+            None
+        }
+    }
+}
+
+fn script(interpreter: &Path, script: &str, argument: &str) -> Command {
+    let mut command = Command::new(interpreter);
+    command.args(["-c", script, argument]);
+    command
+}
+
+fn install(folder: &Path) -> Result<PathBuf, String> {
+    let home = folder.join("python-peers");
+    let interpreter = home.join("bin/python");
+    // Written last: with it the installation is complete.
+    let stamp = home.join("installed");
+    let contents = PACKAGES.join("\n");
+    // The Python that it stands on may have gone since, or be another user's.
+    let is_complete = || {
+        fs::read_to_string(&stamp).is_ok_and(|text| text == contents)
+            && succeed(&mut script(&interpreter, IMPORTS, "")).is_ok()
+    };
+    if is_complete() {
+        return Ok(interpreter);
+    }
+    if !have("python3") {
+        return Err("`python3` is not installed".to_owned());
+    }
+    // Held until the end of this function; the system releases it if this process dies.
+    let _lock = lock(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    if is_complete() {
+        return Ok(interpreter);
+    }
+    let mut venv = Command::new("python3");
+    succeed(venv.args(["-m", "venv", "--clear"]).arg(&home))?;
+    let mut pip = Command::new(&interpreter);
+    pip.args(["-m", "pip", "install", "--quiet", "--no-input"])
+        .args(["--retries", "1", "--timeout", "20"])
+        .args(PACKAGES);
+    succeed(&mut pip)?;
+    fs::write(&stamp, contents).map_err(|error| format!("{}: {error}", stamp.display()))?;
+    Ok(interpreter)
+}
+
+fn lock(folder: &Path) -> std::io::Result<File> {
+    fs::create_dir_all(folder)?;
+    let file = File::create(folder.join("python-peers.lock"))?;
+    file.lock()?;
+    Ok(file)
+}
+
+fn succeed(command: &mut Command) -> Result<(), String> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("{command:?}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{command:?} failed: {}", text.trim()))
+}
