@@ -1,1 +1,101 @@
+//! Finds the servers on the local network: asks every network that this host is on, and gathers
+//! the answers until a deadline.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! for server in udp_discovery_client::discover(Duration::from_millis(500))? {
+//!     println!("{server}"); // 192.168.1.7:8000
+//! }
+//! # Ok::<(), udp_discovery_client::DiscoverError>(())
+//! ```
+//!
+//! A [`Client`] has a [`Config`]: which port to ask, how long to wait, which interfaces to use.
+//! Here it asks a server on loopback:
+//!
+//! ```
+//! use std::num::NonZeroU16;
+//! use std::time::Duration;
+//! use udp_discovery_client::{Client, Config};
+//!
+//! // A server that answers once.
+//! let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
+//! let port = NonZeroU16::new(socket.local_addr()?.port()).expect("it is bound");
+//! std::thread::spawn(move || {
+//!     let mut buffer = [0; 64];
+//!     let (_, client) = socket.recv_from(&mut buffer)?;
+//!     socket.send_to(b"SERVER_IP:127.0.0.1:8000", client)
+//! });
+//!
+//! let config = Config::default()
+//!     .with_port(port)
+//!     .with_timeout(Duration::from_secs(5))
+//!     .with_interfaces(["lo*", "Loopback*"]); // loopback alone
+//! let server = Client::new(config).discover_one()?.expect("it answers");
+//! assert_eq!(server.to_string(), "127.0.0.1:8000");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What a search does
+//! Every IPv4 address of every interface that is up, loopback and the bridges of containers left
+//! out, gets a socket of its own. From there the network's directed broadcast and
+//! 255.255.255.255 are asked, three times by default, spaced over the timeout: one lost packet
+//! loses no server. The deadline is absolute; nothing that arrives moves it.
+//!
+//! Whoever is on the network can answer, and can name any address. What is kept is bounded
+//! ([`Config::max_servers`]), and the address to use is judged ([`AddressPolicy`]), but a server
+//! found is not a server to trust.
+//!
+//! # Features
+//! - `load`: [`protocol::ClientSettings`] from a TOML file and from environment variables; a
+//!   [`Config`] is made from them by `Config::from`.
+//! - `tokio`: the same searches on a tokio runtime, in the module `tokio`.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+// The example of the README is run like the others.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+use std::time::Duration;
+
+mod address;
+mod client;
+mod config;
+mod discovery;
+mod error;
+mod probes;
+mod receive_error;
+mod report;
+mod select;
+mod server;
+mod sockets;
+#[cfg(feature = "tokio")]
+pub mod tokio;
+
+pub use address::AddressPolicy;
+pub use client::{Client, Search};
+pub use config::{Config, DEFAULT_MAX_SERVERS, DEFAULT_PROBES};
+pub use discovery::{Discovery, Transmit};
+pub use error::DiscoverError;
+pub use report::{Counts, Link, Report, SkipReason, Skipped};
+pub use server::DiscoveredServer;
+pub use udp_discovery_protocol as protocol;
+
+/// Finds every server that answers within `timeout`, in the order in which they do, with the
+/// default [`Config`].
+///
+/// # Errors
+/// [`DiscoverError`], if the search could not be made. That nobody answered is no error.
+pub fn discover(timeout: Duration) -> Result<Vec<DiscoveredServer>, DiscoverError> {
+    Client::new(Config::default().with_timeout(timeout)).discover()
+}
+
+/// Finds the first server that answers within `timeout`, with the default [`Config`].
+///
+/// # Errors
+/// [`DiscoverError`], if the search could not be made. That nobody answered is no error.
+pub fn discover_one(timeout: Duration) -> Result<Option<DiscoveredServer>, DiscoverError> {
+    Client::new(Config::default().with_timeout(timeout)).discover_one()
+}

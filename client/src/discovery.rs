@@ -1,0 +1,430 @@
+//! The pure core: whom to ask when, and what becomes of the answers.
+
+use std::collections::{HashSet, VecDeque};
+use std::io;
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use udp_discovery_protocol::{Codec, DecodeError, Interface, Message, Request, Response};
+
+use crate::address::Judge;
+use crate::config::Config;
+use crate::error::DiscoverError;
+use crate::probes::Schedule;
+use crate::receive_error::Meaning;
+use crate::report::{Link, Report};
+use crate::select::Selection;
+use crate::server::DiscoveredServer;
+
+/// The longest search: a year. A longer timeout is cut to it, so that every deadline is a time
+/// that the clock can tell.
+const LONGEST: Duration = Duration::from_hours(365 * 24);
+
+/// How many errors of unknown meaning in a row a link is given up after.
+const UNKNOWN_ERRORS: u32 = 64;
+
+/// One search: decides when to send what, and what to make of each datagram. It has no socket and
+/// no clock.
+///
+/// # How to drive it
+/// 1. [`new`](Self::new) starts the search: its deadline is `now` and the timeout, and nothing
+///    moves it.
+/// 2. Open a socket for each of the [`links`](Self::links), bound to its
+///    [`local`](Link::local) address and a port of its own. Tell of those that can't be opened
+///    by [`give_up`](Self::give_up).
+/// 3. Until [`poll_timeout`](Self::poll_timeout) returns none, in this order:
+///    - Send what [`poll_transmit`](Self::poll_transmit) returns until it returns none; each time
+///      sending fails, call [`handle_send_error`](Self::handle_send_error) before going on.
+///    - Wait until `poll_timeout`, or until there is something to receive.
+///    - Hand in what the sockets hold by [`handle_datagram`](Self::handle_datagram), and errors
+///      by [`handle_receive_error`](Self::handle_receive_error). Bound how many at a time.
+///    - Take the servers found from [`poll_event`](Self::poll_event) until it returns none.
+///    - Call [`handle_timeout`](Self::handle_timeout), whether or not the time has come.
+///
+/// The first `handle_timeout` at the deadline or later ends the search; what is handed in after
+/// it is dropped. What is handed in between the deadline and that call counts as in time: it was
+/// in the sockets when the driver, which may have been kept from the processor, came to look. A
+/// driver that wants the first server alone just stops.
+///
+/// `now` may come from any monotonic clock and must not go back from one call to the next; if it
+/// does, the latest `now` so far is taken.
+///
+/// ```
+/// use std::time::Instant;
+/// use udp_discovery_client::{Config, Discovery};
+/// use udp_discovery_protocol::{Interface, InterfaceAddress};
+///
+/// let mut eth0 = Interface::new("eth0", 2);
+/// eth0.flags.up = true;
+/// eth0.addresses.push(InterfaceAddress::new("192.168.1.2".parse()?, 24)?);
+///
+/// let now = Instant::now();
+/// let mut search = Discovery::new(now, &Config::default(), &[eth0])?;
+/// let probe = search.poll_transmit(now).expect("the first probe is due at once");
+/// assert_eq!(&probe.payload[..], b"DISCOVER_SERVER");
+/// assert_eq!(probe.destination, "192.168.1.255:9999".parse()?);
+///
+/// let source = "192.168.1.7:9999".parse()?;
+/// search.handle_datagram(now, probe.link, source, b"SERVER_IP:192.168.1.7:8000");
+/// let server = search.poll_event().expect("a server answered");
+/// assert_eq!(server.to_string(), "192.168.1.7:8000");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Discovery {
+    codec: Codec,
+    request: Bytes,
+    port: NonZeroU16,
+    any_source_port: bool,
+    max_servers: usize,
+    judge: Judge,
+    schedule: Schedule,
+    deadline: Instant,
+    now: Instant,
+    ended: bool,
+    links: Vec<LinkState>,
+    /// The link and its destination that the probe being sent goes to next.
+    next: (usize, usize),
+    known: HashSet<(IpAddr, Option<NonZeroU16>)>,
+    found: VecDeque<DiscoveredServer>,
+    report: Report,
+}
+
+/// A datagram to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Transmit {
+    /// The position in [`Discovery::links`] of the link to send it on.
+    pub link: usize,
+    /// Where it goes.
+    pub destination: SocketAddrV4,
+    /// Its bytes.
+    pub payload: Bytes,
+}
+
+/// What a search remembers of a link besides what it reports.
+#[derive(Debug)]
+struct LinkState {
+    /// When the last probe was sent.
+    sent_at: Instant,
+    /// How many of the last probe's datagrams could not be sent.
+    unsent: usize,
+    /// How many errors of unknown meaning came in a row.
+    unknown_errors: u32,
+}
+
+/// Why a datagram is not a new server.
+#[derive(Clone, Copy, Debug)]
+enum Refusal {
+    Malformed,
+    TooLong,
+    WrongSourcePort,
+    RefusedAddress,
+    Duplicate,
+    OverTheCap,
+}
+
+impl Discovery {
+    /// Starts a search on those of `interfaces`, all of this host's, that `config` lets it use.
+    ///
+    /// # Errors
+    /// [`DiscoverError::NoSuchInterface`] and [`DiscoverError::NoUsableInterface`].
+    pub fn new(
+        now: Instant,
+        config: &Config,
+        interfaces: &[Interface],
+    ) -> Result<Self, DiscoverError> {
+        let selection = Selection::new(config, interfaces)?;
+        let judge = Judge::new(config.address_policy(), interfaces, |interface| {
+            selection.asks_on(interface)
+        });
+        let settings = config.settings();
+        let timeout = settings.timeout().min(LONGEST);
+        let mut request = BytesMut::new();
+        settings
+            .codec()
+            .encode(Message::Request(Request), &mut request);
+        let state = |_: &Link| LinkState {
+            sent_at: now,
+            unsent: 0,
+            unknown_errors: 0,
+        };
+        let mut discovery = Self {
+            codec: settings.codec().clone(),
+            request: request.freeze(),
+            port: settings.port(),
+            any_source_port: config.any_source_port(),
+            max_servers: config.max_servers().get(),
+            judge,
+            schedule: Schedule::new(now, timeout, config.probes()),
+            deadline: now + timeout,
+            now,
+            ended: false,
+            links: selection.links.iter().map(state).collect(),
+            next: (selection.links.len(), 0),
+            known: HashSet::new(),
+            found: VecDeque::new(),
+            report: Report {
+                links: selection.links,
+                skipped: selection.skipped,
+                ..Report::default()
+            },
+        };
+        discovery.start_probe_if_due();
+        Ok(discovery)
+    }
+
+    /// The interface addresses to ask from. A link is known by its position here.
+    pub fn links(&self) -> &[Link] {
+        &self.report.links
+    }
+
+    /// When the search ends at the latest.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// What the search did so far.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// Whether the search could be made at all.
+    ///
+    /// # Errors
+    /// [`DiscoverError::NothingSent`], if it is over and no probe could be sent, or
+    /// [`DiscoverError::OpenSocket`], if none was because no socket could be used.
+    pub fn outcome(&self) -> Result<(), DiscoverError> {
+        if !self.is_over() || !self.nothing_was_sent() {
+            return Ok(());
+        }
+        let links = &self.report.links;
+        let unsent = links
+            .iter()
+            .rev()
+            .find_map(|link| link.last_send_error.clone());
+        let unopened = links.iter().rev().find_map(|link| link.given_up.clone());
+        match (unsent, unopened) {
+            (Some(source), _) => Err(DiscoverError::NothingSent { source }),
+            (None, Some(source)) => Err(DiscoverError::OpenSocket { source }),
+            // The driver never asked for anything to send.
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// The next datagram to send, if one is due. It counts as sent unless
+    /// [`handle_send_error`](Self::handle_send_error) follows.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
+        let now = self.advance(now);
+        loop {
+            let (at, nth) = self.next;
+            let link = self.report.links.get_mut(at)?;
+            let destination = link.destinations.get(nth).copied();
+            let Some(destination) = destination.filter(|_| link.given_up.is_none()) else {
+                self.next = (at + 1, 0);
+                continue;
+            };
+            self.next = (at, nth + 1);
+            let state = &mut self.links[at];
+            state.sent_at = now;
+            if nth == 0 {
+                state.unsent = 0;
+                link.probes_sent += 1;
+            }
+            return Some(Transmit {
+                link: at,
+                destination: SocketAddrV4::new(destination, self.port.get()),
+                payload: self.request.clone(),
+            });
+        }
+    }
+
+    /// Tells that the datagram last taken from [`poll_transmit`](Self::poll_transmit), which was
+    /// to be sent on `link`, could not be sent. It is not sent again; the next probe is tried all
+    /// the same.
+    pub fn handle_send_error(&mut self, link: usize, error: io::Error) {
+        let (Some(state), Some(link)) = (self.links.get_mut(link), self.report.links.get_mut(link))
+        else {
+            return;
+        };
+        state.unsent += 1;
+        if state.unsent == link.destinations.len() {
+            link.probes_sent = link.probes_sent.saturating_sub(1);
+        }
+        link.send_errors = link.send_errors.saturating_add(1);
+        link.last_send_error = Some(Arc::new(error));
+    }
+
+    /// Takes a datagram that came from `source` by the socket of `link`. Whatever it is, it is
+    /// counted once in the [`report`](Self::report); a new server is then to be had from
+    /// [`poll_event`](Self::poll_event).
+    ///
+    /// Of a datagram that is longer than the buffer its beginning will do, since the buffer is
+    /// longer than every response.
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        link: usize,
+        source: SocketAddr,
+        payload: &[u8],
+    ) {
+        let now = self.advance(now);
+        if self.is_over() {
+            self.report.counts.late += 1;
+            return;
+        }
+        let Some(state) = self.links.get_mut(link) else {
+            return;
+        };
+        state.unknown_errors = 0;
+        let rtt = now.saturating_duration_since(state.sent_at);
+        match self.judge(source, payload) {
+            Ok((ip, response)) => {
+                self.report.counts.accepted += 1;
+                self.known.insert((ip, response.port()));
+                self.found.push_back(DiscoveredServer {
+                    ip,
+                    port: response.port(),
+                    claimed_ip: response.ip(),
+                    source,
+                    interface: self.report.links[link].interface.clone(),
+                    rtt,
+                    raw: Bytes::copy_from_slice(payload),
+                });
+            }
+            Err(refusal) => self.count(refusal),
+        }
+    }
+
+    /// Takes an error that the system gave on receiving by the socket of `link`. An interrupted
+    /// call and the one that says that there is nothing to receive are none.
+    ///
+    /// One that says that the socket is of no use gives the link up, and so do 64 in a row of
+    /// which it is not known what they say.
+    pub fn handle_receive_error(&mut self, link: usize, error: io::Error) {
+        let Some(state) = self.links.get_mut(link) else {
+            return;
+        };
+        let give_up = match Meaning::of(&error) {
+            Meaning::TooLong => {
+                self.report.counts.too_long += 1;
+                return;
+            }
+            Meaning::Passing => false,
+            Meaning::Unknown => {
+                state.unknown_errors += 1;
+                state.unknown_errors >= UNKNOWN_ERRORS
+            }
+            Meaning::Fatal => true,
+        };
+        self.report.counts.receive_errors += 1;
+        if give_up {
+            self.give_up(link, error);
+        }
+    }
+
+    /// Gives a link up: nothing more is sent on it. To be called if its socket can't be opened or
+    /// used. When all are given up the search is over.
+    pub fn give_up(&mut self, link: usize, error: io::Error) {
+        if let Some(link) = self.report.links.get_mut(link) {
+            link.given_up.get_or_insert_with(|| Arc::new(error));
+        }
+    }
+
+    /// Whether a link was given up, so that its socket is to be closed.
+    pub fn is_given_up(&self, link: usize) -> bool {
+        self.report
+            .links
+            .get(link)
+            .is_none_or(|link| link.given_up.is_some())
+    }
+
+    /// The next server found, in the order in which they answered.
+    pub fn poll_event(&mut self) -> Option<DiscoveredServer> {
+        self.found.pop_front()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout): never later than the
+    /// [`deadline`](Self::deadline). None if the search is over.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.is_over() {
+            return None;
+        }
+        let due = self.schedule.due().unwrap_or(self.deadline);
+        Some(due.min(self.deadline))
+    }
+
+    /// Starts the next probe if it is due, and ends the search at the deadline.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.advance(now);
+        if now >= self.deadline {
+            self.ended = true;
+            self.next = (self.links.len(), 0);
+        } else {
+            self.start_probe_if_due();
+        }
+    }
+
+    fn start_probe_if_due(&mut self) {
+        if self.schedule.take(self.now) {
+            self.next = (0, 0);
+        }
+    }
+
+    /// The latest time so far.
+    fn advance(&mut self, now: Instant) -> Instant {
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    /// Whether nothing can be found any more.
+    fn is_over(&self) -> bool {
+        let every_probe_was_tried =
+            || self.schedule.due().is_none() && self.next.0 >= self.links.len();
+        self.ended
+            || self.report.links.iter().all(|link| link.given_up.is_some())
+            || (self.nothing_was_sent() && every_probe_was_tried())
+    }
+
+    fn nothing_was_sent(&self) -> bool {
+        self.report.links.iter().all(|link| link.probes_sent == 0)
+    }
+
+    /// The address to use of a server that is new, and what it said.
+    fn judge(&self, source: SocketAddr, payload: &[u8]) -> Result<(IpAddr, Response), Refusal> {
+        if !self.any_source_port && source.port() != self.port.get() {
+            return Err(Refusal::WrongSourcePort);
+        }
+        let response = match self.codec.decode(payload) {
+            Ok(Message::Response(response)) => response,
+            Err(DecodeError::TooLong { .. }) => return Err(Refusal::TooLong),
+            Ok(Message::Request(_)) | Err(_) => return Err(Refusal::Malformed),
+        };
+        let ip = self
+            .judge
+            .address(response.ip(), source)
+            .ok_or(Refusal::RefusedAddress)?;
+        if self.known.contains(&(ip, response.port())) {
+            Err(Refusal::Duplicate)
+        } else if self.known.len() >= self.max_servers {
+            Err(Refusal::OverTheCap)
+        } else {
+            Ok((ip, response))
+        }
+    }
+
+    fn count(&mut self, refusal: Refusal) {
+        let counts = &mut self.report.counts;
+        *match refusal {
+            Refusal::Malformed => &mut counts.malformed,
+            Refusal::TooLong => &mut counts.too_long,
+            Refusal::WrongSourcePort => &mut counts.wrong_source_port,
+            Refusal::RefusedAddress => &mut counts.refused_address,
+            Refusal::Duplicate => &mut counts.duplicates,
+            Refusal::OverTheCap => &mut counts.over_the_cap,
+        } += 1;
+    }
+}

@@ -1,0 +1,330 @@
+//! Which interface addresses are asked from, and whom each asks.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use udp_discovery_protocol::{Interface, InterfaceAddress, IpNet};
+use wildmatch::WildMatch;
+
+use crate::config::Config;
+use crate::error::DiscoverError;
+use crate::report::{Link, SkipReason, Skipped};
+
+/// The interface addresses to ask from, and the interfaces left out.
+#[derive(Debug)]
+pub(crate) struct Selection {
+    pub(crate) links: Vec<Link>,
+    pub(crate) skipped: Vec<Skipped>,
+}
+
+impl Selection {
+    pub(crate) fn new(config: &Config, interfaces: &[Interface]) -> Result<Self, DiscoverError> {
+        let names = Names::new(config);
+        if !names.include.is_empty() && !interfaces.iter().any(|it| names.are_including(it)) {
+            return Err(DiscoverError::NoSuchInterface {
+                available: interfaces.iter().map(|it| it.name.clone()).collect(),
+            });
+        }
+        let mut selection = Self::of(interfaces, |it| names.judge(it, config.loopback()));
+        if selection.links.is_empty() && names.include.is_empty() {
+            // A host without a network still finds what runs on itself.
+            selection = Self::of(interfaces, |it| names.judge(it, true));
+        }
+        if selection.links.is_empty() {
+            return Err(DiscoverError::NoUsableInterface {
+                skipped: selection.skipped,
+            });
+        }
+        Ok(selection)
+    }
+
+    /// Whether `interface` is one that is asked on.
+    pub(crate) fn asks_on(&self, interface: &Interface) -> bool {
+        self.links
+            .iter()
+            .any(|link| link.interface == interface.name)
+    }
+
+    fn of(interfaces: &[Interface], judge: impl Fn(&Interface) -> Result<(), SkipReason>) -> Self {
+        let mut selection = Self {
+            links: Vec::new(),
+            skipped: Vec::new(),
+        };
+        for interface in interfaces {
+            match judge(interface).and_then(|()| links(interface)) {
+                Ok(links) => selection.links.extend(links),
+                Err(reason) => selection.skipped.push(Skipped {
+                    interface: interface.name.clone(),
+                    reason,
+                }),
+            }
+        }
+        selection
+    }
+}
+
+/// The names to use and those to leave out.
+struct Names {
+    include: Vec<WildMatch>,
+    exclude: Vec<WildMatch>,
+}
+
+impl Names {
+    fn new(config: &Config) -> Self {
+        let globs = |names: &[String]| names.iter().map(|name| WildMatch::new(name)).collect();
+        Self {
+            include: globs(config.interfaces()),
+            exclude: globs(config.excluded_interfaces()),
+        }
+    }
+
+    fn are_including(&self, interface: &Interface) -> bool {
+        any_matches(&self.include, interface)
+    }
+
+    /// Whether `interface` is to be asked on, and if not, why.
+    fn judge(&self, interface: &Interface, loopback: bool) -> Result<(), SkipReason> {
+        let named = self.are_including(interface);
+        let wanted = named || loopback && interface.flags.loopback;
+        if any_matches(&self.exclude, interface) {
+            Err(SkipReason::Excluded)
+        } else if !wanted && !self.include.is_empty() {
+            Err(SkipReason::NotNamed)
+        } else if !interface.flags.up {
+            Err(SkipReason::Down)
+        } else if interface.flags.loopback && !wanted {
+            Err(SkipReason::Loopback)
+        } else if interface.is_container_bridge() && !named {
+            Err(SkipReason::ContainerBridge)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+fn any_matches(globs: &[WildMatch], interface: &Interface) -> bool {
+    globs.iter().any(|glob| glob.matches(&interface.name))
+}
+
+/// The links of an interface that is asked on, one for each of its IPv4 addresses.
+fn links(interface: &Interface) -> Result<Vec<Link>, SkipReason> {
+    if interface.ipv4_addresses().next().is_none() {
+        return Err(SkipReason::NoIpv4Address);
+    }
+    let links: Vec<Link> = interface
+        .addresses
+        .iter()
+        .filter_map(|address| {
+            let IpAddr::V4(local) = address.ip() else {
+                return None;
+            };
+            let destinations = destinations(interface, address, local);
+            (!destinations.is_empty())
+                .then(|| Link::new(&interface.name, interface.index, local, destinations))
+        })
+        .collect();
+    if links.is_empty() {
+        return Err(SkipReason::NobodyToAsk);
+    }
+    Ok(links)
+}
+
+/// Whom a probe from `local` goes to.
+fn destinations(
+    interface: &Interface,
+    address: &InterfaceAddress,
+    local: Ipv4Addr,
+) -> Vec<Ipv4Addr> {
+    if interface.flags.loopback {
+        return vec![local];
+    }
+    let directed = address.directed_broadcast();
+    if interface.flags.point_to_point {
+        return match directed {
+            Some(directed) => vec![directed],
+            None => other_hosts(address.network(), local),
+        };
+    }
+    // The limited broadcast also reaches hosts whose idea of the network differs from ours.
+    directed.into_iter().chain([Ipv4Addr::BROADCAST]).collect()
+}
+
+/// The hosts of a network of one or two addresses other than `local`; none of a larger one.
+fn other_hosts(network: IpNet, local: Ipv4Addr) -> Vec<Ipv4Addr> {
+    match network {
+        IpNet::V4(network) if network.prefix_len() >= 31 => {
+            network.hosts().filter(|&host| host != local).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use udp_discovery_protocol::InterfaceFlags;
+
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn interface(name: &str, addresses: &[(&str, u8)]) -> Interface {
+        let mut interface = Interface::new(name, 1);
+        let loopback = name == "lo";
+        interface.flags = InterfaceFlags {
+            up: true,
+            loopback,
+            broadcast: !loopback,
+            point_to_point: false,
+        };
+        interface.addresses = addresses
+            .iter()
+            .map(|&(address, prefix_len)| InterfaceAddress::new(ip(address), prefix_len).unwrap())
+            .collect();
+        interface
+    }
+
+    /// Loopback, a LAN, a second one that is down, one with IPv6 alone, and a bridge.
+    fn host() -> Vec<Interface> {
+        let mut down = interface("eth1", &[("10.0.0.1", 24)]);
+        down.flags.up = false;
+        vec![
+            interface("lo", &[("127.0.0.1", 8), ("::1", 128)]),
+            interface("eth0", &[("192.168.1.2", 24), ("fe80::2", 64)]),
+            down,
+            interface("eth2", &[("fe80::3", 64)]),
+            interface("docker0", &[("172.17.0.1", 16)]),
+        ]
+    }
+
+    fn names(selection: &Selection) -> Vec<&str> {
+        let names = selection.links.iter().map(|link| link.interface.as_str());
+        names.collect()
+    }
+
+    fn select(config: &Config) -> Selection {
+        Selection::new(config, &host()).unwrap()
+    }
+
+    fn destinations_of(interface: Interface) -> Vec<Vec<String>> {
+        let selection = Selection::new(&Config::default(), &[interface]).unwrap();
+        let text = |link: Link| link.destinations.iter().map(ToString::to_string).collect();
+        selection.links.into_iter().map(text).collect()
+    }
+
+    #[test]
+    fn by_default_the_networks_that_are_up_are_asked() {
+        let selection = select(&Config::default());
+        assert_eq!(names(&selection), ["eth0"]);
+        let skipped: Vec<_> = selection.skipped.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            skipped,
+            [
+                "lo: loopback",
+                "eth1: down",
+                "eth2: no IPv4 address",
+                "docker0: a bridge of containers"
+            ]
+        );
+    }
+
+    #[test]
+    fn whatever_is_named_is_asked() {
+        let config = Config::default().with_interfaces(["docker*", "lo"]);
+        let selection = select(&config);
+        assert_eq!(names(&selection), ["lo", "docker0"]);
+        assert_eq!(selection.skipped[0].reason, SkipReason::NotNamed);
+
+        let config = config.with_excluded_interfaces(["l?"]);
+        assert_eq!(names(&select(&config)), ["docker0"]);
+    }
+
+    #[test]
+    fn loopback_is_asked_as_well_where_that_was_asked_for() {
+        let config = Config::default().with_loopback(true);
+        assert_eq!(names(&select(&config)), ["lo", "eth0"]);
+        let config = config.with_interfaces(["docker0"]);
+        assert_eq!(names(&select(&config)), ["lo", "docker0"]);
+    }
+
+    #[test]
+    fn loopback_is_asked_if_there_is_nothing_else() {
+        let config = Config::default().with_excluded_interfaces(["eth0"]);
+        assert_eq!(names(&select(&config)), ["lo"]);
+    }
+
+    #[test]
+    fn a_name_that_no_interface_has_is_an_error_that_names_those_there_are() {
+        let config = Config::default().with_interfaces(["wlan0"]);
+        match Selection::new(&config, &host()) {
+            Err(DiscoverError::NoSuchInterface { available }) => {
+                assert_eq!(available, ["lo", "eth0", "eth1", "eth2", "docker0"]);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn nothing_to_ask_on_is_an_error_that_says_why() {
+        let config = Config::default().with_interfaces(["eth1"]);
+        match Selection::new(&config, &host()) {
+            Err(DiscoverError::NoUsableInterface { skipped }) => {
+                assert_eq!(skipped[2].to_string(), "eth1: down");
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(Selection::new(&Config::default(), &[]).is_err());
+    }
+
+    #[test]
+    fn each_address_asks_its_own_network() {
+        assert_eq!(
+            destinations_of(interface(
+                "eth0",
+                &[("192.168.1.2", 24), ("fe80::2", 64), ("10.1.2.3", 8)]
+            )),
+            [
+                ["192.168.1.255", "255.255.255.255"],
+                ["10.255.255.255", "255.255.255.255"]
+            ]
+        );
+    }
+
+    #[test]
+    fn a_network_without_a_directed_broadcast_is_asked_by_the_limited_one() {
+        for prefix_len in [0, 31, 32] {
+            let eth0 = interface("eth0", &[("192.168.1.2", prefix_len)]);
+            assert_eq!(destinations_of(eth0), [["255.255.255.255"]]);
+        }
+    }
+
+    #[test]
+    fn loopback_is_asked_at_its_own_address() {
+        let lo = interface("lo", &[("127.0.0.1", 8), ("127.0.0.2", 8)]);
+        assert_eq!(destinations_of(lo), [["127.0.0.1"], ["127.0.0.2"]]);
+    }
+
+    #[test]
+    fn the_other_end_of_a_point_to_point_link_is_asked() {
+        let mut tun0 = interface("tun0", &[("10.8.0.0", 31), ("10.9.0.2", 24)]);
+        tun0.flags.point_to_point = true;
+        let address = InterfaceAddress::with_peer(ip("10.7.0.1"), ip("10.7.0.2"), 32).unwrap();
+        tun0.addresses.push(address);
+        assert_eq!(
+            destinations_of(tun0),
+            [["10.8.0.1"], ["10.9.0.255"], ["10.7.0.2"]]
+        );
+    }
+
+    #[test]
+    fn a_point_to_point_link_without_a_known_end_is_skipped() {
+        let mut wg0 = interface("wg0", &[("10.8.0.1", 32)]);
+        wg0.flags.point_to_point = true;
+        match Selection::new(&Config::default(), &[wg0]) {
+            Err(DiscoverError::NoUsableInterface { skipped }) => {
+                assert_eq!(skipped[0].reason, SkipReason::NobodyToAsk);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}

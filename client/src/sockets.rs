@@ -1,0 +1,297 @@
+//! The sockets of a search: opening them, sending what is due, receiving what is there.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::time::Instant;
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use udp_discovery_protocol::BufferSize;
+
+use crate::discovery::{Discovery, Transmit};
+use crate::error::DiscoverError;
+
+/// How many bytes of received datagrams a socket is asked to hold. The system may hold fewer
+/// (on Linux twice `net.core.rmem_max`), which makes a burst of answers lose some.
+const RECEIVE_BUFFER: usize = 4 << 20;
+
+/// How many datagrams are received from one socket before the next has its turn.
+const BATCH: usize = 64;
+
+/// How many datagrams are received from all sockets before the clock is looked at: a few
+/// milliseconds of work, so that no flood holds a search past its deadline.
+const PASS: usize = 1024;
+
+/// A socket that never blocks.
+pub(crate) trait Endpoint {
+    fn send(&self, payload: &[u8], destination: SocketAddr) -> io::Result<usize>;
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)>;
+}
+
+/// Opens a socket that asks from `local`, from a port of its own that the system chooses. That it
+/// is new for each search is what keeps late answers to one search out of the next.
+pub(crate) fn open(local: Ipv4Addr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    socket.set_broadcast(true)?;
+    // Fewer bytes will do as well.
+    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+    socket.bind(&SockAddr::from(SocketAddr::from((local, 0))))?;
+    Ok(socket.into())
+}
+
+/// The sockets of a search, one for each of its links that was not given up.
+#[derive(Debug)]
+pub(crate) struct Sockets<S> {
+    endpoints: Vec<Option<S>>,
+    buffer: Vec<u8>,
+}
+
+/// Whether the sockets hold more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Received {
+    Everything,
+    /// As much as is good at a time.
+    Some,
+}
+
+impl<S: Endpoint> Sockets<S> {
+    /// Opens the sockets that `discovery` needs, each made an endpoint by `register`, which also
+    /// gets the link's position. A link whose socket can't be opened is given up; that none can
+    /// is an error.
+    pub(crate) fn open(
+        discovery: &mut Discovery,
+        buffer_size: BufferSize,
+        mut register: impl FnMut(usize, UdpSocket) -> io::Result<S>,
+    ) -> Result<Self, DiscoverError> {
+        let mut endpoints = Vec::with_capacity(discovery.links().len());
+        for link in 0..discovery.links().len() {
+            let local = discovery.links()[link].local;
+            match open(local).and_then(|socket| register(link, socket)) {
+                Ok(endpoint) => endpoints.push(Some(endpoint)),
+                Err(error) => {
+                    discovery.give_up(link, error);
+                    endpoints.push(None);
+                }
+            }
+        }
+        discovery.outcome()?;
+        Ok(Self {
+            endpoints,
+            buffer: vec![0; buffer_size.get()],
+        })
+    }
+
+    /// Those that are open.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = &S> {
+        self.endpoints.iter().flatten()
+    }
+
+    /// Receives what is there, moves the search on, and sends what is due.
+    pub(crate) fn pass(
+        &mut self,
+        discovery: &mut Discovery,
+        clock: impl Fn() -> Instant,
+    ) -> Received {
+        let received = self.receive(discovery, &clock);
+        discovery.handle_timeout(clock());
+        self.send(discovery, &clock);
+        received
+    }
+
+    /// Sends what is due.
+    pub(crate) fn send(&self, discovery: &mut Discovery, clock: impl Fn() -> Instant) {
+        while let Some(transmit) = discovery.poll_transmit(clock()) {
+            if let Some(Some(endpoint)) = self.endpoints.get(transmit.link)
+                && let Err(error) = send(endpoint, &transmit)
+            {
+                discovery.handle_send_error(transmit.link, error);
+            }
+        }
+    }
+
+    fn receive(&mut self, discovery: &mut Discovery, clock: impl Fn() -> Instant) -> Received {
+        let mut budget = PASS;
+        let mut unread: Vec<usize> = (0..self.endpoints.len()).collect();
+        while !unread.is_empty() {
+            if budget == 0 {
+                return Received::Some;
+            }
+            unread.retain(|&link| self.receive_batch(discovery, link, clock(), &mut budget));
+        }
+        Received::Everything
+    }
+
+    /// Receives from one socket: whether it may hold more.
+    fn receive_batch(
+        &mut self,
+        discovery: &mut Discovery,
+        link: usize,
+        now: Instant,
+        budget: &mut usize,
+    ) -> bool {
+        let Some(endpoint) = &self.endpoints[link] else {
+            return false;
+        };
+        for _ in 0..BATCH.min(*budget) {
+            *budget -= 1;
+            match endpoint.receive(&mut self.buffer) {
+                Ok((len, source)) => {
+                    discovery.handle_datagram(now, link, source, &self.buffer[..len]);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => discovery.handle_receive_error(link, error),
+            }
+            if discovery.is_given_up(link) {
+                self.endpoints[link] = None;
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// Sends one datagram, again if a signal came first.
+fn send(endpoint: &impl Endpoint, transmit: &Transmit) -> io::Result<()> {
+    loop {
+        match endpoint.send(&transmit.payload, transmit.destination.into()) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result.map(drop),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+    use std::collections::VecDeque;
+
+    use udp_discovery_protocol::{Interface, InterfaceAddress};
+
+    use super::*;
+    use crate::config::Config;
+
+    /// A socket that does as it is told, call by call; then there is nothing to receive, and
+    /// sending succeeds.
+    #[derive(Default)]
+    struct Scripted {
+        sending: RefCell<VecDeque<io::ErrorKind>>,
+        receiving: RefCell<VecDeque<io::Result<&'static [u8]>>>,
+        sent: Cell<usize>,
+    }
+
+    impl Endpoint for Scripted {
+        fn send(&self, payload: &[u8], _: SocketAddr) -> io::Result<usize> {
+            if let Some(kind) = self.sending.borrow_mut().pop_front() {
+                return Err(kind.into());
+            }
+            self.sent.set(self.sent.get() + 1);
+            Ok(payload.len())
+        }
+
+        fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+            let next = self.receiving.borrow_mut().pop_front();
+            let payload = next.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))?;
+            buffer[..payload.len()].copy_from_slice(payload);
+            Ok((payload.len(), SocketAddr::from(([10, 0, 0, 7], 9999))))
+        }
+    }
+
+    const ANSWER: io::Result<&[u8]> = Ok(b"SERVER_IP:10.0.0.7");
+
+    fn receiving(script: impl IntoIterator<Item = io::Result<&'static [u8]>>) -> Scripted {
+        Scripted {
+            receiving: RefCell::new(script.into_iter().collect()),
+            ..Scripted::default()
+        }
+    }
+
+    fn sockets(endpoint: Scripted) -> (Discovery, Sockets<Scripted>) {
+        let mut eth0 = Interface::new("eth0", 2);
+        eth0.flags.up = true;
+        let address = InterfaceAddress::new("10.0.0.2".parse().unwrap(), 24).unwrap();
+        eth0.addresses.push(address);
+        let discovery = Discovery::new(Instant::now(), &Config::default(), &[eth0]).unwrap();
+        let sockets = Sockets {
+            endpoints: vec![Some(endpoint)],
+            buffer: vec![0; BufferSize::default().get()],
+        };
+        (discovery, sockets)
+    }
+
+    #[test]
+    fn a_signal_while_sending_loses_nothing() {
+        let endpoint = Scripted::default();
+        endpoint
+            .sending
+            .borrow_mut()
+            .extend([io::ErrorKind::Interrupted; 3]);
+        let (mut discovery, sockets) = sockets(endpoint);
+        sockets.send(&mut discovery, Instant::now);
+        assert_eq!(sockets.endpoints[0].as_ref().unwrap().sent.get(), 2);
+        assert_eq!(discovery.links()[0].send_errors, 0);
+    }
+
+    #[test]
+    fn fault_28_an_error_on_sending_is_counted_and_the_rest_is_sent() {
+        for kind in [
+            io::ErrorKind::WouldBlock,
+            io::ErrorKind::OutOfMemory,
+            io::ErrorKind::PermissionDenied,
+            io::ErrorKind::NetworkDown,
+            io::ErrorKind::AddrNotAvailable,
+            io::ErrorKind::InvalidInput,
+        ] {
+            let endpoint = Scripted::default();
+            endpoint.sending.borrow_mut().push_back(kind);
+            let (mut discovery, sockets) = sockets(endpoint);
+            sockets.send(&mut discovery, Instant::now);
+            assert_eq!(sockets.endpoints[0].as_ref().unwrap().sent.get(), 1);
+            let link = &discovery.links()[0];
+            assert_eq!((link.probes_sent, link.send_errors), (1, 1));
+            assert_eq!(link.last_send_error.as_ref().unwrap().kind(), kind);
+        }
+    }
+
+    #[test]
+    fn what_follows_an_error_is_received() {
+        let (mut discovery, mut sockets) = sockets(receiving([
+            Err(io::ErrorKind::ConnectionRefused.into()),
+            Err(io::ErrorKind::ConnectionReset.into()),
+            Err(io::ErrorKind::Interrupted.into()),
+            Err(io::ErrorKind::HostUnreachable.into()),
+            ANSWER,
+        ]));
+        let received = sockets.pass(&mut discovery, Instant::now);
+        assert_eq!(received, Received::Everything);
+        assert!(discovery.poll_event().is_some());
+        assert_eq!(discovery.report().counts.receive_errors, 3);
+    }
+
+    #[test]
+    fn fault_32_a_socket_that_only_fails_is_closed_and_the_search_over() {
+        let unknown = || Err(io::ErrorKind::Other.into());
+        let (mut discovery, mut sockets) =
+            sockets(receiving(std::iter::repeat_with(unknown).take(1000)));
+        let received = sockets.pass(&mut discovery, Instant::now);
+        assert_eq!(received, Received::Everything);
+        assert!(sockets.endpoints[0].is_none());
+        assert_eq!(discovery.report().counts.receive_errors, 64);
+        assert!(discovery.links()[0].given_up.is_some());
+        assert_eq!(discovery.poll_timeout(), None);
+    }
+
+    #[test]
+    fn a_flood_is_received_in_passes_between_which_the_clock_is_looked_at() {
+        let flood = std::iter::repeat_with(|| ANSWER).take(PASS + 1);
+        let (mut discovery, mut sockets) = sockets(receiving(flood));
+        assert_eq!(sockets.pass(&mut discovery, Instant::now), Received::Some);
+        assert_eq!(discovery.report().counts.duplicates, PASS as u64 - 1);
+        assert_eq!(
+            sockets.pass(&mut discovery, Instant::now),
+            Received::Everything
+        );
+        assert_eq!(discovery.report().counts.duplicates, PASS as u64);
+    }
+}
