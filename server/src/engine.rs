@@ -95,6 +95,7 @@ impl<T: Transport> Engine<T> {
         self.desk.handler = Some(handler);
     }
 
+    #[cfg(target_os = "linux")]
     pub(crate) fn tell(&mut self, event: &Event<'_>) {
         self.desk.tell(event);
     }

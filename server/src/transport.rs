@@ -20,6 +20,10 @@ pub(crate) use portable::SystemSocket;
 pub(crate) enum Arrived<'a> {
     Datagram(Datagram<'a>),
     /// The system didn't say where it arrived.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        allow(dead_code, reason = "only Linux says it of other datagrams")
+    )]
     NoPacketInfo {
         source: Option<SocketAddr>,
         payload: &'a [u8],

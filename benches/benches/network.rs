@@ -1,0 +1,93 @@
+//! What a search, a start and a stop cost on real sockets, all of them on loopback.
+
+#![allow(missing_docs, reason = "a benchmark")]
+
+use std::net::UdpSocket;
+use std::num::NonZeroU16;
+use std::time::{Duration, Instant};
+
+use divan::Bencher;
+use udp_discovery_client::{Client, Config as ClientConfig};
+use udp_discovery_protocol::{Interface, InterfaceAddress};
+use udp_discovery_server::{Arrival, Config, Datagram, Handle, Responder, Server};
+
+fn main() {
+    divan::main();
+}
+
+fn server() -> Server {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback has ports");
+    let config = Config::default().with_rate_limit(None);
+    Server::from_socket(socket, config).expect("the socket is bound")
+}
+
+fn running() -> Handle {
+    server().spawn().expect("there are threads")
+}
+
+/// One request on a socket that is there already: the least that an answer can cost.
+#[divan::bench]
+fn request_and_answer(bencher: Bencher<'_, '_>) {
+    let server = running();
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback has ports");
+    socket
+        .connect(server.local_addr())
+        .expect("it is on loopback");
+    let mut answer = [0; 100];
+    bencher.bench_local(|| {
+        socket.send(b"DISCOVER_SERVER").expect("it is sent");
+        socket.recv(&mut answer).expect("it is answered")
+    });
+}
+
+/// A whole search: the interfaces listed, sockets opened, the first answer taken.
+#[divan::bench]
+fn discover_one(bencher: Bencher<'_, '_>) {
+    let server = running();
+    let port = NonZeroU16::new(server.local_addr().port()).expect("it is bound");
+    let config = ClientConfig::default()
+        .with_port(port)
+        .with_interfaces(["lo"])
+        .with_timeout(Duration::from_secs(5));
+    let client = Client::new(config);
+    bencher.bench_local(|| {
+        client
+            .discover_one()
+            .expect("loopback is up")
+            .expect("it answers")
+    });
+}
+
+#[divan::bench]
+fn start(bencher: Bencher<'_, '_>) {
+    bencher.bench_local(running);
+}
+
+#[divan::bench]
+fn stop(bencher: Bencher<'_, '_>) {
+    bencher
+        .with_inputs(running)
+        .bench_local_values(Handle::shutdown);
+}
+
+/// The decision alone, without a socket.
+#[divan::bench]
+fn responder_decides(bencher: Bencher<'_, '_>) {
+    let mut eth0 = Interface::new("eth0", 2);
+    let address = InterfaceAddress::new([192, 168, 1, 7].into(), 24).expect("24 is less than 32");
+    eth0.addresses.push(address);
+    let config = Config::default().with_rate_limit(None);
+    let mut responder = Responder::new(config, 9999, [1, 2]);
+    responder.set_interfaces(vec![eth0]);
+    let datagram = Datagram {
+        payload: b"DISCOVER_SERVER",
+        truncated: false,
+        source: ([192, 168, 1, 20], 4000).into(),
+        arrival: Arrival {
+            interface: Some(2),
+            ..Arrival::default()
+        },
+    };
+    let now = Instant::now();
+    bencher.bench_local(|| responder.handle_datagram(now, &datagram));
+}

@@ -1,0 +1,47 @@
+//! Reading and writing datagrams allocates nothing.
+
+use std::num::NonZeroU16;
+
+use allocation_counter::measure;
+use bytes::BytesMut;
+use udp_discovery_protocol::{Codec, Message, Request, Response};
+
+#[test]
+fn decoding_allocates_nothing() {
+    let codec = Codec::default();
+    let datagrams: [&[u8]; 5] = [
+        b"DISCOVER_SERVER",
+        b"SERVER_IP:192.168.1.7",
+        b"SERVER_IP: [fe80::1] : 8000 \r\n",
+        b"SERVER_IP:300.1.1.1",
+        &[b'x'; 1000],
+    ];
+    let allocated = measure(|| {
+        for datagram in datagrams {
+            let _ = std::hint::black_box(codec.decode(datagram));
+        }
+    });
+    assert_eq!(allocated.count_total, 0);
+}
+
+#[test]
+fn encoding_allocates_nothing_where_there_is_room() {
+    let codec = Codec::default();
+    let response = |ip: [u16; 8]| Response::new(ip.into(), NonZeroU16::new(65_535)).unwrap();
+    let messages = [
+        Message::Request(Request),
+        Message::Response(Response::new([192, 168, 1, 7].into(), None).unwrap()),
+        Message::Response(response([0xfe80, 1, 2, 3, 4, 5, 6, 7])),
+    ];
+    let mut out = BytesMut::with_capacity(200);
+    let allocated = measure(|| {
+        for message in messages {
+            out.clear();
+            out.reserve(codec.encoded_len(message));
+            codec.encode(message, &mut out);
+        }
+    });
+    assert_eq!(allocated.count_total, 0);
+    let grown = measure(|| codec.encode(messages[0], &mut BytesMut::new()));
+    assert!(grown.count_total > 0, "it does count");
+}

@@ -1,0 +1,162 @@
+//! What a server tells of itself, as lines of a log.
+
+use std::fmt::Write as _;
+use std::time::Instant;
+
+use tracing::{Level, debug, info, warn};
+use udp_discovery_server::{DropReason, Event};
+
+use crate::escape::Escaped;
+use crate::limit::Limiter;
+
+/// Writes events to the log: of each kind, one line a minute at the most, with the number of
+/// those left out. Answers alone are all written, if the log is told to have everything.
+#[derive(Debug)]
+pub(crate) struct EventLog {
+    limiter: Limiter<Kind>,
+}
+
+/// What is limited together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Kind {
+    Answered,
+    Dropped(DropReason),
+    SendFailed,
+    ReceiveFailed,
+    InterfacesChanged,
+    InterfacesUnavailable,
+    KernelFilterUnavailable,
+    ChangesUnavailable,
+    Other,
+}
+
+impl EventLog {
+    pub(crate) fn new() -> Self {
+        Self {
+            limiter: Limiter::new(),
+        }
+    }
+
+    /// Writes what is to be written of `event`.
+    pub(crate) fn write(&mut self, now: Instant, event: &Event<'_>) {
+        let kind = Kind::of(event);
+        if kind == Kind::Answered && tracing::enabled!(Level::DEBUG) {
+            debug!("{}", describe(event));
+        } else if let Some(line) = self.line(now, event) {
+            match kind {
+                Kind::Answered | Kind::InterfacesChanged => info!("{line}"),
+                _ => warn!("{line}"),
+            }
+        }
+    }
+
+    /// The line for `event`, if there is to be one.
+    fn line(&mut self, now: Instant, event: &Event<'_>) -> Option<String> {
+        let left_out = self.limiter.admit(now, Kind::of(event))?;
+        let mut line = describe(event);
+        if left_out > 0 {
+            let _ = write!(
+                line,
+                " ({left_out} more of this kind since the last such line)"
+            );
+        }
+        Some(line)
+    }
+}
+
+impl Kind {
+    fn of(event: &Event<'_>) -> Self {
+        match event {
+            Event::Answered { .. } => Self::Answered,
+            Event::Dropped { reason, .. } => Self::Dropped(*reason),
+            Event::SendFailed { .. } => Self::SendFailed,
+            Event::ReceiveFailed { .. } => Self::ReceiveFailed,
+            Event::InterfacesChanged => Self::InterfacesChanged,
+            Event::InterfacesUnavailable { .. } => Self::InterfacesUnavailable,
+            Event::KernelFilterUnavailable { .. } => Self::KernelFilterUnavailable,
+            Event::ChangesUnavailable { .. } => Self::ChangesUnavailable,
+            _ => Self::Other,
+        }
+    }
+}
+
+fn describe(event: &Event<'_>) -> String {
+    match event {
+        Event::Answered {
+            client, response, ..
+        } => format!("answered {client}: {response}"),
+        Event::Dropped {
+            source: Some(source),
+            reason,
+            payload,
+        } => format!("dropped, {reason}: {} from {source}", Escaped(payload)),
+        Event::Dropped {
+            source: None,
+            reason,
+            payload,
+        } => format!("dropped, {reason}: {}", Escaped(payload)),
+        Event::SendFailed { client, error } => {
+            format!("the answer to {client} could not be sent: {error}")
+        }
+        Event::ReceiveFailed { error } => format!("receiving failed: {error}"),
+        Event::InterfacesChanged => "the addresses of this host have changed".into(),
+        Event::InterfacesUnavailable { error } => {
+            format!("the interfaces can't be listed, the last list is used: {error}")
+        }
+        Event::KernelFilterUnavailable { error } => {
+            format!("the kernel doesn't drop what isn't the request, so the server does: {error}")
+        }
+        Event::ChangesUnavailable { error } => {
+            format!("the system doesn't tell when addresses change: {error}")
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn junk(payload: &[u8]) -> Event<'_> {
+        Event::Dropped {
+            source: Some("192.168.1.9:4000".parse().unwrap()),
+            reason: DropReason::NotRequest,
+            payload,
+        }
+    }
+
+    #[test]
+    fn a_flood_of_junk_is_one_line_a_minute() {
+        let mut log = EventLog::new();
+        let start = Instant::now();
+        assert_eq!(
+            log.line(start, &junk(b"hello\n")).as_deref(),
+            Some(r#"dropped, not the request: "hello\n" from 192.168.1.9:4000"#)
+        );
+        for _ in 0..250_000 {
+            assert_eq!(log.line(start, &junk(b"hello\n")), None);
+        }
+        let minute = start + Duration::from_mins(1);
+        let line = log.line(minute, &junk(&[0xff; 200])).unwrap();
+        assert!(line.contains("(200 bytes)"), "{line}");
+        assert!(line.contains("(250000 more of this kind"), "{line}");
+    }
+
+    #[test]
+    fn each_reason_is_a_kind_of_its_own() {
+        let mut log = EventLog::new();
+        let now = Instant::now();
+        for reason in DropReason::ALL {
+            let event = Event::Dropped {
+                source: None,
+                reason: *reason,
+                payload: b"",
+            };
+            let line = log.line(now, &event).unwrap();
+            assert_eq!(line, format!("dropped, {reason}: \"\""));
+            assert_eq!(log.line(now, &event), None);
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Where log lines go, and which of them.
+
+use std::io::{self, IsTerminal as _};
+
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::args::Verbosity;
+
+/// Starts to write log lines to standard error; which, it returns.
+pub(crate) fn start(verbosity: Verbosity, enabled: bool) -> LevelFilter {
+    let level = level(verbosity, enabled);
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_target(false)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        // They would be written to standard error as well, and panic if it is closed.
+        .log_internal_errors(false)
+        .finish();
+    // It fails if there is one already, and this process starts but one.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+    level
+}
+
+/// Options win over the setting: `-v` tells more even where the setting says nothing.
+fn level(verbosity: Verbosity, enabled: bool) -> LevelFilter {
+    match verbosity.verbose {
+        0 if !enabled => LevelFilter::OFF,
+        0 if verbosity.quiet => LevelFilter::ERROR,
+        0 => LevelFilter::INFO,
+        _ => LevelFilter::DEBUG,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_win_over_the_setting() {
+        let level = |verbose, quiet, enabled| level(Verbosity { verbose, quiet }, enabled);
+        assert_eq!(level(0, false, true), LevelFilter::INFO);
+        assert_eq!(level(0, true, true), LevelFilter::ERROR);
+        assert_eq!(level(0, false, false), LevelFilter::OFF);
+        assert_eq!(level(1, false, false), LevelFilter::DEBUG);
+        assert_eq!(level(2, false, true), LevelFilter::DEBUG);
+    }
+}

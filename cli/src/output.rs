@@ -1,0 +1,170 @@
+//! The servers found, on standard output.
+
+use std::io::{self, Write};
+
+use udp_discovery_client::DiscoveredServer;
+
+use crate::args::Format;
+
+mod json;
+mod table;
+
+/// Prints servers in a format: as each answers, or all of them at the end.
+#[derive(Debug)]
+pub(crate) struct Output<W> {
+    format: Format,
+    out: W,
+    /// Those that are printed at the end.
+    servers: Vec<DiscoveredServer>,
+}
+
+impl<W: Write> Output<W> {
+    pub(crate) fn new(format: Format, out: W) -> Self {
+        Self {
+            format,
+            out,
+            servers: Vec::new(),
+        }
+    }
+
+    /// Prints `server` at once, unless the format is one for the end.
+    pub(crate) fn add(&mut self, server: DiscoveredServer) -> io::Result<()> {
+        match self.format {
+            Format::Table => {
+                self.servers.push(server);
+                return Ok(());
+            }
+            Format::Json => writeln!(self.out, "{}", json::line(&server)?)?,
+            Format::Plain => writeln!(self.out, "{server}")?,
+        }
+        self.out.flush()
+    }
+
+    /// Prints what is left to print.
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        if !self.servers.is_empty() {
+            self.servers.sort_by_key(|server| (server.ip, server.port));
+            writeln!(self.out, "{}", table::table(&self.servers))?;
+        }
+        self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use udp_discovery_client::{Config, Discovery};
+    use udp_discovery_protocol::{Interface, InterfaceAddress};
+
+    use super::*;
+
+    /// What a client on 192.168.1.2 makes of these answers, each a millisecond after its probe.
+    fn found(answers: &[(&str, &str)]) -> Vec<DiscoveredServer> {
+        let mut eth0 = Interface::new("eth0", 2);
+        eth0.flags.up = true;
+        eth0.flags.broadcast = true;
+        let address = InterfaceAddress::new("192.168.1.2".parse().unwrap(), 24).unwrap();
+        eth0.addresses.push(address);
+        let start = Instant::now();
+        let mut discovery = Discovery::new(start, &Config::default(), &[eth0]).unwrap();
+        while discovery.poll_transmit(start).is_some() {}
+        let now = start + Duration::from_micros(1234);
+        for (source, answer) in answers {
+            discovery.handle_datagram(now, 0, source.parse().unwrap(), answer.as_bytes());
+        }
+        std::iter::from_fn(|| discovery.poll_event()).collect()
+    }
+
+    fn servers() -> Vec<DiscoveredServer> {
+        found(&[
+            ("192.168.1.20:9999", "SERVER_IP:192.168.1.20"),
+            ("192.168.1.7:9999", "SERVER_IP:172.17.0.1: 8000\n"),
+            ("192.168.1.8:9999", "SERVER_IP:[2001:db8::8]:443"),
+        ])
+    }
+
+    fn printed(format: Format) -> (String, String) {
+        let mut output = Output::new(format, Vec::new());
+        for server in servers() {
+            output.add(server).unwrap();
+        }
+        let before = String::from_utf8(output.out.clone()).unwrap();
+        output.finish().unwrap();
+        (before, String::from_utf8(output.out).unwrap())
+    }
+
+    #[test]
+    fn a_table_is_printed_at_the_end_sorted_by_address() {
+        let (before, text) = printed(Format::Table);
+        assert_eq!(before, "");
+        let rows: Vec<Vec<&str>> = text
+            .lines()
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        assert_eq!(
+            rows,
+            [
+                vec!["Address", "Port", "URL", "Interface", "Round", "trip"],
+                vec![
+                    "192.168.1.7",
+                    "8000",
+                    "http://192.168.1.7:8000",
+                    "eth0",
+                    "1.23",
+                    "ms"
+                ],
+                vec![
+                    "192.168.1.8",
+                    "443",
+                    "http://192.168.1.8:443",
+                    "eth0",
+                    "1.23",
+                    "ms"
+                ],
+                vec!["192.168.1.20", "-", "-", "eth0", "1.23", "ms"],
+            ]
+        );
+    }
+
+    #[test]
+    fn plain_is_an_address_a_line_at_once() {
+        let (before, text) = printed(Format::Plain);
+        assert_eq!(before, text);
+        assert_eq!(text, "192.168.1.20\n192.168.1.7:8000\n192.168.1.8:443\n");
+    }
+
+    #[test]
+    fn json_is_an_object_a_line_at_once() {
+        let (before, text) = printed(Format::Json);
+        assert_eq!(before, text);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines[0],
+            r#"{"ip":"192.168.1.20","port":null,"claimed_ip":"192.168.1.20","source":"192.168.1.20:9999","interface":"eth0","rtt_ms":1.234,"raw":"SERVER_IP:192.168.1.20"}"#
+        );
+        assert_eq!(
+            lines[1],
+            r#"{"ip":"192.168.1.7","port":8000,"claimed_ip":"172.17.0.1","source":"192.168.1.7:9999","interface":"eth0","rtt_ms":1.234,"raw":"SERVER_IP:172.17.0.1: 8000\n"}"#
+        );
+    }
+
+    #[test]
+    fn an_error_of_the_output_is_told() {
+        struct Closed;
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        for format in [Format::Json, Format::Plain, Format::Table] {
+            let mut output = Output::new(format, Closed);
+            let server = servers().remove(0);
+            let result = output.add(server).and_then(|()| output.finish());
+            assert_eq!(result.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        }
+    }
+}

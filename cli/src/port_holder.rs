@@ -1,0 +1,125 @@
+//! Who has a UDP port, as far as the system lets this user see.
+
+use std::fmt;
+use std::num::NonZeroU16;
+
+use thiserror::Error;
+
+#[cfg(target_os = "linux")]
+pub(crate) mod linux;
+
+/// A program that has the port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Holder {
+    pub(crate) pid: i32,
+    /// Its name, on one line.
+    pub(crate) name: String,
+    /// Whether it is a udp-discovery service of the same user.
+    pub(crate) is_ours: bool,
+}
+
+/// The programs that have the port.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Holders {
+    pub(crate) seen: Vec<Holder>,
+    /// Whether there are sockets whose programs can't be seen: those of other users.
+    pub(crate) more: bool,
+}
+
+impl Holders {
+    /// Those of `port`. On systems that aren't asked, nobody is seen.
+    pub(crate) fn of(port: NonZeroU16) -> Self {
+        #[cfg(target_os = "linux")]
+        return linux::holders(port);
+        #[cfg(not(target_os = "linux"))]
+        return {
+            let _ = port;
+            Self::default()
+        };
+    }
+
+    /// Whether they are known, and all are udp-discovery services of the same user.
+    pub(crate) fn are_all_ours(&self) -> bool {
+        !self.more && !self.seen.is_empty() && self.seen.iter().all(|holder| holder.is_ours)
+    }
+}
+
+/// The port is taken.
+#[derive(Debug, Error)]
+#[error("UDP port {port} is in use{holders}")]
+pub(crate) struct PortTaken {
+    pub(crate) port: NonZeroU16,
+    pub(crate) holders: Holders,
+}
+
+/// `python3 (pid 1234)`
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (pid {})", self.name, self.pid)
+    }
+}
+
+/// ` by python3 (pid 1234), nc (pid 1235)`, or nothing.
+impl fmt::Display for Holders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, holder) in self.seen.iter().enumerate() {
+            write!(f, "{}{holder}", if at == 0 { " by " } else { ", " })?;
+        }
+        match (self.more, self.seen.is_empty()) {
+            (false, _) => Ok(()),
+            (true, true) => f.write_str(" by a program that this user may not see"),
+            (true, false) => f.write_str(" and a program that this user may not see"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holder(pid: i32, is_ours: bool) -> Holder {
+        Holder {
+            pid,
+            name: "python3".into(),
+            is_ours,
+        }
+    }
+
+    #[test]
+    fn the_error_names_the_port_and_who_has_it() {
+        let text = |seen: &[Holder], more| {
+            let holders = Holders {
+                seen: seen.to_vec(),
+                more,
+            };
+            let port = NonZeroU16::new(9999).unwrap();
+            PortTaken { port, holders }.to_string()
+        };
+        assert_eq!(text(&[], false), "UDP port 9999 is in use");
+        assert_eq!(
+            text(&[holder(12, false)], false),
+            "UDP port 9999 is in use by python3 (pid 12)"
+        );
+        assert_eq!(
+            text(&[holder(12, false), holder(13, true)], true),
+            "UDP port 9999 is in use by python3 (pid 12), python3 (pid 13) and a program that \
+             this user may not see"
+        );
+        assert_eq!(
+            text(&[], true),
+            "UDP port 9999 is in use by a program that this user may not see"
+        );
+    }
+
+    #[test]
+    fn one_that_is_not_ours_or_not_seen_makes_them_others() {
+        let are_all_ours = |seen, more| Holders { seen, more }.are_all_ours();
+        assert!(are_all_ours(vec![holder(1, true)], false));
+        assert!(!are_all_ours(vec![], false));
+        assert!(!are_all_ours(vec![holder(1, true)], true));
+        assert!(!are_all_ours(
+            vec![holder(1, true), holder(2, false)],
+            false
+        ));
+    }
+}

@@ -1,0 +1,143 @@
+//! `udp-discovery serve`: a server in the foreground.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use tracing_subscriber::filter::LevelFilter;
+use udp_discovery_protocol::Settings;
+use udp_discovery_server::{Allow, BindError, Config, Control, RateLimit, Server, format_duration};
+
+use crate::args::{ServeArgs, allow};
+use crate::event_log::EventLog;
+use crate::failure::Failure;
+use crate::port_holder::{Holders, PortTaken};
+use crate::replace::{REPLACE_HINT, replace};
+use crate::say::say;
+use crate::{log, stop};
+
+pub(crate) fn run(args: &ServeArgs) -> Result<ExitCode, Failure> {
+    let config = config(args)?;
+    let level = log::start(args.verbosity, config.settings().logging());
+    let port = config.settings().port();
+    if args.replace {
+        for pid in replace(port)? {
+            say(format_args!("stopped the service with pid {pid}"));
+        }
+    }
+    let server = Server::bind(config.clone()).map_err(explain)?;
+    let control = server.control();
+    // Before anybody learns that there is a server to be stopped.
+    stop::on_signals(control.clone(), print_counters)?;
+
+    for line in configuration(&config, level, &server) {
+        say(line);
+    }
+    let address = server.local_addr();
+    match args.duration.map(format_duration) {
+        Some(duration) => say(format_args!("listening on {address} for {duration}")),
+        None => say(format_args!("listening on {address}")),
+    }
+    if let Some(duration) = args.duration {
+        stop::after(duration, control.clone())?;
+    }
+
+    let mut log = EventLog::new();
+    let ended = server
+        .on_event(move |event| log.write(Instant::now(), event))
+        .run();
+    print_counters(&control);
+    ended?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn config(args: &ServeArgs) -> Result<Config, Failure> {
+    let settings = Settings::load(args.shared.config.as_deref())?;
+    let buffer_size = args.buffer_size.unwrap_or(settings.buffer_size());
+    let settings = args.shared.apply(settings)?.with_buffer_size(buffer_size);
+    let mut config = Config::from(settings)
+        .with_allow(allow(&args.allow))
+        .with_kernel_filter(!args.no_kernel_filter);
+    if let Some(limit) = args.rate_limit {
+        config = config.with_rate_limit(limit.into());
+    }
+    if let Some(limit) = args.total_limit {
+        config = config.with_total_limit(limit.into());
+    }
+    if let Some(ip) = args.advertise_ip {
+        config = config.with_advertise_ip(ip)?;
+    }
+    if let Some(port) = args.advertise_port {
+        config = config.with_advertise_port(port);
+    }
+    Ok(config)
+}
+
+/// What the server is set to, and which address it will name on each interface.
+fn configuration(config: &Config, level: LevelFilter, server: &Server) -> Vec<String> {
+    let settings = config.settings();
+    let line = |name: &str, value: String| format!("{name:<12} {value}");
+    let mut lines = vec![
+        line("port", settings.port().to_string()),
+        line("message", settings.codec().message().to_string()),
+        line("prefix", settings.codec().prefix().to_string()),
+        line(
+            "buffer size",
+            format!("{} bytes", settings.buffer_size().get()),
+        ),
+        line("logging", level.to_string()),
+        line("answers", answers(config)),
+    ];
+    let responses = server.responses();
+    for (interface, response) in &responses {
+        let name = format!("on {}", interface.name);
+        lines.push(line(&name, format!("names {response}")));
+    }
+    if responses.is_empty() {
+        lines.push("no interface is up: it answers as soon as one is".into());
+    }
+    lines
+}
+
+/// Who is answered, and how much.
+fn answers(config: &Config) -> String {
+    let whom = match config.allow() {
+        Allow::Networks(networks) => {
+            let networks: Vec<String> = networks.iter().map(ToString::to_string).collect();
+            format!("clients on the link and in {}", networks.join(", "))
+        }
+        Allow::Any => "everybody".into(),
+        _ => "clients on the link".into(),
+    };
+    let limit = |limit: Option<RateLimit>, what: &str| {
+        limit.map(|limit| format!(", {what} {} times a second", limit.rate()))
+    };
+    let each = limit(config.rate_limit(), "each");
+    let total = limit(config.total_limit(), "together");
+    format!(
+        "{whom}{}{}",
+        each.unwrap_or_default(),
+        total.unwrap_or_default()
+    )
+}
+
+fn print_counters(control: &Control) {
+    say(format_args!("counters: {}", control.stats()));
+}
+
+/// Who has the port, if that is what is wrong, and what to do.
+fn explain(error: BindError) -> Failure {
+    let port = match error {
+        BindError::PortInUse { port, .. } => port,
+        BindError::NotPermitted { .. } => {
+            return Failure::from(error).with_hint("choose a port above 1023 with --port");
+        }
+        other => return other.into(),
+    };
+    let holders = Holders::of(port);
+    let hint = if holders.are_all_ours() {
+        REPLACE_HINT
+    } else {
+        "choose another port with --port"
+    };
+    Failure::from(PortTaken { port, holders }).with_hint(hint)
+}

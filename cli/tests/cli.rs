@@ -1,0 +1,343 @@
+//! The command as its users run it. Everything is on loopback.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::net::UdpSocket;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The command's file: cargo tells it to the tests that it runs.
+fn program() -> OsString {
+    env::var_os("CARGO_BIN_EXE_udp-discovery").expect("cargo runs the tests")
+}
+
+/// The command, told nothing by the environment of the tests, and never to leave loopback.
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(program());
+    command.args(arguments);
+    for (name, _) in env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("DISCOVERY_") || name == "RESPONSE_PREFIX" || name == "ENABLE_LOGGING" {
+            command.env_remove(name.as_ref());
+        }
+    }
+    command.env("DISCOVERY_CLIENT_INTERFACES_WHITELIST", "lo*");
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    command(arguments).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A file of this test run that holds `text`.
+fn file(name: &str, text: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::write(&path, text).unwrap();
+    path
+}
+
+/// Answers the first request on loopback with each of `answers`; the port to ask.
+fn answer_once(answers: &'static [&'static str]) -> String {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap().port();
+    thread::spawn(move || {
+        let (_, client) = socket.recv_from(&mut [0; 64]).unwrap();
+        for answer in answers {
+            socket.send_to(answer.as_bytes(), client).unwrap();
+        }
+        // The later probes find the port taken still.
+        while socket.recv_from(&mut [0; 64]).is_ok() {}
+    });
+    port.to_string()
+}
+
+/// A search on loopback alone.
+fn discover(port: &str, more: &[&str]) -> Output {
+    let arguments = ["discover", "--interface", "lo*", "--port", port];
+    run(&[&arguments, more].concat())
+}
+
+#[test]
+fn help_has_every_option() {
+    for (command, options) in [
+        (
+            "serve",
+            "--port --message --prefix --buffer-size --advertise-ip --advertise-port --allow \
+             --rate-limit --total-limit --no-kernel-filter --duration --replace --config --verbose --quiet -v -q",
+        ),
+        (
+            "discover",
+            "--timeout --port --message --prefix --first --expect --interface \
+             --exclude-interface --probes --max-servers --address-policy --format --config \
+             --verbose --quiet",
+        ),
+    ] {
+        let output = run(&[command, "--help"]);
+        assert!(output.status.success());
+        let text = stdout(&output);
+        for option in options.split_whitespace() {
+            let is_there = text
+                .split(|it: char| !it.is_alphanumeric() && it != '-')
+                .any(|word| word == option);
+            assert!(is_there, "{command} {option}:\n{text}");
+        }
+    }
+    for command in ["serve", "discover", "demo"] {
+        assert!(stdout(&run(&["--help"])).contains(command));
+    }
+}
+
+#[test]
+fn wrong_arguments_exit_with_2() {
+    for arguments in [
+        vec![],
+        vec!["--nothing"],
+        vec!["serve", "--port", "0"],
+        vec!["serve", "--port", "65536"],
+        vec!["serve", "--message", ""],
+        vec!["serve", "--message", "two\nlines"],
+        vec![
+            "serve",
+            "--prefix",
+            "DISCOVER",
+            "--message",
+            "DISCOVER_SERVER",
+        ],
+        vec!["serve", "--buffer-size", "256"],
+        vec!["serve", "--advertise-ip", "0.0.0.0"],
+        vec!["serve", "--advertise-ip", "300.1.1.1"],
+        vec!["serve", "--advertise-port", "0"],
+        vec!["serve", "--allow", "10.15.0.0/33"],
+        vec!["serve", "--rate-limit", "0"],
+        vec!["serve", "--total-limit", "many"],
+        vec!["serve", "-v", "-q"],
+        vec!["discover", "--first", "--expect", "2"],
+        vec!["discover", "--expect", "0"],
+        vec!["discover", "--probes", "0"],
+        vec!["discover", "--probes", "256"],
+        vec!["discover", "--max-servers", "0"],
+        vec!["discover", "--format", "xml"],
+        vec!["discover", "--address-policy", "none"],
+        vec!["discover", "--interface", "no-such-interface"],
+    ] {
+        let output = run(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+        assert!(!output.stderr.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_time_that_is_none_exits_with_2() {
+    for (command, option, values) in [
+        (
+            "serve",
+            "--duration",
+            ["0", "-1", "abc", "nan", "1.5", "99999999999999999999", ""],
+        ),
+        (
+            "discover",
+            "--timeout",
+            ["0", "-1", "abc", "nan", "inf", "99999999999999999999", ""],
+        ),
+    ] {
+        for value in values {
+            for arguments in [
+                vec![command, option, value],
+                vec![command, &format!("{option}={value}")],
+            ] {
+                let output = run(&arguments);
+                assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+                let text = stderr(&output);
+                assert!(text.contains(option), "{arguments:?}: {text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_demo_finds_a_server_on_loopback() {
+    let output = run(&["demo"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = stdout(&output);
+    assert!(text.contains("found 127.0.0.1:8000"), "{text}");
+    assert!(text.contains(" ms"), "{text}");
+}
+
+#[test]
+fn a_wrong_setting_is_an_error_on_one_line() {
+    let wrong = file("wrong.toml", "discovery_port = 70000\n");
+    let broken = file("broken.toml", "discovery_port = \n");
+    for (path, names) in [
+        (
+            wrong,
+            vec!["discovery_port", "70000", "wrong.toml", "65535"],
+        ),
+        (broken, vec!["broken.toml", "line 1"]),
+        ("missing.toml".into(), vec!["missing.toml"]),
+    ] {
+        for command in ["serve", "discover"] {
+            let output = run(&[command, "--config", path.to_str().unwrap()]);
+            assert_eq!(output.status.code(), Some(2));
+            let text = stderr(&output);
+            assert!(text.starts_with("error: "), "{text}");
+            assert_eq!(text.lines().count(), 1, "{text}");
+            assert!(names.iter().all(|name| text.contains(name)), "{text}");
+        }
+    }
+}
+
+#[test]
+fn options_win_over_the_environment_and_that_over_the_file() {
+    let config = file(
+        "order.toml",
+        "discovery_port = 1\nresponse_prefix = \"FILE:\"\ndiscovery_message = \"FILE_ASKS\"\n",
+    );
+    let port = answer_once(&["ENVIRONMENT:127.0.0.1:8000"]);
+    let output = command(&[
+        "discover",
+        "--interface=lo*",
+        "--first",
+        "--timeout=10",
+        "--format=plain",
+    ])
+    .args(["--port", &port, "--config"])
+    .arg(config)
+    .env("DISCOVERY_CLIENT_PORT", "2")
+    .env("RESPONSE_PREFIX", "ENVIRONMENT:")
+    .output()
+    .unwrap();
+    assert_eq!(stdout(&output), "127.0.0.1:8000\n", "{}", stderr(&output));
+}
+
+#[test]
+fn nothing_found_exits_with_1_and_says_what_was_tried() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap().port().to_string();
+    let output = discover(&port, &["--timeout", "500ms", "--probes", "2"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stdout(&output), "");
+    let text = stderr(&output);
+    assert!(text.contains(&format!("no server on UDP port {port} within 500ms")));
+    assert!(text.contains("127.0.0.1; probes sent: 2"), "{text}");
+    assert!(text.lines().count() <= 6, "{text}");
+
+    let output = discover(&port, &["--timeout", "100ms", "--quiet"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stderr(&output), "");
+}
+
+#[test]
+fn each_format_prints_what_was_found() {
+    let search = |format: &str| {
+        let port = answer_once(&["SERVER_IP:127.0.0.1:8000", "SERVER_IP:127.0.0.1"]);
+        let output = discover(&port, &["--expect=2", "--timeout=10", "--format", format]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        (port, stdout(&output))
+    };
+    let (_, table) = search("table");
+    assert!(table.contains("http://127.0.0.1:8000"), "{table}");
+    assert_eq!(table.lines().count(), 3, "{table}");
+    let (_, plain) = search("plain");
+    assert_eq!(plain, "127.0.0.1:8000\n127.0.0.1\n");
+
+    let (asked, json) = search("json");
+    let objects: Vec<serde_json::Value> = json
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(objects.len(), 2);
+    assert_eq!(objects[0]["ip"], "127.0.0.1");
+    assert_eq!(objects[0]["port"], 8000);
+    assert_eq!(objects[0]["source"], format!("127.0.0.1:{asked}"));
+    assert_eq!(objects[0]["raw"], "SERVER_IP:127.0.0.1:8000");
+    assert!(objects[0]["rtt_ms"].as_f64().unwrap() > 0.0);
+    assert!(objects[1]["port"].is_null());
+}
+
+#[test]
+fn output_that_nobody_reads_ends_the_search_quietly() {
+    for format in ["table", "json", "plain"] {
+        let port = answer_once(&["SERVER_IP:127.0.0.1:8000"]);
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        let output = command(&[
+            "discover",
+            "--timeout=1",
+            "--format",
+            format,
+            "--port",
+            &port,
+        ])
+        .stdout(writer)
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{format}");
+        assert_eq!(stderr(&output), "", "{format}");
+    }
+}
+
+#[test]
+fn fewer_than_expected_exit_with_1() {
+    let port = answer_once(&["SERVER_IP:127.0.0.1:8000"]);
+    let output = discover(&port, &["--expect=2", "--timeout=1", "--format=plain"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stdout(&output), "127.0.0.1:8000\n");
+    assert!(
+        stderr(&output).contains("1 of the 2"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn the_first_server_ends_the_search() {
+    let port = answer_once(&["SERVER_IP:127.0.0.1:8000"]);
+    let start = Instant::now();
+    let output = discover(&port, &["--first", "--timeout=60"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
+fn more_servers_than_are_kept_are_told_of() {
+    let port = answer_once(&["SERVER_IP:127.0.0.1:1", "SERVER_IP:127.0.0.1:2"]);
+    let more = ["--max-servers=1", "--timeout=1", "--format=plain"];
+    let output = discover(&port, &more);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(stdout(&output), "127.0.0.1:1\n");
+    assert!(stderr(&output).contains("--max-servers"));
+}
+
+#[test]
+fn the_policy_chooses_the_address() {
+    for (policy, printed) in [
+        ("claim", "203.0.113.9:80\n"),
+        ("source", "127.0.0.1:80\n"),
+        ("auto", "127.0.0.1:80\n"),
+        ("match", ""),
+    ] {
+        let port = answer_once(&["SERVER_IP:203.0.113.9:80"]);
+        let more = [
+            "--first",
+            "--timeout=1",
+            "--format=plain",
+            "--address-policy",
+            policy,
+        ];
+        assert_eq!(stdout(&discover(&port, &more)), printed, "{policy}");
+    }
+}

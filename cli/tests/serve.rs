@@ -1,0 +1,428 @@
+//! `udp-discovery serve` as its users run it: started, asked, signalled, stopped. It is asked on
+//! loopback alone.
+#![cfg(unix)]
+
+use std::env;
+use std::ffi::OsString;
+use std::io::{BufRead as _, BufReader, Lines};
+use std::net::UdpSocket;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// At once, on a machine that has much else to do.
+const AT_ONCE: Duration = Duration::from_secs(2);
+
+/// The command's file: cargo tells it to the tests that it runs.
+fn program() -> OsString {
+    env::var_os("CARGO_BIN_EXE_udp-discovery").expect("cargo runs the tests")
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(program());
+    // It ends by itself, whatever becomes of the test.
+    command.args(["serve", "--duration", "60"]).args(arguments);
+    for name in [
+        "DISCOVERY_PORT",
+        "DISCOVERY_MESSAGE",
+        "RESPONSE_PREFIX",
+        "ENABLE_LOGGING",
+    ] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// A port that is free, and of which no two tests get the same.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
+    loop {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
+        if UdpSocket::bind(("0.0.0.0", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// Sends a signal to a child of this process, and to nobody else.
+fn signal(child: &Child, signal: Signal) {
+    let pid = i32::try_from(child.id()).unwrap();
+    kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+}
+
+/// A service that runs.
+struct Service {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    /// What it printed up to its status.
+    printed: Vec<String>,
+    port: u16,
+}
+
+impl Service {
+    fn start(arguments: &[&str]) -> Self {
+        Self::start_on(free_port(), arguments)
+    }
+
+    /// Returns when it says that it listens.
+    fn start_on(port: u16, arguments: &[&str]) -> Self {
+        let port_text = port.to_string();
+        let mut command = command(&["--port", &port_text]);
+        Self::spawn(command.args(arguments), port)
+    }
+
+    fn spawn(command: &mut Command, port: u16) -> Self {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut printed = Vec::new();
+        while !printed
+            .last()
+            .is_some_and(|line: &String| line.starts_with("listening on "))
+        {
+            printed.push(lines.next().expect("it goes on").unwrap());
+        }
+        Self {
+            child,
+            lines,
+            printed,
+            port,
+        }
+    }
+
+    fn signal(&self, it: Signal) {
+        signal(&self.child, it);
+    }
+
+    fn line(&mut self) -> String {
+        self.lines.next().unwrap().unwrap()
+    }
+
+    /// Its end, the rest of what it prints, and its log.
+    fn end(mut self) -> (ExitStatus, Vec<String>, String) {
+        let rest = self.lines.by_ref().map(Result::unwrap).collect();
+        let mut log = String::new();
+        let stderr = self.child.stderr.take().unwrap();
+        std::io::Read::read_to_string(&mut { stderr }, &mut log).unwrap();
+        (self.child.wait().unwrap(), rest, log)
+    }
+
+    /// What it answers to `datagram` on loopback.
+    fn ask(&self, datagram: &[u8]) -> Vec<u8> {
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        client.send_to(datagram, ("127.0.0.1", self.port)).unwrap();
+        let mut answer = [0; 256];
+        let len = client.recv(&mut answer).unwrap();
+        answer[..len].to_vec()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn it_prints_its_configuration_and_answers() {
+    let service = Service::start(&[
+        "--message=WHO",
+        "--prefix=ME:",
+        "--buffer-size=300",
+        "--advertise-port=8000",
+        "--allow=10.15.0.0/16",
+    ]);
+    let text = service.printed.join("\n");
+    for part in [
+        &service.port.to_string(),
+        "WHO",
+        "ME:",
+        "300 bytes",
+        "info",
+        "10.15.0.0/16",
+        "names 127.0.0.1:8000",
+    ] {
+        assert!(text.contains(part), "{part}:\n{text}");
+    }
+    let status = format!("listening on 0.0.0.0:{} for 1m", service.port);
+    assert_eq!(service.printed.last(), Some(&status));
+    assert_eq!(service.ask(b"WHO"), b"ME:127.0.0.1:8000");
+}
+
+#[test]
+fn what_is_advertised_can_be_set() {
+    let service = Service::start(&["--advertise-ip=203.0.113.9"]);
+    assert_eq!(service.ask(b"DISCOVER_SERVER"), b"SERVER_IP:203.0.113.9");
+}
+
+#[test]
+fn a_signal_stops_it_at_once_and_it_prints_its_counters() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let service = Service::start(&[]);
+        service.ask(b"DISCOVER_SERVER");
+        let start = Instant::now();
+        service.signal(signal);
+        let (status, rest, _) = service.end();
+        assert!(start.elapsed() < AT_ONCE, "{:?}", start.elapsed());
+        assert_eq!(status.code(), Some(0));
+        assert_eq!(rest.len(), 1);
+        assert!(
+            rest[0].starts_with("counters: received: 1, answered: 1"),
+            "{rest:?}"
+        );
+    }
+}
+
+#[test]
+fn it_prints_its_counters_when_asked_to_and_goes_on() {
+    let mut service = Service::start(&[]);
+    for requests in 0..3 {
+        service.signal(Signal::USR1);
+        let line = service.line();
+        // An answer may be here before it is counted there.
+        let start = format!("counters: received: {requests}, answered: ");
+        assert!(line.starts_with(&start), "{line}");
+        service.ask(b"DISCOVER_SERVER");
+    }
+}
+
+#[test]
+fn it_stops_when_its_time_is_over() {
+    let start = Instant::now();
+    let port = free_port();
+    let mut command = Command::new(program());
+    command.args(["serve", "--duration", "1", "--port", &port.to_string()]);
+    let service = Service::spawn(&mut command, port);
+    assert!(service.printed.last().unwrap().ends_with(" for 1s"));
+    let (status, rest, _) = service.end();
+    assert_eq!(status.code(), Some(0));
+    assert!(rest[0].starts_with("counters: "));
+    let took = start.elapsed();
+    assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(1) + AT_ONCE);
+}
+
+#[test]
+fn it_goes_on_when_nobody_reads_what_it_prints() {
+    let port = free_port();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = command(&["--port", &port.to_string()]);
+    command.stdout(writer.try_clone().unwrap()).stderr(writer);
+    let mut child = command.spawn().unwrap();
+
+    // That it runs is known when it answers.
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let timeout = Duration::from_millis(50);
+    client.set_read_timeout(Some(timeout)).unwrap();
+    let answered = (0..400).any(|_| {
+        let _ = client.send_to(b"DISCOVER_SERVER", ("127.0.0.1", port));
+        client.recv(&mut [0; 64]).is_ok()
+    });
+    signal(&child, Signal::TERM);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(answered);
+}
+
+#[test]
+fn junk_is_logged_once_and_escaped() {
+    let service = Service::start(&["--no-kernel-filter"]);
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let junk = b"\x1b[2J\n2026 INFO forged".repeat(10);
+    for _ in 0..100 {
+        client.send_to(&junk, ("127.0.0.1", service.port)).unwrap();
+    }
+    service.ask(b"DISCOVER_SERVER");
+    service.signal(Signal::TERM);
+    let (_, rest, log) = service.end();
+    assert!(
+        rest[0].contains("dropped (not the request): 100"),
+        "{rest:?}"
+    );
+    let lines: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("dropped"))
+        .collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    assert!(lines[0].contains(r"\x1b[2J\n2026"), "{log}");
+    assert!(!log.contains('\x1b'), "{log}");
+}
+
+/// Whichever of the kernel and the server drops it.
+#[test]
+fn junk_is_counted() {
+    let service = Service::start(&[]);
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for _ in 0..3 {
+        client
+            .send_to(b"junk", ("127.0.0.1", service.port))
+            .unwrap();
+    }
+    service.ask(b"DISCOVER_SERVER");
+    service.signal(Signal::TERM);
+    let (_, rest, _) = service.end();
+    assert!(rest[0].contains("dropped"), "{rest:?}");
+    assert!(rest[0].contains(": 3"), "{rest:?}");
+}
+
+#[test]
+fn a_client_is_answered_as_often_as_its_limit_says() {
+    let service = Service::start(&["--rate-limit=1"]);
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for _ in 0..50 {
+        client
+            .send_to(b"DISCOVER_SERVER", ("127.0.0.1", service.port))
+            .unwrap();
+    }
+    let off = Service::start(&["--rate-limit=off"]);
+    for _ in 0..200 {
+        assert_eq!(off.ask(b"DISCOVER_SERVER"), b"SERVER_IP:127.0.0.1");
+    }
+    service.signal(Signal::TERM);
+    let (_, rest, _) = service.end();
+    assert!(
+        rest[0].contains("dropped (source over its limit): "),
+        "{rest:?}"
+    );
+}
+
+#[test]
+fn nothing_is_logged_where_the_setting_says_so() {
+    let port = free_port();
+    let mut command = command(&["--port", &port.to_string()]);
+    let service = Service::spawn(command.env("ENABLE_LOGGING", "false"), port);
+    assert!(
+        service
+            .printed
+            .iter()
+            .any(|line| line == "logging      off")
+    );
+    service.ask(b"DISCOVER_SERVER");
+    service.signal(Signal::TERM);
+    assert_eq!(service.end().2, "");
+}
+
+#[test]
+fn a_second_service_is_told_whose_the_port_is() {
+    let first = Service::start(&[]);
+    let output = command(&["--port", &first.port.to_string()])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stdout.is_empty());
+    let text = stderr(&output);
+    let start = format!("error: UDP port {} is in use", first.port);
+    assert!(text.starts_with(&start), "{text}");
+    assert_eq!(first.ask(b"DISCOVER_SERVER"), b"SERVER_IP:127.0.0.1");
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn the_error_names_the_program_that_has_the_port() {
+        for address in ["127.0.0.1:0", "0.0.0.0:0"] {
+            let socket = UdpSocket::bind(address).unwrap();
+            let port = socket.local_addr().unwrap().port();
+            let output = command(&["--port", &port.to_string()]).output().unwrap();
+            assert_eq!(output.status.code(), Some(2));
+            let own_name = fs::read_to_string("/proc/self/comm").unwrap();
+            let expected = format!(
+                "error: UDP port {port} is in use by {} (pid {})\nhint: ",
+                own_name.trim_end(),
+                std::process::id()
+            );
+            assert!(
+                stderr(&output).starts_with(&expected),
+                "{}",
+                stderr(&output)
+            );
+            assert!(!stderr(&output).contains("--replace"));
+        }
+    }
+
+    #[test]
+    fn the_error_names_a_service_of_ours_and_how_to_replace_it() {
+        let first = Service::start(&[]);
+        let output = command(&["--port", &first.port.to_string()])
+            .output()
+            .unwrap();
+        let text = stderr(&output);
+        let name = format!("by udp-discovery (pid {})", first.child.id());
+        assert!(text.contains(&name) && text.contains("--replace"), "{text}");
+    }
+
+    #[test]
+    fn replace_stops_the_service_that_has_the_port() {
+        let first = Service::start(&["--advertise-port=1"]);
+        let second = Service::start_on(first.port, &["--replace", "--advertise-port=2"]);
+        let stopped = format!("stopped the service with pid {}", first.child.id());
+        assert_eq!(second.printed[0], stopped);
+        assert_eq!(second.ask(b"DISCOVER_SERVER"), b"SERVER_IP:127.0.0.1:2");
+        let (status, rest, _) = first.end();
+        assert_eq!(status.code(), Some(0));
+        assert!(rest[0].starts_with("counters: "));
+    }
+
+    #[test]
+    fn replace_is_a_plain_start_if_nobody_has_the_port() {
+        let service = Service::start(&["--replace"]);
+        assert!(
+            service.printed[0].starts_with("port "),
+            "{:?}",
+            service.printed
+        );
+    }
+
+    /// If it were touched, this test would end.
+    #[test]
+    fn replace_does_not_touch_another_program() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let output = command(&["--replace", "--port", &port.to_string()])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let text = stderr(&output);
+        assert!(
+            text.contains(&format!("(pid {})", std::process::id())),
+            "{text}"
+        );
+        assert!(text.contains("nothing was stopped"), "{text}");
+    }
+
+    #[test]
+    fn replace_does_not_touch_another_program_that_was_told_to_serve() {
+        let renamed = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("something-else");
+        fs::copy(program(), &renamed).unwrap();
+        let port = free_port();
+        let port_text = port.to_string();
+        let mut command_of_other = Command::new(&renamed);
+        command_of_other.args(["serve", "--duration", "60", "--port", &port_text]);
+        let other = Service::spawn(&mut command_of_other, port);
+
+        let output = command(&["--replace", "--port", &port_text])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let text = stderr(&output);
+        assert!(text.contains("nothing was stopped"), "{text}");
+        assert_eq!(other.ask(b"DISCOVER_SERVER"), b"SERVER_IP:127.0.0.1");
+    }
+}
