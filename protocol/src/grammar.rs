@@ -89,9 +89,11 @@ fn ipv6(text: &[u8]) -> Option<IpAddr> {
 }
 
 /// The number that `digits` write, if they write it the one way it is written.
-fn decimal<T: str::FromStr>(digits: &[u8]) -> Option<T> {
-    if digits.len() > 1 && digits[0] == b'0' {
+fn decimal<T: TryFrom<u32>>(digits: &[u8]) -> Option<T> {
+    // More digits would be of no use, and could be too large a number to count with.
+    if digits.len() > 5 || (digits.len() > 1 && digits[0] == b'0') {
         return None;
     }
-    str::from_utf8(digits).ok()?.parse().ok()
+    let append = |number, digit: &u8| number * 10 + u32::from(digit - b'0');
+    T::try_from(digits.iter().fold(0, append)).ok()
 }

@@ -4,7 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use udp_discovery_protocol::{Codec, DecodeError, Interface, InterfaceAddress, Message, Response};
+use udp_discovery_protocol::{
+    Codec, DecodeError, Interface, InterfaceAddress, MAX_DATAGRAM_LEN, Message, Response,
+};
 
 use crate::config::Config;
 use crate::rate_limit::{SourceLimit, TotalLimit};
@@ -264,7 +266,7 @@ impl Responder {
     fn encode(&mut self, response: Response) -> Bytes {
         let message = Message::Response(response);
         let codec = self.config.settings().codec();
-        self.scratch.reserve(codec.encoded_len(message));
+        self.scratch.reserve(MAX_DATAGRAM_LEN);
         codec.encode(message, &mut self.scratch);
         self.scratch.split().freeze()
     }
