@@ -1,0 +1,428 @@
+//! A search, driven by any sequence of calls on virtual time.
+//!
+//! The input: the configuration, the host's interfaces, then calls to its end. A time may go back,
+//! a link may not exist, and anything may come from anywhere.
+
+use std::collections::{HashSet, VecDeque};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::num::{NonZeroU8, NonZeroU16, NonZeroUsize};
+use std::time::{Duration, Instant};
+
+use udp_discovery_client::{
+    AddressPolicy, Config, Counts, DiscoverError, DiscoveredServer, Discovery,
+};
+use udp_discovery_protocol::Interface;
+
+use crate::host;
+use crate::input::Input;
+use crate::wire::{self, Reading};
+
+const PORT: u16 = 9999;
+const MESSAGE: &str = "DISCOVER_SERVER";
+const PREFIX: &str = "SERVER_IP:";
+
+/// The longest search.
+const YEAR: Duration = Duration::from_hours(365 * 24);
+
+/// More calls than these are not made.
+const MAX_CALLS: usize = 500;
+
+/// Holds the rules for one input.
+///
+/// # Panics
+/// If one is broken.
+pub fn check(data: &[u8]) {
+    let mut input = Input::new(data);
+    let config = config(&mut input);
+    let interfaces = host::interfaces(&mut input);
+    let Some(mut run) = Run::new(config, interfaces) else {
+        return;
+    };
+    for _ in 0..MAX_CALLS {
+        if input.is_empty() {
+            break;
+        }
+        run.call(&mut input);
+        run.check();
+    }
+    run.finish();
+}
+
+fn config(input: &mut Input<'_>) -> Config {
+    let timeout = input.choose(&[
+        Duration::from_millis(500),
+        Duration::ZERO,
+        Duration::from_nanos(1),
+        Duration::from_secs(2),
+        Duration::MAX,
+    ]);
+    let mut config = Config::default()
+        .with_timeout(timeout)
+        .with_loopback(input.flag())
+        .with_any_source_port(input.flag())
+        .with_address_policy(input.choose(&[
+            AddressPolicy::Auto,
+            AddressPolicy::Claim,
+            AddressPolicy::Source,
+            AddressPolicy::Match,
+        ]));
+    if let Some(probes) = NonZeroU8::new(input.byte()) {
+        config = config.with_probes(probes);
+    }
+    if let Some(max) = NonZeroUsize::new(usize::from(input.byte() % 8)) {
+        config = config.with_max_servers(max);
+    }
+    match input.byte() {
+        1 => config.with_interfaces(["docker*"]),
+        2 => config.with_interfaces(["lo"]),
+        3 => config.with_excluded_interfaces(["eth?"]),
+        4 => config.with_interfaces(["nothing*"]),
+        _ => config,
+    }
+}
+
+/// A search, and what is known of it from outside.
+struct Run {
+    config: Config,
+    interfaces: Vec<Interface>,
+    search: Discovery,
+    start: Instant,
+    deadline: Instant,
+    /// The latest time that was told.
+    now: Instant,
+    /// Whether the deadline was told.
+    ended: bool,
+    /// Whether the search said that it was over.
+    over: bool,
+    transmits: usize,
+    /// What is to be found, by address and port.
+    known: HashSet<(IpAddr, Option<NonZeroU16>)>,
+    /// What of it was not taken yet.
+    expected: VecDeque<Expected>,
+    counts: Counts,
+}
+
+impl Run {
+    /// A search, if `interfaces` let it be made.
+    fn new(config: Config, interfaces: Vec<Interface>) -> Option<Self> {
+        let start = Instant::now();
+        let search = match Discovery::new(start, &config, &interfaces) {
+            Ok(search) => search,
+            Err(DiscoverError::NoSuchInterface { available }) => {
+                assert_eq!(available.len(), interfaces.len());
+                return None;
+            }
+            Err(DiscoverError::NoUsableInterface { skipped }) => {
+                assert_eq!(skipped.len(), interfaces.len());
+                return None;
+            }
+            Err(other) => panic!("{other}"),
+        };
+        Some(Self {
+            deadline: start + config.settings().timeout().min(YEAR),
+            config,
+            interfaces,
+            search,
+            start,
+            now: start,
+            ended: false,
+            over: false,
+            transmits: 0,
+            known: HashSet::new(),
+            expected: VecDeque::new(),
+            counts: Counts::default(),
+        })
+    }
+
+    fn call(&mut self, input: &mut Input<'_>) {
+        match input.byte() % 8 {
+            0 | 1 => self.datagram(input),
+            2 => self.transmit(input),
+            3 => self.event(),
+            4 => {
+                let now = self.time(input);
+                self.timeout(now);
+            }
+            5 => self.receive_error(input),
+            6 => {
+                let link = self.link(input);
+                let at = self.search.poll_timeout();
+                self.search
+                    .give_up(link, io::ErrorKind::AddrNotAvailable.into());
+                assert!(self.search.is_given_up(link));
+                assert!(
+                    self.search
+                        .poll_timeout()
+                        .is_none_or(|later| Some(later) == at)
+                );
+            }
+            _ => assert!(self.search.outcome().is_ok() || self.is_over()),
+        }
+    }
+
+    /// A time up to the timeout and more from the latest one, or before it.
+    fn time(&mut self, input: &mut Input<'_>) -> Instant {
+        let unit = input.choose(&[
+            Duration::ZERO,
+            Duration::from_nanos(1),
+            Duration::from_millis(1),
+            Duration::from_secs(1),
+            self.deadline - self.start,
+        ]);
+        let now = match input.byte() {
+            255 => self.start,
+            count => self.now + unit.min(YEAR) * u32::from(count % 128),
+        };
+        self.now = self.now.max(now);
+        now
+    }
+
+    /// A link, or one more than there are.
+    fn link(&self, input: &mut Input<'_>) -> usize {
+        usize::from(input.byte()) % (self.search.links().len() + 1)
+    }
+
+    fn datagram(&mut self, input: &mut Input<'_>) {
+        let now = self.time(input);
+        let link = self.link(input);
+        let source = input.socket_address(&host::ADDRESSES, &[PORT, 50_000]);
+        let payload = payload(input);
+        if self.is_over() {
+            self.counts.late += 1;
+        } else if link < self.search.links().len() {
+            self.expect(link, source, &payload);
+        }
+        self.search.handle_datagram(now, link, source, &payload);
+    }
+
+    /// What is to become of an answer, from the documentation.
+    fn expect(&mut self, link: usize, source: SocketAddr, payload: &[u8]) {
+        let counts = &mut self.counts;
+        if source.port() != PORT && !self.config.any_source_port() {
+            counts.wrong_source_port += 1;
+            return;
+        }
+        let (claim, port) = match wire::read(MESSAGE, PREFIX, payload) {
+            Reading::Response(ip, port) => (ip, port),
+            Reading::TooLong => {
+                counts.too_long += 1;
+                return;
+            }
+            _ => {
+                counts.malformed += 1;
+                return;
+            }
+        };
+        let Some(ip) = self.address(claim, source.ip()) else {
+            self.counts.refused_address += 1;
+            return;
+        };
+        let counts = &mut self.counts;
+        if self.known.contains(&(ip, port)) {
+            counts.duplicates += 1;
+        } else if self.known.len() == self.config.max_servers().get() {
+            counts.over_the_cap += 1;
+        } else {
+            counts.accepted += 1;
+            self.known.insert((ip, port));
+            self.expected.push_back(Expected {
+                ip,
+                port,
+                claim,
+                source,
+                interface: self.search.links()[link].interface.clone(),
+                raw: payload.to_vec(),
+            });
+        }
+    }
+
+    /// The address to use, by the policy.
+    fn address(&self, claim: IpAddr, source: IpAddr) -> Option<IpAddr> {
+        let from_this_host = self.is_this_host(source);
+        let usable = match claim {
+            _ if claim == source => true,
+            _ if self.is_this_host(claim) => from_this_host,
+            IpAddr::V6(ip) if ip.segments()[0] >> 6 == 0xfe80 >> 6 => false,
+            _ => self.is_reachable(claim),
+        };
+        let address = match self.config.address_policy() {
+            AddressPolicy::Auto if usable => Some(claim),
+            AddressPolicy::Claim if claim.is_loopback() && !from_this_host => None,
+            AddressPolicy::Claim => Some(claim),
+            AddressPolicy::Match => (claim == source).then_some(claim),
+            _ => Some(source),
+        };
+        address.filter(|_| wire::is_host(source))
+    }
+
+    fn is_this_host(&self, ip: IpAddr) -> bool {
+        ip.is_loopback() || host::holds(&self.interfaces, ip)
+    }
+
+    /// Whether `ip` is a host's on a network of this host: loopback, what is down and bridges
+    /// that were not asked on don't count.
+    fn is_reachable(&self, ip: IpAddr) -> bool {
+        let asked = |interface: &Interface| {
+            let links = self.search.links();
+            links.iter().any(|link| link.interface == interface.name)
+        };
+        let counts = |it: &&Interface| {
+            it.flags.up && !it.flags.loopback && (it.name != "docker0" || asked(it))
+        };
+        self.interfaces
+            .iter()
+            .filter(counts)
+            .flat_map(|interface| &interface.addresses)
+            .any(|address| {
+                host::in_network(address, ip) && !host::is_network_or_broadcast(address, ip)
+            })
+    }
+
+    /// Takes what is to be sent, and tells perhaps that it could not be.
+    fn transmit(&mut self, input: &mut Input<'_>) {
+        let now = self.time(input);
+        let fails = input.flag();
+        while let Some(transmit) = self.search.poll_transmit(now) {
+            assert!(!self.over, "a probe after the end");
+            assert_eq!(&transmit.payload[..], MESSAGE.as_bytes());
+            assert_eq!(transmit.destination.port(), PORT);
+            let link = &self.search.links()[transmit.link];
+            assert!(link.given_up.is_none());
+            assert!(link.destinations.contains(transmit.destination.ip()));
+            self.transmits += 1;
+            if fails {
+                let error = io::ErrorKind::NetworkUnreachable.into();
+                self.search.handle_send_error(transmit.link, error);
+            }
+        }
+    }
+
+    /// The next server is the next one expected.
+    fn event(&mut self) {
+        let event = self.search.poll_event();
+        let expected = self.expected.pop_front();
+        assert_eq!(event.is_some(), expected.is_some());
+        if let Some((event, expected)) = event.zip(expected) {
+            assert!(event.rtt <= self.now - self.start);
+            assert!(event.raw.len() <= wire::MAX_LEN);
+            assert_eq!(expected, Expected::from(event));
+        }
+    }
+
+    fn timeout(&mut self, now: Instant) {
+        self.search.handle_timeout(now);
+        self.now = self.now.max(now);
+        self.ended |= self.now >= self.deadline;
+        // Probes that were missed are not made up for.
+        let next = self.search.poll_timeout();
+        assert!(next.is_none_or(|next| next > self.now));
+    }
+
+    fn receive_error(&mut self, input: &mut Input<'_>) {
+        let link = self.link(input);
+        let kind = input.choose(&[
+            io::ErrorKind::ConnectionRefused,
+            io::ErrorKind::PermissionDenied,
+            io::ErrorKind::Other,
+        ]);
+        let exists = link < self.search.links().len();
+        // 64 in a row that say nothing give the link up.
+        for _ in 0..input.byte() % 70 {
+            self.search.handle_receive_error(link, kind.into());
+            self.counts.receive_errors += u64::from(exists);
+        }
+    }
+
+    /// What holds whatever was called.
+    fn check(&mut self) {
+        assert_eq!(self.search.deadline(), self.deadline, "the deadline moved");
+        let at = self.search.poll_timeout();
+        assert!(at.is_none_or(|at| at <= self.deadline));
+        assert!(at.is_none() || !self.over, "a search that was over goes on");
+        assert!(
+            at.is_none() || !self.ended,
+            "the search goes on after its deadline"
+        );
+        self.over = at.is_none();
+        let report = self.search.report();
+        assert_eq!(report.counts, self.counts);
+        assert_eq!(report.capped(), self.counts.over_the_cap > 0);
+        assert!(self.expected.len() <= self.known.len());
+        assert!(self.known.len() <= self.config.max_servers().get());
+        self.check_transmits();
+    }
+
+    /// No more is sent than each probe once to everybody.
+    fn check_transmits(&self) {
+        let links = self.search.links();
+        let probes = usize::from(self.config.probes().get());
+        let destinations: usize = links.iter().map(|link| link.destinations.len()).sum();
+        assert!(self.transmits <= probes * destinations);
+        let most = u32::from(self.config.probes().get());
+        assert!(links.iter().all(|link| link.probes_sent <= most));
+    }
+
+    /// A driver that does as it is told is through after the last probe, and has all servers.
+    fn finish(&mut self) {
+        let mut steps = 0;
+        while let Some(at) = self.search.poll_timeout() {
+            self.timeout(at);
+            self.check();
+            steps += 1;
+            assert!(steps <= usize::from(self.config.probes().get()) + 1);
+        }
+        self.timeout(self.deadline);
+        for _ in 0..=self.expected.len() {
+            self.event();
+        }
+        assert!(self.search.poll_transmit(self.deadline).is_none());
+    }
+
+    fn is_over(&self) -> bool {
+        self.search.poll_timeout().is_none()
+    }
+}
+
+/// A server to be found.
+#[derive(Debug, PartialEq, Eq)]
+struct Expected {
+    ip: IpAddr,
+    port: Option<NonZeroU16>,
+    claim: IpAddr,
+    source: SocketAddr,
+    interface: String,
+    raw: Vec<u8>,
+}
+
+impl From<DiscoveredServer> for Expected {
+    fn from(server: DiscoveredServer) -> Self {
+        Self {
+            ip: server.ip,
+            port: server.port,
+            claim: server.claimed_ip,
+            source: server.source,
+            interface: server.interface,
+            raw: server.raw.to_vec(),
+        }
+    }
+}
+
+/// A response with an address of a list and a port, or any bytes, or too many of them.
+fn payload(input: &mut Input<'_>) -> Vec<u8> {
+    match input.byte() % 4 {
+        0 => input.bytes().to_vec(),
+        1 => vec![input.byte(); 300],
+        _ => {
+            let ip = match input.ip_among(&host::ADDRESSES) {
+                IpAddr::V4(ip) => ip.to_string(),
+                IpAddr::V6(ip) => format!("[{ip}]"),
+            };
+            match input.byte() {
+                0 => format!("{PREFIX}{ip}"),
+                port => format!("{PREFIX}{ip}:{port}"),
+            }
+            .into_bytes()
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! A host: its interfaces, and what its addresses mean, worked out bit by bit.
+
+use std::net::IpAddr;
+
+use udp_discovery_protocol::{Interface, InterfaceAddress, InterfaceFlags};
+
+use crate::input::Input;
+
+/// Addresses of the host, its neighbours and everybody else whom a rule is about.
+pub const ADDRESSES: [&str; 32] = [
+    "192.168.1.20",  // a neighbour
+    "192.168.1.21",  // another
+    "192.168.1.7",   // the host itself
+    "192.168.1.8",   //
+    "192.168.1.255", // the directed broadcast
+    "192.168.1.0",   // the network
+    "10.9.9.9",      // a neighbour on the second network
+    "10.0.0.7",      //
+    "10.255.255.255",
+    "10.0.0.3", // the other end of a network of two
+    "10.0.0.2", //
+    "172.16.0.9",
+    "10.200.0.1", // a tunnel, and its other end
+    "172.17.0.1", // a bridge of containers
+    "172.17.0.5",
+    "10.99.0.5", // on an interface that is down
+    "127.0.0.1",
+    "127.0.0.2",
+    "0.0.0.0", // nobody's
+    "0.1.2.3",
+    "255.255.255.255",
+    "224.0.0.1",
+    "239.255.255.255",
+    "240.0.0.1",
+    "203.0.113.9", // far away
+    "::1",
+    "::",
+    "fe80::20",
+    "2001:db8::20",
+    "2001:db8::7",
+    "ff02::1",
+    "::ffff:192.168.1.20",
+];
+
+/// The interfaces of a host: those of a fixed one that a byte chooses, and one more with up to
+/// three addresses of the input.
+pub fn interfaces(input: &mut Input<'_>) -> Vec<Interface> {
+    let missing = input.byte();
+    let mut interfaces = fixed();
+    let mut at = 0..;
+    interfaces.retain(|_| at.next().is_none_or(|at| missing >> at & 1 == 0));
+    let mut free = interface("wlan0", 9, &[]);
+    for _ in 0..input.byte() % 4 {
+        let (ip, prefix_len) = (input.ip(), input.byte() % 33);
+        free.addresses.push(address(ip, prefix_len));
+    }
+    interfaces.push(free);
+    interfaces
+}
+
+/// Loopback, two networks, one of two addresses, a tunnel, a bridge of containers, and one that
+/// is down.
+fn fixed() -> Vec<Interface> {
+    let mut lo = interface("lo", 1, &[("127.0.0.1", 8), ("::1", 128)]);
+    lo.flags.loopback = true;
+    let eth0 = [
+        ("192.168.1.7", 24),
+        ("192.168.1.8", 24),
+        ("fe80::7", 64),
+        ("2001:db8::7", 64),
+    ];
+    let mut tun0 = interface("tun0", 5, &[]);
+    tun0.flags.point_to_point = true;
+    let (ip, peer) = (parsed("10.200.0.1"), parsed("172.16.0.9"));
+    let address = InterfaceAddress::with_peer(ip, peer, 32).expect("32 bits are enough");
+    tun0.addresses.push(address);
+    let mut down = interface("eth9", 7, &[("10.99.0.1", 24)]);
+    down.flags.up = false;
+    vec![
+        interface("eth1", 3, &[("10.0.0.7", 8)]),
+        lo,
+        interface("eth0", 2, &eth0),
+        interface("eth2", 4, &[("10.0.0.2", 31)]),
+        tun0,
+        interface("docker0", 6, &[("172.17.0.1", 16)]),
+        down,
+    ]
+}
+
+fn interface(name: &str, index: u32, addresses: &[(&str, u8)]) -> Interface {
+    let mut interface = Interface::new(name, index);
+    interface.flags = InterfaceFlags {
+        up: true,
+        ..InterfaceFlags::default()
+    };
+    interface.addresses = addresses
+        .iter()
+        .map(|&(ip, prefix_len)| address(parsed(ip), prefix_len))
+        .collect();
+    interface
+}
+
+fn address(ip: IpAddr, prefix_len: u8) -> InterfaceAddress {
+    InterfaceAddress::new(ip, prefix_len).expect("an address has so many bits")
+}
+
+fn parsed(ip: &str) -> IpAddr {
+    ip.parse().expect("it is an address")
+}
+
+/// Whether the host holds `ip`.
+pub fn holds(interfaces: &[Interface], ip: IpAddr) -> bool {
+    interfaces.iter().any(|interface| held_by(interface, ip))
+}
+
+/// Whether `interface` holds `ip`.
+pub fn held_by(interface: &Interface, ip: IpAddr) -> bool {
+    interface.addresses.iter().any(|address| address.ip() == ip)
+}
+
+/// Whether `ip` is in the network of an address of `interface`.
+pub fn on_link(interface: &Interface, ip: IpAddr) -> bool {
+    interface
+        .addresses
+        .iter()
+        .any(|address| in_network(address, ip))
+}
+
+/// The addresses of `interface` on the smallest of its networks that `ip` is in.
+pub fn addresses_towards(interface: &Interface, ip: IpAddr) -> Vec<IpAddr> {
+    let on_link = || {
+        let addresses = interface.addresses.iter();
+        addresses.filter(|address| in_network(address, ip))
+    };
+    let longest = on_link().map(InterfaceAddress::prefix_len).max();
+    on_link()
+        .filter(|address| Some(address.prefix_len()) == longest)
+        .map(InterfaceAddress::ip)
+        .collect()
+}
+
+/// Whether the first bits of `ip` are those of the network of `address`.
+pub fn in_network(address: &InterfaceAddress, ip: IpAddr) -> bool {
+    let network = address.network();
+    same_prefix(network.addr(), network.prefix_len(), ip)
+}
+
+/// Whether `ip` and `network` are of one family and share their first `len` bits.
+pub fn same_prefix(network: IpAddr, len: u8, ip: IpAddr) -> bool {
+    let differ = match (network, ip) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => u128::from(a.to_bits() ^ b.to_bits()) << 96,
+        (IpAddr::V6(a), IpAddr::V6(b)) => a.to_bits() ^ b.to_bits(),
+        _ => return false,
+    };
+    differ.leading_zeros() >= u32::from(len)
+}
+
+/// Whether `ip` is the first or the last address, which name no host, of the IPv4 network of
+/// `address`; one of one or two addresses has neither.
+pub fn is_network_or_broadcast(address: &InterfaceAddress, ip: IpAddr) -> bool {
+    is_end(address, ip, false) || is_end(address, ip, true)
+}
+
+/// Whether `ip` is the directed broadcast of the network of `address`.
+pub fn is_broadcast(address: &InterfaceAddress, ip: IpAddr) -> bool {
+    // The network of everything ends with 255.255.255.255, which is another rule's.
+    address.prefix_len() > 0 && is_end(address, ip, true)
+}
+
+fn is_end(address: &InterfaceAddress, ip: IpAddr, last: bool) -> bool {
+    let IpAddr::V4(ip) = ip else { return false };
+    let len = address.prefix_len();
+    let host_bits = u32::MAX.checked_shr(u32::from(len)).unwrap_or(0);
+    let expected = if last { host_bits } else { 0 };
+    len <= 30 && in_network(address, ip.into()) && ip.to_bits() & host_bits == expected
+}

@@ -1,0 +1,266 @@
+//! One datagram of any bytes, from anywhere, by any interface, to a server with any configuration.
+//!
+//! The input: the configuration, the host's interfaces, the datagram's source and arrival, and
+//! its bytes.
+
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
+use std::time::Instant;
+
+use udp_discovery_protocol::{Codec, Interface, IpNet, Settings, Word};
+use udp_discovery_server::{Allow, Arrival, Config, Datagram, RateLimit, Reply, Responder};
+
+use crate::host;
+use crate::input::Input;
+use crate::wire::{self, Reading};
+
+/// The port that the server listens on.
+pub const PORT: u16 = 9999;
+
+const WORDS: [(&str, &str); 3] = [
+    ("DISCOVER_SERVER", "SERVER_IP:"),
+    ("?", "!"),
+    ("größe", "größte:"),
+];
+
+/// Holds the rules for one input.
+///
+/// # Panics
+/// If one is broken.
+pub fn check(data: &[u8]) {
+    let mut input = Input::new(data);
+    let config = config(&mut input);
+    let interfaces = host::interfaces(&mut input);
+    let source = source(&mut input);
+    let arrival = arrival(&mut input);
+    let truncated = input.byte() == 255;
+    let payload = payload(&mut input, &config);
+    let datagram = Datagram {
+        payload,
+        truncated,
+        source,
+        arrival,
+    };
+    let mut responder = Responder::new(config.clone(), PORT, [1, 2]);
+    responder.set_interfaces(interfaces.clone());
+    let reply = responder.handle_datagram(Instant::now(), &datagram).ok();
+    let rules = Rules {
+        config: &config,
+        interfaces: &interfaces,
+    };
+    rules.check(&datagram, reply.as_ref(), true);
+}
+
+/// A configuration: words, what is advertised, who is allowed, and a limit that one datagram
+/// can't reach.
+fn config(input: &mut Input<'_>) -> Config {
+    let word = |text| Word::new(text).expect("it is a word");
+    let (message, prefix) = input.choose(&WORDS);
+    let codec = Codec::new(word(message), word(prefix)).expect("they go together");
+    let mut config = Config::from(Settings::default().with_codec(codec));
+    if let Some(port) = input.port() {
+        config = config.with_advertise_port(port);
+    }
+    if input.flag() {
+        let ip = input.ip();
+        match config.clone().with_advertise_ip(ip) {
+            Ok(advertising) => config = advertising,
+            Err(_) => assert!(!wire::is_host(ip), "{ip}"),
+        }
+    }
+    let allow = allow(input);
+    let limit = NonZeroU32::new(input.u32()).map(RateLimit::per_second);
+    config
+        .with_allow(allow)
+        .with_rate_limit(limit)
+        .with_total_limit(limit)
+}
+
+pub(crate) fn allow(input: &mut Input<'_>) -> Allow {
+    match input.byte() % 3 {
+        0 => Allow::OnLink,
+        1 => {
+            let (ip, prefix_len) = (input.ip_among(&host::ADDRESSES), input.byte() % 33);
+            let network = IpNet::new(ip, prefix_len).expect("an address has so many bits");
+            Allow::Networks(vec![network])
+        }
+        _ => Allow::Any,
+    }
+}
+
+pub(crate) fn source(input: &mut Input<'_>) -> SocketAddr {
+    input.socket_address(&host::ADDRESSES, &[50_000, PORT, 0])
+}
+
+/// What the system tells: an interface of the host, one that is gone, or none, and addresses.
+pub(crate) fn arrival(input: &mut Input<'_>) -> Arrival {
+    let interface = match input.byte() {
+        255 => None,
+        index => Some(u32::from(index)),
+    };
+    let mut address = || input.flag().then(|| input.ip_among(&host::ADDRESSES));
+    Arrival {
+        interface,
+        destination: address(),
+        local: address(),
+    }
+}
+
+/// The request, one more often than chance would have it, or any bytes.
+fn payload<'a>(input: &mut Input<'a>, config: &'a Config) -> &'a [u8] {
+    if input.flag() {
+        input.rest()
+    } else {
+        config.settings().codec().message().as_bytes()
+    }
+}
+
+/// What a server may and must do, from the documentation.
+pub(crate) struct Rules<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) interfaces: &'a [Interface],
+}
+
+impl Rules<'_> {
+    /// Holds them for `datagram` and what came of it. If it is not `within_limits`, silence is
+    /// always right.
+    pub(crate) fn check(
+        &self,
+        datagram: &Datagram<'_>,
+        reply: Option<&Reply>,
+        within_limits: bool,
+    ) {
+        match reply {
+            Some(reply) => self.check_reply(datagram, reply),
+            None => assert!(
+                !within_limits || !self.must_answer(datagram),
+                "no answer to {datagram:?}"
+            ),
+        }
+    }
+
+    fn check_reply(&self, datagram: &Datagram<'_>, reply: &Reply) {
+        assert!(self.may_answer(datagram), "{reply:?} to {datagram:?}");
+        let interfaces = self.arrival_interfaces(datagram);
+        let names_it = |it: &&&Interface| reply.interface.is_none_or(|index| index == it.index);
+        let local = reply.local;
+        assert!(
+            interfaces
+                .iter()
+                .filter(names_it)
+                .any(|it| is_local(it, datagram, local)),
+            "{local} is no address for {datagram:?}"
+        );
+        assert_eq!(reply.destination, datagram.source);
+        let response = reply.response;
+        assert_eq!(response.ip(), self.config.advertise_ip().unwrap_or(local));
+        assert_eq!(response.port(), self.config.advertise_port());
+        self.check_payload(reply);
+    }
+
+    /// The bytes say what the reply says, and are few.
+    fn check_payload(&self, reply: &Reply) {
+        let codec = self.config.settings().codec();
+        let (message, prefix) = (codec.message().as_str(), codec.prefix().as_str());
+        let response = reply.response;
+        assert_eq!(
+            wire::read(message, prefix, &reply.payload),
+            Reading::Response(response.ip(), response.port())
+        );
+        let ip_len = if response.ip().is_ipv4() { 15 } else { 41 };
+        let port_len = if response.port().is_some() { 6 } else { 0 };
+        // With the default words, IPv4 and no port 25 bytes, and with a port 31.
+        assert!(reply.payload.len() <= prefix.len() + ip_len + port_len);
+    }
+
+    /// Whether an answer is allowed at all, its limits apart.
+    pub(crate) fn may_answer(&self, datagram: &Datagram<'_>) -> bool {
+        self.is_request(datagram)
+            && self.is_client(datagram.source)
+            && self
+                .arrival_interfaces(datagram)
+                .iter()
+                .any(|interface| self.may_answer_by(interface, datagram.source.ip()))
+    }
+
+    /// Whether silence would be wrong, within the limits: our address there is beyond doubt.
+    fn must_answer(&self, datagram: &Datagram<'_>) -> bool {
+        let arrival = datagram.arrival;
+        // What the system tells must go together for it.
+        let plausible = |ip: IpAddr| wire::is_host(ip) && host::holds(self.interfaces, ip);
+        let plausible = [arrival.local, arrival.destination]
+            .into_iter()
+            .flatten()
+            .all(plausible);
+        plausible
+            && self.may_answer(datagram)
+            && self.arrival_interfaces(datagram).iter().all(|interface| {
+                self.may_answer_by(interface, datagram.source.ip())
+                    && interface
+                        .addresses
+                        .iter()
+                        .all(|address| wire::is_host(address.ip()))
+                    && host::on_link(interface, datagram.source.ip())
+            })
+    }
+
+    fn is_request(&self, datagram: &Datagram<'_>) -> bool {
+        let message = self.config.settings().codec().message().as_bytes();
+        !datagram.truncated && datagram.payload == message
+    }
+
+    /// Row 8 of the faults, as far as the interface plays no part: port 0, an address that is no
+    /// client's, the server itself.
+    fn is_client(&self, source: SocketAddr) -> bool {
+        let ip = source.ip();
+        let is_possible = match ip {
+            IpAddr::V4(ip) => (1..=223).contains(&ip.octets()[0]),
+            IpAddr::V6(ip) => !ip.is_unspecified() && ip.octets()[0] != 0xff,
+        };
+        let is_ours = host::holds(self.interfaces, ip) || ip.is_loopback();
+        source.port() != 0 && is_possible && !(is_ours && source.port() == PORT)
+    }
+
+    /// The rest of row 8, and who is on the link or allowed.
+    fn may_answer_by(&self, interface: &Interface, source: IpAddr) -> bool {
+        let forged = (source.is_loopback() && !interface.flags.loopback)
+            || interface
+                .addresses
+                .iter()
+                .any(|address| host::is_broadcast(address, source));
+        let on_link = host::on_link(interface, source)
+            || (interface.flags.loopback && host::holds(self.interfaces, source));
+        let allowed = match self.config.allow() {
+            Allow::Networks(networks) => networks
+                .iter()
+                .any(|network| host::same_prefix(network.addr(), network.prefix_len(), source)),
+            allow => *allow == Allow::Any,
+        };
+        !forged && (on_link || allowed)
+    }
+
+    /// The interface that the system tells, or those that it may have been.
+    fn arrival_interfaces(&self, datagram: &Datagram<'_>) -> Vec<&Interface> {
+        let may_be = |it: &&Interface| match datagram.arrival.interface {
+            Some(index) => it.index == index,
+            None => it.flags.up && host::on_link(it, datagram.source.ip()),
+        };
+        self.interfaces.iter().filter(may_be).collect()
+    }
+}
+
+/// Whether an answer to `datagram`, which came by `interface`, may leave from `local`: the address
+/// there that it was sent to; else the one that it was sent to and that the system says is ours;
+/// else the one there on the source's network; else one that is held there.
+fn is_local(interface: &Interface, datagram: &Datagram<'_>, local: IpAddr) -> bool {
+    let arrival = datagram.arrival;
+    let is_reached = |ip: &IpAddr| host::held_by(interface, *ip) || arrival.local == Some(*ip);
+    if let Some(reached) = arrival.destination.filter(is_reached) {
+        return local == reached;
+    }
+    let towards = host::addresses_towards(interface, datagram.source.ip());
+    if !towards.is_empty() {
+        return towards.contains(&local);
+    }
+    host::held_by(interface, local) || (interface.flags.loopback && arrival.local == Some(local))
+}
