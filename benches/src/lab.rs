@@ -35,12 +35,15 @@ mod loss;
 mod namespace;
 mod network;
 mod process;
+mod program;
 pub mod raw;
 
 pub use available::{available, have, pass_over};
+pub(crate) use entry::is_inside;
 pub use entry::{DEFAULT_TIME_LIMIT, run, run_with_python, run_within};
 pub use host::Host;
 pub use network::{Lab, Network};
 /// What [`Process::signal`] sends.
 pub use nix::sys::signal::Signal;
 pub use process::Process;
+pub use program::{Stop, run_program};

@@ -57,6 +57,8 @@ mod tests {
             .expect("every host has a loopback interface");
         assert!(loopback.holds("127.0.0.1".parse().unwrap()));
         assert!(loopback.is_on_link("127.9.9.9".parse().unwrap()));
+        // Wine tells none.
+        #[cfg(unix)]
         assert_ne!(loopback.index, 0);
     }
 }

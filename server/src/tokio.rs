@@ -66,7 +66,8 @@ use crate::server::{Ending, Server};
 
 impl Server {
     /// Answers on the current tokio runtime until it is [stopped](crate::Control::stop) or the
-    /// future is dropped, which closes the socket.
+    /// future is dropped, which closes the socket: at once on Unix; elsewhere, where it runs on a
+    /// thread of the runtime's for blocking work, a moment later.
     ///
     /// ```no_run
     /// use std::time::Duration;

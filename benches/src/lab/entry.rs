@@ -14,8 +14,8 @@ use crate::python;
 /// How long a test may take in the laboratory, if it doesn't say otherwise.
 pub const DEFAULT_TIME_LIMIT: Duration = Duration::from_mins(1);
 
-/// The variable that holds the test's name in the process inside.
-const INSIDE: &str = "UDP_DISCOVERY_LAB_TEST";
+/// The variable that holds the test's name in the process inside; for a program, anything.
+pub(super) const INSIDE: &str = "UDP_DISCOVERY_LAB_TEST";
 /// The variable that holds the path of the Python interpreter there.
 const PYTHON: &str = "UDP_DISCOVERY_LAB_PYTHON";
 /// What the inside says first: proof that a test ran at all.
@@ -70,7 +70,7 @@ pub fn run_with_python(folder: impl AsRef<Path>, test: &str, body: impl FnOnce(&
 }
 
 /// Whether this process runs inside a laboratory.
-pub(super) fn is_inside() -> bool {
+pub(crate) fn is_inside() -> bool {
     env::var_os(INSIDE).is_some()
 }
 

@@ -37,8 +37,7 @@ pub(super) fn refuse_sends(namespace: &Namespace, refuse: bool) {
 
 fn replace_table(namespace: &Namespace, table: &str, chain: &str) {
     // A table can be deleted only where it is: the first line makes sure of that.
-    let rules =
-        format!("table {table}\ndelete table {table}\ntable {table} {{\n{chain}\n}}\n");
+    let rules = format!("table {table}\ndelete table {table}\ntable {table} {{\n{chain}\n}}\n");
     let output = namespace
         .run(|| {
             let mut nft = Command::new("nft")

@@ -12,7 +12,7 @@ use crate::interface::{Interface, InterfaceAddress, InterfaceFlags};
 pub(super) fn list() -> io::Result<Vec<Interface>> {
     let mut interfaces = Vec::new();
     for entry in getifaddrs()? {
-        let name = entry.interface_name.as_str();
+        let name = without_label(&entry.interface_name);
         // An interface may go between the two calls: 0 then, which is no interface's.
         let index = || if_nametoindex(name).unwrap_or(0);
         let interface = named(&mut interfaces, name, index);
@@ -37,6 +37,15 @@ pub(super) fn list() -> io::Result<Vec<Interface>> {
         }
     }
     Ok(interfaces)
+}
+
+/// The name of the interface. An address with a label, as `eth0:1`, is listed under that on Linux
+/// (ip-address(8)); no interface there has a colon in its name.
+fn without_label(name: &str) -> &str {
+    match name.split_once(':') {
+        Some((interface, _)) if cfg!(target_os = "linux") => interface,
+        _ => name,
+    }
 }
 
 fn flags(flags: SystemFlags) -> InterfaceFlags {

@@ -96,7 +96,9 @@ mod tests {
         Ok(received)
     }
 
+    // On Windows a datagram that is too long is an error, which the engine knows.
     #[test]
+    #[cfg(unix)]
     fn what_is_there_is_received_and_what_is_too_long_is_said_to_be() {
         let (mut socket, client) = pair();
         let source = client.local_addr().unwrap();
