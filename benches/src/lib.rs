@@ -2,6 +2,7 @@
 //!
 //! - [`lab`]: hosts and networks of a test's own, as Linux network namespaces.
 //! - [`python`]: the Python server and client that these crates speak with.
+//! - [`soak`]: what the program `soak` does.
 //!
 //! Linux only: elsewhere the crate is empty.
 
@@ -9,3 +10,4 @@
 
 pub mod lab;
 pub mod python;
+pub mod soak;

@@ -1,0 +1,203 @@
+//! What else is on the networks: junk, forged sources, floods.
+
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+
+use super::tally::{Count, Tally};
+use super::world::{
+    FORGED, NETWORKS, PORT, World, at, broadcast_address, forged_address, interface,
+    nobodys_address, server_address,
+};
+use crate::lab::raw::{Datagram, EVERYBODY, MAX_PAYLOAD_LEN, MacAddress, Sender};
+use crate::lab::{Host, Stop};
+
+const REQUEST: &[u8] = b"DISCOVER_SERVER";
+/// One hostile datagram after the other, this far apart.
+const PAUSE: Duration = Duration::from_millis(10);
+/// A flood, this often.
+const FLOOD_PAUSE: Duration = Duration::from_secs(2);
+/// How many datagrams a flood has.
+const FLOOD: u16 = 2000;
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Junk,
+    AlmostRequest,
+    Response,
+    PortZero,
+    NoHost,
+    Loopback,
+    ServerItself,
+    OffLink,
+    OnLink,
+    Absent,
+    WrongChecksum,
+    TooLong,
+    Fragmented,
+    ClosedPort,
+}
+
+const SINGLE: [Kind; 14] = [
+    Kind::Junk,
+    Kind::AlmostRequest,
+    Kind::Response,
+    Kind::PortZero,
+    Kind::NoHost,
+    Kind::Loopback,
+    Kind::ServerItself,
+    Kind::OffLink,
+    Kind::OnLink,
+    Kind::Absent,
+    Kind::WrongChecksum,
+    Kind::TooLong,
+    Kind::Fragmented,
+    Kind::ClosedPort,
+];
+
+/// Those of which there are thousands at once; and [`Kind::Absent`], if that is wanted.
+const FLOODS: [Kind; 4] = [Kind::Junk, Kind::OnLink, Kind::OffLink, Kind::WrongChecksum];
+
+/// A host that does all that on every network.
+pub(super) struct Attacker {
+    host: Host,
+    senders: Vec<Sender>,
+    victims: Vec<MacAddress>,
+    floods: Vec<Kind>,
+    rng: Rng,
+}
+
+impl Attacker {
+    pub(super) fn new(world: &World, absent_floods: bool, rng: Rng) -> Self {
+        let mut floods = FLOODS.to_vec();
+        floods.extend(absent_floods.then_some(Kind::Absent));
+        let networks = 0..NETWORKS;
+        let sender = |network| world.attacker.raw(&interface(network));
+        Self {
+            host: world.attacker.clone(),
+            senders: networks.clone().map(sender).collect(),
+            victims: networks.map(|network| world.server_mac(network)).collect(),
+            floods,
+            rng,
+        }
+    }
+
+    /// Attacks, with floods in between.
+    pub(super) fn run(mut self, tally: &Tally, stop: &Stop) {
+        let mut next_flood = Instant::now() + FLOOD_PAUSE;
+        while !stop.wait(PAUSE) {
+            let network = self.rng.usize(0..NETWORKS);
+            if Instant::now() < next_flood {
+                let kind = SINGLE[self.rng.usize(0..SINGLE.len())];
+                self.send(kind, network);
+                tally.count(Count::Hostile);
+            } else {
+                self.flood(network, stop);
+                tally.add(Count::Hostile, u64::from(FLOOD));
+                next_flood = Instant::now() + FLOOD_PAUSE;
+            }
+        }
+    }
+
+    /// From one source, or from many.
+    fn flood(&mut self, network: usize, stop: &Stop) {
+        let kind = self.floods[self.rng.usize(0..self.floods.len())];
+        if self.rng.bool() {
+            let frame = self
+                .datagram(kind, network)
+                .frame(self.senders[network].mac());
+            (0..FLOOD).for_each(|_| self.senders[network].send_frame(&frame));
+        } else {
+            for _ in 0..FLOOD {
+                if stop.is_stopped() {
+                    return;
+                }
+                self.send(kind, network);
+            }
+        }
+    }
+
+    fn send(&mut self, kind: Kind, network: usize) {
+        match kind {
+            // In many frames, from a socket: the system takes it apart.
+            Kind::Fragmented => {
+                let len = self.rng.usize(MAX_PAYLOAD_LEN + 1..=65_507);
+                self.send_by_socket(network, &REQUEST.repeat(len.div_ceil(REQUEST.len()))[..len]);
+            }
+            Kind::ClosedPort => self.send_by_socket(network, REQUEST),
+            _ => {
+                let datagram = self.datagram(kind, network);
+                self.senders[network].send(&datagram);
+            }
+        }
+    }
+
+    /// Sends from a socket that is closed at once: an answer gets an ICMP message back.
+    fn send_by_socket(&self, network: usize, payload: &[u8]) {
+        self.host.run(|| {
+            let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket can be had");
+            // While the server has no address, nobody says where it is: no matter.
+            let _ = socket.send_to(payload, at(server_address(network)));
+        });
+    }
+
+    fn datagram(&mut self, kind: Kind, network: usize) -> Datagram {
+        let source = self.source(kind, network);
+        let payload = self.payload(kind);
+        let (destination, mac) = match self.rng.u8(0..3) {
+            0 => (Ipv4Addr::BROADCAST, EVERYBODY),
+            1 => (broadcast_address(network), EVERYBODY),
+            _ => (server_address(network), self.victims[network]),
+        };
+        let datagram = Datagram::new(source, at(destination), &payload).with_mac(mac);
+        match kind {
+            Kind::WrongChecksum => datagram.with_wrong_checksum(),
+            _ => datagram,
+        }
+    }
+
+    fn source(&mut self, kind: Kind, network: usize) -> SocketAddrV4 {
+        let rng = &mut self.rng;
+        let ip = match kind {
+            Kind::NoHost => {
+                let no_hosts = [
+                    Ipv4Addr::UNSPECIFIED,
+                    Ipv4Addr::BROADCAST,
+                    broadcast_address(network),
+                    Ipv4Addr::new(224, 0, 0, 1),
+                    Ipv4Addr::new(240, 0, 0, 1),
+                ];
+                no_hosts[rng.usize(0..no_hosts.len())]
+            }
+            Kind::Loopback => Ipv4Addr::LOCALHOST,
+            Kind::ServerItself => server_address(rng.usize(0..NETWORKS)),
+            Kind::OffLink => Ipv4Addr::new(203, 0, 113, rng.u8(1..255)),
+            Kind::Absent => nobodys_address(network, rng.u8(1..=FORGED)),
+            _ => forged_address(network, rng.u8(1..=FORGED)),
+        };
+        let port = match kind {
+            Kind::PortZero => 0,
+            Kind::ServerItself => PORT,
+            _ => rng.u16(1024..),
+        };
+        SocketAddrV4::new(ip, port)
+    }
+
+    fn payload(&mut self, kind: Kind) -> Vec<u8> {
+        let rng = &mut self.rng;
+        match kind {
+            Kind::Junk => (0..rng.usize(0..200)).map(|_| rng.u8(..)).collect(),
+            Kind::AlmostRequest => {
+                let tails: [&[u8]; 5] = [b"\n", b"\r\n", b"\0", b" ", REQUEST];
+                match rng.usize(0..=tails.len()) {
+                    it if it < tails.len() => [REQUEST, tails[it]].concat(),
+                    _ => REQUEST[..rng.usize(0..REQUEST.len())].to_vec(),
+                }
+            }
+            Kind::Response => b"SERVER_IP:192.0.2.1:8000".to_vec(),
+            Kind::TooLong => REQUEST.repeat(rng.usize(2..=MAX_PAYLOAD_LEN / REQUEST.len())),
+            _ => REQUEST.to_vec(),
+        }
+    }
+}

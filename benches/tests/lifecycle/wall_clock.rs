@@ -1,0 +1,110 @@
+//! The wall clock, which somebody may set to any time at any time, plays no part.
+//!
+//! It is the machine's, and no namespace has its own: no test can set it without harm. So what
+//! is tested is that nobody looks at it, and that the cores take whatever the monotonic clock says.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use udp_discovery_client::{Config as ClientConfig, Discovery};
+use udp_discovery_server::protocol::{Interface, InterfaceAddress};
+use udp_discovery_server::{Arrival, Config, Datagram, Responder};
+
+const DAY: Duration = Duration::from_hours(24);
+
+/// All files of Rust in `folder` and below.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("the sources are beside this package");
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .flat_map(|path| {
+            if path.is_dir() {
+                sources(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .filter(|path| path.extension().is_some_and(|it| it == "rs"))
+        .collect()
+}
+
+fn eth0() -> Interface {
+    let mut eth0 = Interface::new("eth0", 2);
+    eth0.flags.up = true;
+    let address = InterfaceAddress::new([192, 168, 1, 7].into(), 24).unwrap();
+    eth0.addresses.push(address);
+    eth0
+}
+
+// FAULTS 39
+#[test]
+fn no_library_looks_at_the_wall_clock() {
+    let mut monotonic = 0;
+    for library in ["protocol", "server", "client"] {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let files = sources(&root.join(library).join("src"));
+        assert!(files.len() > 5, "{library} has more files: {files:?}");
+        for file in files {
+            let text = fs::read_to_string(&file).unwrap();
+            for wall_clock in ["SystemTime", "UNIX_EPOCH", "clock_gettime", "gettimeofday"] {
+                assert!(!text.contains(wall_clock), "{wall_clock} in {file:?}");
+            }
+            monotonic += usize::from(text.contains("Instant::now"));
+        }
+    }
+    assert!(
+        monotonic > 2,
+        "the libraries do look at the monotonic clock"
+    );
+}
+
+// FAULTS 39
+#[test]
+fn after_a_day_asleep_a_source_has_its_burst_and_no_more() {
+    let mut responder = Responder::new(Config::default(), 9999, [1, 2]);
+    responder.set_interfaces(vec![eth0()]);
+    let datagram = Datagram {
+        payload: b"DISCOVER_SERVER",
+        truncated: false,
+        source: "192.168.1.20:4000".parse().unwrap(),
+        arrival: Arrival {
+            interface: Some(2),
+            ..Arrival::default()
+        },
+    };
+    let mut answers = |now: Instant| {
+        (0..1000)
+            .filter(|_| responder.handle_datagram(now, &datagram).is_ok())
+            .count()
+    };
+    let now = Instant::now() + DAY;
+    assert_eq!(answers(now), 100);
+    assert_eq!(answers(now + DAY), 100);
+    assert_eq!(answers(now + DAY), 0);
+    // A clock that goes back is no reason to answer more, nor to fall silent for a day.
+    assert_eq!(answers(now), 0);
+    assert_eq!(answers(now + DAY + Duration::from_secs(1)), 50);
+}
+
+// FAULTS 39
+#[test]
+fn a_search_that_slept_for_a_day_is_over_and_one_set_back_keeps_its_deadline() {
+    let before = Instant::now();
+    let start = before + DAY;
+    let search = || Discovery::new(start, &ClientConfig::default(), &[eth0()]).unwrap();
+    let timeout = ClientConfig::default().settings().timeout();
+
+    let mut slept = search();
+    slept.handle_timeout(start + DAY);
+    assert_eq!(slept.deadline(), start + timeout);
+    assert_eq!(slept.poll_timeout(), None);
+    assert_eq!(slept.poll_transmit(start + DAY), None);
+
+    let mut set_back = search();
+    set_back.handle_timeout(start);
+    set_back.handle_timeout(before);
+    assert_eq!(set_back.deadline(), start + timeout);
+    set_back.handle_timeout(start + timeout);
+    assert_eq!(set_back.poll_timeout(), None);
+}
