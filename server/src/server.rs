@@ -13,7 +13,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use udp_discovery_protocol::{Interface, Response};
 
-use crate::bind::bind;
+use crate::bind::{bind, enlarge_buffers};
 #[cfg(target_os = "linux")]
 use crate::changes::Changes;
 use crate::config::Config;
@@ -95,12 +95,14 @@ impl Server {
     /// alone. The port that `config` names plays no part.
     ///
     /// The socket is switched to non-blocking and, on Linux, to tell where datagrams arrive
-    /// (`IP_PKTINFO`); one that arrived before that is dropped, and counted.
+    /// (`IP_PKTINFO`); one that arrived before that is dropped, and counted. It gets buffers of
+    /// 4 MiB, as far as the system permits.
     ///
     /// # Errors
     /// [`BindError::Socket`], if the socket isn't bound or can't be waited for.
     pub fn from_socket(socket: UdpSocket, config: Config) -> Result<Self, BindError> {
         let local_addr = socket.local_addr()?;
+        enlarge_buffers(&socket);
         let stats = Arc::new(LiveStats::new());
         let transport = SystemSocket::new(socket, config.settings().buffer_size().get())?;
         #[cfg(target_os = "linux")]

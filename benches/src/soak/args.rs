@@ -25,9 +25,6 @@ pub(super) struct Args {
     /// Lets junk through to the server, which then drops it by itself, with a reason.
     #[arg(long)]
     pub(super) without_kernel_filter: bool,
-    /// Floods from forged sources on the link where no host is, too.
-    #[arg(long)]
-    pub(super) absent_floods: bool,
 }
 
 fn duration(text: &str) -> Result<Duration, &'static str> {

@@ -56,29 +56,31 @@ const SINGLE: [Kind; 14] = [
     Kind::ClosedPort,
 ];
 
-/// Those of which there are thousands at once; and [`Kind::Absent`], if that is wanted.
-const FLOODS: [Kind; 4] = [Kind::Junk, Kind::OnLink, Kind::OffLink, Kind::WrongChecksum];
+/// Those of which there are thousands at once.
+const FLOODS: [Kind; 5] = [
+    Kind::Junk,
+    Kind::OnLink,
+    Kind::OffLink,
+    Kind::Absent,
+    Kind::WrongChecksum,
+];
 
 /// A host that does all that on every network.
 pub(super) struct Attacker {
     host: Host,
     senders: Vec<Sender>,
     victims: Vec<MacAddress>,
-    floods: Vec<Kind>,
     rng: Rng,
 }
 
 impl Attacker {
-    pub(super) fn new(world: &World, absent_floods: bool, rng: Rng) -> Self {
-        let mut floods = FLOODS.to_vec();
-        floods.extend(absent_floods.then_some(Kind::Absent));
+    pub(super) fn new(world: &World, rng: Rng) -> Self {
         let networks = 0..NETWORKS;
         let sender = |network| world.attacker.raw(&interface(network));
         Self {
             host: world.attacker.clone(),
             senders: networks.clone().map(sender).collect(),
             victims: networks.map(|network| world.server_mac(network)).collect(),
-            floods,
             rng,
         }
     }
@@ -102,7 +104,7 @@ impl Attacker {
 
     /// From one source, or from many.
     fn flood(&mut self, network: usize, stop: &Stop) {
-        let kind = self.floods[self.rng.usize(0..self.floods.len())];
+        let kind = FLOODS[self.rng.usize(0..FLOODS.len())];
         if self.rng.bool() {
             let frame = self
                 .datagram(kind, network)

@@ -62,7 +62,7 @@ impl Report<'_> {
         let most = self.samples.iter().map(|it| it.addresses).max();
         writeln!(
             f,
-            "{seconds} s on {}, seed {}, kernel filter {}{}; up to {} addresses at a time; the \
+            "{seconds} s on {}, seed {}, kernel filter {}; up to {} addresses at a time; the \
              server took {cpu:.1} % of a processor. An answer counts as right if the address it \
              names is its source, and is held on that network or was {GRACE:?} ago.\n",
             kernel(),
@@ -71,11 +71,6 @@ impl Report<'_> {
                 "off"
             } else {
                 "on"
-            },
-            if self.args.absent_floods {
-                ", floods from absent sources"
-            } else {
-                ""
             },
             most.unwrap_or(0),
         )

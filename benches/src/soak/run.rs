@@ -52,7 +52,7 @@ fn try_to_run(args: &Args, stop: &Stop) -> io::Result<bool> {
         return Err(io::Error::other("the server doesn't start"));
     }
     let shared = Shared::new();
-    let crew = shared.start(&world, args, &mut Rng::with_seed(seed), stop);
+    let crew = shared.start(&world, &mut Rng::with_seed(seed), stop);
     let samples = shared.watch(&mut server, args.length, stop)?;
     // It was told to stop, has run for long enough, or the server has ended.
     stop.stop();
@@ -102,7 +102,7 @@ impl Shared {
         }
     }
 
-    fn start(&self, world: &World, args: &Args, rng: &mut Rng, stop: &Stop) -> Crew {
+    fn start(&self, world: &World, rng: &mut Rng, stop: &Stop) -> Crew {
         let mut crew = Crew::new(stop);
         // Before anybody asks: it knows the first addresses.
         let churn = Churn::new(&world.server, &self.ledger, rng.fork());
@@ -134,7 +134,7 @@ impl Shared {
         crew.spawn("churn", &world.server, move |stop| {
             churn.run(&ledger, &tally, stop);
         });
-        let attacker = Attacker::new(world, args.absent_floods, rng.fork());
+        let attacker = Attacker::new(world, rng.fork());
         let tally = Arc::clone(&self.tally);
         crew.spawn("attacker", &world.attacker, move |stop| {
             attacker.run(&tally, stop);
