@@ -4,7 +4,7 @@ use std::fs;
 
 use udp_discovery_benches::lab::raw::Datagram;
 use udp_discovery_benches::lab::{self, Host, Lab};
-use udp_discovery_server::{Allow, DropReason};
+use udp_discovery_server::{Allow, Counter, DropReason};
 
 use crate::stage::{Asker, REQUEST, Serving, answer_of, pair, unfiltered, wait_until};
 
@@ -174,6 +174,33 @@ fn a_source_off_the_link_is_answered_only_if_it_is_allowed() {
                 assert_eq!(stats.dropped(DropReason::OffLink), off_link, "{allow:?}");
                 assert_eq!(stats.answered(), in_total, "{allow:?}");
             }
+        },
+    );
+}
+
+/// FAULTS 14
+#[test]
+fn answers_to_hosts_that_are_not_there_keep_nobody_from_an_answer() {
+    lab::run(
+        "sources::answers_to_hosts_that_are_not_there_keep_nobody_from_an_answer",
+        || {
+            let (a, b) = pair();
+            let server = Serving::on(&b, unfiltered());
+            let asker = Asker::at(&a, "10.77.1.1:0");
+            assert_eq!(asker.ask("10.77.1.2:9999"), answer_of("10.77.1.2"));
+            // As many as each may have at once, to ten hosts: they wait for three seconds in the
+            // send buffer, of which Linux's default has room for 256.
+            let attacker = a.raw("eth0");
+            let victim = b.raw("eth0").mac();
+            for request in 0..1000 {
+                let source = format!("10.77.1.{}:5000", 100 + request % 10);
+                let (source, to) = (source.parse().unwrap(), "10.77.1.2:9999".parse().unwrap());
+                attacker.send(&Datagram::new(source, to, REQUEST).with_mac(victim));
+            }
+            wait_until("all are decided", || server.stats().received() == 1001);
+            assert_eq!(asker.ask("10.77.1.2:9999"), answer_of("10.77.1.2"));
+            let stats = server.stop();
+            assert_eq!(stats.counter(Counter::SendOverloaded), 0, "{stats}");
         },
     );
 }
