@@ -98,6 +98,12 @@ pub(crate) struct ServeArgs {
     #[arg(long)]
     pub(crate) replace: bool,
 
+    /// Take the UDP socket that systemd hands over instead of opening one; the port is that of the
+    /// socket, whatever the settings say
+    #[cfg(target_os = "linux")]
+    #[arg(long, conflicts_with_all = ["port", "replace"])]
+    pub(crate) socket_activation: bool,
+
     #[command(flatten)]
     pub(crate) verbosity: Verbosity,
 }

@@ -22,6 +22,8 @@ mod replace;
 mod say;
 mod serve;
 mod stop;
+#[cfg(target_os = "linux")]
+mod systemd;
 mod tried;
 
 use args::{Cli, Command};

@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use tracing_subscriber::filter::LevelFilter;
 use udp_discovery_protocol::Settings;
-use udp_discovery_server::{Allow, BindError, Config, Control, RateLimit, Server, format_duration};
+use udp_discovery_server::{
+    Allow, BindError, Config, Control, Event, RateLimit, Server, format_duration,
+};
 
 use crate::args::{ServeArgs, allow};
 use crate::event_log::EventLog;
@@ -13,6 +15,8 @@ use crate::failure::Failure;
 use crate::port_holder::{Holders, PortTaken};
 use crate::replace::{REPLACE_HINT, replace};
 use crate::say::say;
+#[cfg(target_os = "linux")]
+use crate::systemd;
 use crate::{log, stop};
 
 pub(crate) fn run(args: &ServeArgs) -> Result<ExitCode, Failure> {
@@ -24,7 +28,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<ExitCode, Failure> {
             say(format_args!("stopped the service with pid {pid}"));
         }
     }
-    let server = Server::bind(config.clone()).map_err(explain)?;
+    let server = open(args, config.clone())?;
     let control = server.control();
     // Before anybody learns that there is a server to be stopped.
     stop::on_signals(control.clone(), print_counters)?;
@@ -42,12 +46,26 @@ pub(crate) fn run(args: &ServeArgs) -> Result<ExitCode, Failure> {
     }
 
     let mut log = EventLog::new();
-    let ended = server
-        .on_event(move |event| log.write(Instant::now(), event))
-        .run();
+    let log = move |event: &Event<'_>| log.write(Instant::now(), event);
+    #[cfg(target_os = "linux")]
+    let ended = systemd::answer(server, config.settings().codec(), log);
+    #[cfg(not(target_os = "linux"))]
+    let ended = server.on_event(log).run().map_err(Failure::from);
     print_counters(&control);
     ended?;
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(unused_variables, reason = "systemd is on Linux alone")
+)]
+fn open(args: &ServeArgs, config: Config) -> Result<Server, Failure> {
+    #[cfg(target_os = "linux")]
+    if args.socket_activation {
+        return Ok(Server::from_socket(systemd::handed_over()?, config)?);
+    }
+    Server::bind(config).map_err(explain)
 }
 
 fn config(args: &ServeArgs) -> Result<Config, Failure> {
@@ -77,7 +95,7 @@ fn configuration(config: &Config, level: LevelFilter, server: &Server) -> Vec<St
     let settings = config.settings();
     let line = |name: &str, value: String| format!("{name:<12} {value}");
     let mut lines = vec![
-        line("port", settings.port().to_string()),
+        line("port", server.local_addr().port().to_string()),
         line("message", settings.codec().message().to_string()),
         line("prefix", settings.codec().prefix().to_string()),
         line(

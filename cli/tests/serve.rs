@@ -2,134 +2,32 @@
 //! loopback alone.
 #![cfg(unix)]
 
-use std::env;
-use std::ffi::OsString;
-use std::io::{BufRead as _, BufReader, Lines};
 use std::net::UdpSocket;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
+
+mod service;
+
+use service::{Service, command, free_port, program, signal};
 
 /// At once, on a machine that has much else to do.
 const AT_ONCE: Duration = Duration::from_secs(2);
-
-/// The command's file: cargo tells it to the tests that it runs.
-fn program() -> OsString {
-    env::var_os("CARGO_BIN_EXE_udp-discovery").expect("cargo runs the tests")
-}
-
-fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(program());
-    // It ends by itself, whatever becomes of the test.
-    command.args(["serve", "--duration", "60"]).args(arguments);
-    for name in [
-        "DISCOVERY_PORT",
-        "DISCOVERY_MESSAGE",
-        "RESPONSE_PREFIX",
-        "ENABLE_LOGGING",
-    ] {
-        command.env_remove(name);
-    }
-    command
-}
-
-/// A port that is free, and of which no two tests get the same.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
-    loop {
-        let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
-        if UdpSocket::bind(("0.0.0.0", port)).is_ok() {
-            return port;
-        }
-    }
-}
-
-/// Sends a signal to a child of this process, and to nobody else.
-fn signal(child: &Child, signal: Signal) {
-    let pid = i32::try_from(child.id()).unwrap();
-    kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
-}
-
-/// A service that runs.
-struct Service {
-    child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-    /// What it printed up to its status.
-    printed: Vec<String>,
-    port: u16,
-}
 
 impl Service {
     fn start(arguments: &[&str]) -> Self {
         Self::start_on(free_port(), arguments)
     }
 
-    /// Returns when it says that it listens.
     fn start_on(port: u16, arguments: &[&str]) -> Self {
         let port_text = port.to_string();
         let mut command = command(&["--port", &port_text]);
         Self::spawn(command.args(arguments), port)
     }
 
-    fn spawn(command: &mut Command, port: u16) -> Self {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut printed = Vec::new();
-        while !printed
-            .last()
-            .is_some_and(|line: &String| line.starts_with("listening on "))
-        {
-            printed.push(lines.next().expect("it goes on").unwrap());
-        }
-        Self {
-            child,
-            lines,
-            printed,
-            port,
-        }
-    }
-
-    fn signal(&self, it: Signal) {
-        signal(&self.child, it);
-    }
-
     fn line(&mut self) -> String {
         self.lines.next().unwrap().unwrap()
-    }
-
-    /// Its end, the rest of what it prints, and its log.
-    fn end(mut self) -> (ExitStatus, Vec<String>, String) {
-        let rest = self.lines.by_ref().map(Result::unwrap).collect();
-        let mut log = String::new();
-        let stderr = self.child.stderr.take().unwrap();
-        std::io::Read::read_to_string(&mut { stderr }, &mut log).unwrap();
-        (self.child.wait().unwrap(), rest, log)
-    }
-
-    /// What it answers to `datagram` on loopback.
-    fn ask(&self, datagram: &[u8]) -> Vec<u8> {
-        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-        client
-            .set_read_timeout(Some(Duration::from_secs(20)))
-            .unwrap();
-        client.send_to(datagram, ("127.0.0.1", self.port)).unwrap();
-        let mut answer = [0; 256];
-        let len = client.recv(&mut answer).unwrap();
-        answer[..len].to_vec()
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -4,6 +4,8 @@ use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::num::NonZeroU16;
 
+#[cfg(target_os = "linux")]
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::error::BindError;
@@ -36,21 +38,25 @@ pub(crate) fn bind(port: NonZeroU16) -> Result<UdpSocket, BindError> {
 /// client would be answered until they are gone.
 const BUFFER: usize = 4 << 20;
 
-/// Asks for large buffers. The system may give less; Linux gives no more than
-/// `net.core.rmem_max` and `net.core.wmem_max` to those who may not configure the network.
+/// Asks for buffers as large as that, if the socket has smaller ones. The system may give less;
+/// Linux gives no more than `net.core.rmem_max` and `net.core.wmem_max` to those who may not
+/// configure the network.
 pub(crate) fn enlarge_buffers(socket: &UdpSocket) {
-    #[cfg(target_os = "linux")]
-    {
-        use nix::sys::socket::{setsockopt, sockopt};
-        let received = setsockopt(socket, sockopt::RcvBufForce, &BUFFER);
-        let sent = setsockopt(socket, sockopt::SndBufForce, &BUFFER);
-        if received.is_ok() && sent.is_ok() {
-            return;
-        }
-    }
     let socket = SockRef::from(socket);
-    let _ = socket.set_recv_buffer_size(BUFFER);
-    let _ = socket.set_send_buffer_size(BUFFER);
+    if socket.recv_buffer_size().is_ok_and(|size| size < BUFFER) {
+        #[cfg(target_os = "linux")]
+        let _ = setsockopt(&*socket, sockopt::RcvBufForce, &BUFFER)
+            .or_else(|_| setsockopt(&*socket, sockopt::RcvBuf, &BUFFER));
+        #[cfg(not(target_os = "linux"))]
+        let _ = socket.set_recv_buffer_size(BUFFER);
+    }
+    if socket.send_buffer_size().is_ok_and(|size| size < BUFFER) {
+        #[cfg(target_os = "linux")]
+        let _ = setsockopt(&*socket, sockopt::SndBufForce, &BUFFER)
+            .or_else(|_| setsockopt(&*socket, sockopt::SndBuf, &BUFFER));
+        #[cfg(not(target_os = "linux"))]
+        let _ = socket.set_send_buffer_size(BUFFER);
+    }
 }
 
 /// Whether `error`, from binding a socket, says that the port is taken.
@@ -71,4 +77,30 @@ pub fn is_port_error(error: &io::Error) -> bool {
     const HELD_EXCLUSIVELY: i32 = 10013;
     error.kind() == ErrorKind::AddrInUse
         || (cfg!(windows) && error.raw_os_error() == Some(HELD_EXCLUSIVELY))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_are_enlarged_and_never_made_smaller() {
+        let small = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let size = |socket: &UdpSocket| {
+            let socket = SockRef::from(socket);
+            let sizes = (socket.recv_buffer_size(), socket.send_buffer_size());
+            (sizes.0.unwrap(), sizes.1.unwrap())
+        };
+        SockRef::from(&small).set_recv_buffer_size(5000).unwrap();
+        SockRef::from(&small).set_send_buffer_size(5000).unwrap();
+        let before = size(&small);
+        enlarge_buffers(&small);
+        let after = size(&small);
+        assert!(
+            after.0 > before.0 && after.1 > before.1,
+            "{before:?} {after:?}"
+        );
+        enlarge_buffers(&small);
+        assert_eq!(size(&small), after);
+    }
 }

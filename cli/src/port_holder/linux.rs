@@ -2,9 +2,10 @@
 //! (`proc_pid_net(5)`, `proc_pid_fd(5)`).
 
 use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 
-use procfs::net::{UdpNetEntry, udp, udp6};
+use procfs::net::UdpNetEntry;
 use procfs::process::{FDTarget, Process, all_processes};
 use rustix::process::{geteuid, getuid};
 
@@ -55,15 +56,33 @@ pub(crate) fn is_our_service_on(port: NonZeroU16, pid: i32) -> bool {
     is_our_service(&process) && open_sockets(&process).any(|socket| sockets.contains(&socket))
 }
 
+/// Whether more than one socket gets what is sent to `address`, or to one of the addresses that
+/// it stands for. An IPv6 socket on every address is not meant: the kernel prefers those of IPv4.
+pub(crate) fn is_shared(address: SocketAddr) -> bool {
+    let overlaps = |other: SocketAddr| {
+        let ip = other.ip().to_canonical();
+        let is_same = ip == address.ip() || ip.is_unspecified() || address.ip().is_unspecified();
+        other.port() == address.port() && matches!(ip, IpAddr::V4(_)) && is_same
+    };
+    let sockets = all_sockets().filter(|socket| overlaps(socket.local_address));
+    sockets.count() > 1
+}
+
 /// The numbers of the sockets that have `port`, on whichever address.
 fn sockets(port: NonZeroU16) -> HashSet<u64> {
-    // A system without IPv6 has no second table.
-    let tables = [udp(), udp6()];
-    let entries = tables.into_iter().flatten().flatten();
-    entries
-        .filter(|entry: &UdpNetEntry| entry.local_address.port() == port.get())
-        .map(|entry| entry.inode)
+    all_sockets()
+        .filter(|socket| socket.local_address.port() == port.get())
+        .map(|socket| socket.inode)
         .collect()
+}
+
+/// Every UDP socket of this network namespace.
+fn all_sockets() -> impl Iterator<Item = UdpNetEntry> {
+    // Not /proc/net: that is missing where a service sees processes alone (ProcSubset=pid,
+    // systemd.exec(5)).
+    let tables = Process::myself().map(|process| [process.udp(), process.udp6()]);
+    // A system without IPv6 has no second table.
+    tables.into_iter().flatten().flatten().flatten()
 }
 
 fn open_sockets(process: &Process) -> impl Iterator<Item = u64> {
@@ -101,6 +120,8 @@ fn is_our_service(process: &Process) -> bool {
 mod tests {
     use std::net::UdpSocket;
 
+    use socket2::{Domain, Socket, Type};
+
     use super::*;
 
     #[test]
@@ -122,6 +143,32 @@ mod tests {
             assert!(!me.is_ours);
             assert!(!holders.more);
             assert!(!is_our_service_on(port, own));
+        }
+    }
+
+    /// Both tables: an IPv6 socket that is bound to an IPv4 address gets what is sent to it.
+    #[test]
+    fn a_port_is_shared_by_sockets_whose_addresses_overlap() {
+        let shared = |first: &str, second: &str| {
+            let reusable = |address: SocketAddr| {
+                let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None).unwrap();
+                socket.set_reuse_address(true).unwrap();
+                socket.bind(&address.into()).unwrap();
+                socket
+            };
+            let socket = reusable(SocketAddr::new(first.parse().unwrap(), 0));
+            let address = socket.local_addr().unwrap().as_socket().unwrap();
+            assert!(!is_shared(address), "{address}");
+            let _second = reusable(SocketAddr::new(second.parse().unwrap(), address.port()));
+            is_shared(address)
+        };
+        assert!(shared("0.0.0.0", "0.0.0.0"));
+        assert!(shared("0.0.0.0", "127.0.0.1"));
+        assert!(shared("127.0.0.1", "0.0.0.0"));
+        assert!(!shared("127.0.0.1", "127.0.0.2"));
+        if UdpSocket::bind("[::1]:0").is_ok() {
+            assert!(shared("127.0.0.1", "::ffff:127.0.0.1"));
+            assert!(!shared("127.0.0.1", "::1"));
         }
     }
 
