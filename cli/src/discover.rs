@@ -41,6 +41,15 @@ pub(crate) fn run(args: &DiscoverArgs) -> Result<ExitCode, Failure> {
                 "found {found} of the {expected} servers expected"
             ));
         }
+        for link in &search.report().links {
+            let error = link.given_up.as_ref().or(link.last_send_error.as_ref());
+            if let Some(error) = error.filter(|_| found > 0 && args.verbosity.verbose == 0) {
+                say::warn(format_args!(
+                    "warning: {} ({}) could not be asked each time: {error}",
+                    link.interface, link.local
+                ));
+            }
+        }
         if found == 0 || args.verbosity.verbose > 0 {
             say::warn(tried(&config, found, search.report()));
         }
@@ -91,9 +100,10 @@ fn config(args: &DiscoverArgs) -> Result<Config, Failure> {
     if let Some(probes) = args.probes {
         config = config.with_probes(probes);
     }
-    if let Some(max_servers) = args.max_servers {
-        config = config.with_max_servers(max_servers);
-    }
+    let most = args.max_servers.unwrap_or(config.max_servers());
+    // Whoever expects more wants to see more.
+    let expected = args.expect.unwrap_or(most);
+    config = config.with_max_servers(args.max_servers.unwrap_or(most.max(expected)));
     if !args.interface.is_empty() {
         config = config.with_interfaces(&args.interface);
     }

@@ -1,6 +1,8 @@
 //! What stops a server from outside: signals, and the end of its time.
 
 use std::io;
+#[cfg(unix)]
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -16,12 +18,24 @@ pub(crate) fn on_signals(
     use signal_hook::iterator::Signals;
 
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1])?;
+    // On a thread of its own: nobody may be reading what it prints, and a signal to stop is not
+    // to wait for that.
+    let (asked, requests) = mpsc::sync_channel(1);
+    let reported = control.clone();
+    thread::Builder::new()
+        .name("reports".into())
+        .spawn(move || {
+            for () in requests {
+                report(&reported);
+            }
+        })?;
     thread::Builder::new()
         .name("signals".into())
         .spawn(move || {
             for signal in signals.forever() {
                 if signal == SIGUSR1 {
-                    report(&control);
+                    // One that has not been printed yet will do for both.
+                    let _ = asked.try_send(());
                 } else {
                     control.stop();
                 }

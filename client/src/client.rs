@@ -14,7 +14,7 @@ use crate::discovery::Discovery;
 use crate::error::DiscoverError;
 use crate::report::Report;
 use crate::server::DiscoveredServer;
-use crate::sockets::{Endpoint, Received, Sockets};
+use crate::sockets::{Endpoint, Sockets, Turn};
 
 /// The longest single wait for the system: an hour. Longer ones don't fit in what some systems
 /// take; a search that lasts longer waits again.
@@ -175,15 +175,11 @@ impl Iterator for Search {
 
     fn next(&mut self) -> Option<DiscoveredServer> {
         loop {
-            // What is there is received before any server is handed out: the caller may take its
-            // time with each, and the sockets don't hold much.
-            let received = self.sockets.pass(&mut self.discovery, Instant::now);
-            if let Some(server) = self.discovery.poll_event() {
-                return Some(server);
-            }
-            let at = self.discovery.poll_timeout()?;
-            if received == Received::Everything {
-                self.wait(at);
+            match self.sockets.turn(&mut self.discovery, Instant::now) {
+                Turn::Found(server) => return Some(server),
+                Turn::Over => return None,
+                Turn::Again => {}
+                Turn::Wait(at) => self.wait(at),
             }
         }
     }

@@ -9,6 +9,7 @@ use udp_discovery_protocol::BufferSize;
 
 use crate::discovery::{Discovery, Transmit};
 use crate::error::DiscoverError;
+use crate::server::DiscoveredServer;
 
 /// How many bytes of received datagrams a socket is asked to hold. The system may hold fewer
 /// (on Linux twice `net.core.rmem_max`), which makes a burst of answers lose some.
@@ -20,6 +21,19 @@ const BATCH: usize = 64;
 /// How many datagrams are received from all sockets before the clock is looked at: a few
 /// milliseconds of work, so that no flood holds a search past its deadline.
 const PASS: usize = 1024;
+
+/// What a search does next, whichever way it waits.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    /// Hand out this server.
+    Found(DiscoveredServer),
+    /// Nothing more: it is over.
+    Over,
+    /// Take another turn: there may be more to receive.
+    Again,
+    /// Wait for something to receive, until then.
+    Wait(Instant),
+}
 
 /// A socket that never blocks.
 pub(crate) trait Endpoint {
@@ -88,15 +102,30 @@ impl<S: Endpoint> Sockets<S> {
     }
 
     /// Receives what is there, moves the search on, and sends what is due.
-    pub(crate) fn pass(
-        &mut self,
-        discovery: &mut Discovery,
-        clock: impl Fn() -> Instant,
-    ) -> Received {
+    fn pass(&mut self, discovery: &mut Discovery, clock: impl Fn() -> Instant) -> Received {
         let received = self.receive(discovery, &clock);
         discovery.handle_timeout(clock());
         self.send(discovery, &clock);
         received
+    }
+
+    /// Does what is to be done until the next server is found, one pass of it at the most.
+    pub(crate) fn turn(&mut self, discovery: &mut Discovery, clock: impl Fn() -> Instant) -> Turn {
+        // When the search is over nothing more is received: what was found is handed out.
+        if discovery.poll_timeout().is_none() {
+            return discovery.poll_event().map_or(Turn::Over, Turn::Found);
+        }
+        // What is there is received before any server is handed out: the caller may take its
+        // time with each, and the sockets don't hold much.
+        let received = self.pass(discovery, clock);
+        if let Some(server) = discovery.poll_event() {
+            return Turn::Found(server);
+        }
+        match discovery.poll_timeout() {
+            None => Turn::Over,
+            Some(at) if received == Received::Everything => Turn::Wait(at),
+            Some(_) => Turn::Again,
+        }
     }
 
     /// Sends what is due.
@@ -280,6 +309,42 @@ mod tests {
         assert_eq!(discovery.report().counts.receive_errors, 64);
         assert!(discovery.links()[0].given_up.is_some());
         assert_eq!(discovery.poll_timeout(), None);
+    }
+
+    /// A network on which there is always another server to hear of.
+    #[derive(Default)]
+    struct Endless(Cell<u16>);
+
+    impl Endpoint for Endless {
+        fn send(&self, payload: &[u8], _: SocketAddr) -> io::Result<usize> {
+            Ok(payload.len())
+        }
+
+        fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+            self.0.set(self.0.get() + 1);
+            let answer = format!("SERVER_IP:10.0.0.7:{}", self.0.get());
+            buffer[..answer.len()].copy_from_slice(answer.as_bytes());
+            Ok((answer.len(), SocketAddr::from(([10, 0, 0, 7], 9999))))
+        }
+    }
+
+    #[test]
+    fn fault_16_after_the_deadline_nothing_is_received_however_many_servers_were_found() {
+        let (mut discovery, _) = sockets(Scripted::default());
+        let mut sockets = Sockets {
+            endpoints: vec![Some(Endless::default())],
+            buffer: vec![0; BufferSize::default().get()],
+        };
+        let received = |sockets: &Sockets<Endless>| {
+            usize::from(sockets.endpoints[0].as_ref().unwrap().0.get())
+        };
+        let deadline = discovery.deadline();
+        let mut found = 0;
+        while let Turn::Found(_) = sockets.turn(&mut discovery, || deadline) {
+            found += 1;
+            assert_eq!(received(&sockets), PASS, "one last pass");
+        }
+        assert_eq!(found, PASS);
     }
 
     #[test]

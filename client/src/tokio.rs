@@ -33,7 +33,7 @@ use crate::discovery::Discovery;
 use crate::error::DiscoverError;
 use crate::report::Report;
 use crate::server::DiscoveredServer;
-use crate::sockets::{Endpoint, Received, Sockets};
+use crate::sockets::{Endpoint, Sockets, Turn};
 
 /// Finds every server that answers within `timeout`, in the order in which they do, with the
 /// default [`Config`].
@@ -150,16 +150,12 @@ impl Search {
     /// calls it, no probes are sent.
     pub async fn next(&mut self) -> Option<DiscoveredServer> {
         loop {
-            let received = self.sockets.pass(&mut self.discovery, now);
-            if let Some(server) = self.discovery.poll_event() {
-                return Some(server);
-            }
-            let at = self.discovery.poll_timeout()?;
-            if received == Received::Everything {
-                self.wait(at).await;
-            } else {
+            match self.sockets.turn(&mut self.discovery, now) {
+                Turn::Found(server) => return Some(server),
+                Turn::Over => return None,
                 // A flood must not keep the other tasks of this thread from their turn.
-                task::yield_now().await;
+                Turn::Again => task::yield_now().await,
+                Turn::Wait(at) => self.wait(at).await,
             }
         }
     }

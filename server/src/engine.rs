@@ -18,14 +18,17 @@ use crate::transport::{Arrived, Transport};
 
 /// How often at the most the interfaces are read because something didn't fit them.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// How old the interfaces may be when a request comes, where the system doesn't tell of changes.
+const STALE_AFTER: Duration = Duration::from_secs(5);
 /// How often in a row receiving may fail for a reason that isn't known.
 const UNKNOWN_FAILURES: u32 = 64;
 /// How often in a row it may fail because the socket is no socket.
 const BROKEN_FAILURES: u32 = 8;
 /// How long to wait after a failure: doubled with each, from the first to the last of these.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));
-/// How many panics of the event handler end the server.
+/// How many panics of the event handler end the server, unless an hour passes between two.
 const HANDLER_PANICS: u32 = 16;
+const PANICS_FORGOTTEN_AFTER: Duration = Duration::from_hours(1);
 
 /// The caller's event handler.
 pub(crate) type Handler = Box<dyn FnMut(&Event<'_>) + Send>;
@@ -48,6 +51,8 @@ pub(crate) struct Engine<T> {
     desk: Desk,
     replies: Vec<Reply>,
     failures: u32,
+    /// How many errors of earlier sends came in a row.
+    harmless: u32,
 }
 
 /// Everything but the socket.
@@ -55,9 +60,12 @@ struct Desk {
     responder: Responder,
     list_interfaces: ListInterfaces,
     interfaces_read: Option<Instant>,
+    /// Whether the system tells when the interfaces or addresses change.
+    changes_are_told: bool,
     stats: Arc<LiveStats>,
     handler: Option<Handler>,
     handler_panics: u32,
+    last_panic: Option<Instant>,
 }
 
 impl<T: Transport> Engine<T> {
@@ -71,20 +79,19 @@ impl<T: Transport> Engine<T> {
             responder,
             list_interfaces,
             interfaces_read: None,
+            changes_are_told: false,
             stats,
             handler: None,
             handler_panics: 0,
+            last_panic: None,
         };
         Self {
             transport,
             desk,
             replies: Vec::new(),
             failures: 0,
+            harmless: 0,
         }
-    }
-
-    pub(crate) fn transport(&self) -> &T {
-        &self.transport
     }
 
     pub(crate) fn responder(&self) -> &Responder {
@@ -93,6 +100,12 @@ impl<T: Transport> Engine<T> {
 
     pub(crate) fn set_handler(&mut self, handler: Handler) {
         self.desk.handler = Some(handler);
+    }
+
+    /// From now on [`read_interfaces`](Self::read_interfaces) is called when they change.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn changes_are_told(&mut self) {
+        self.desk.changes_are_told = true;
     }
 
     #[cfg(target_os = "linux")]
@@ -124,6 +137,7 @@ impl<T: Transport> Engine<T> {
         match received {
             Ok(kernel_drops) => {
                 self.failures = 0;
+                self.harmless = 0;
                 self.desk.stats.add(Counter::KernelDrops, kernel_drops);
                 Ok(Step::More)
             }
@@ -155,6 +169,7 @@ impl<T: Transport> Engine<T> {
             OnReceive::Again => return Ok(Step::More),
             OnReceive::Wait => {
                 self.failures = 0;
+                self.harmless = 0;
                 return Ok(Step::Wait);
             }
             OnReceive::TooLong => {
@@ -164,7 +179,14 @@ impl<T: Transport> Engine<T> {
             }
             OnReceive::GoOn => {
                 self.desk.receive_failed(&error);
-                return Ok(Step::More);
+                self.harmless += 1;
+                // Sends can't have left so many: the system refuses, and may go on to.
+                let lasting = self.harmless > UNKNOWN_FAILURES;
+                return Ok(if lasting {
+                    Step::BackOff(BACK_OFF.1)
+                } else {
+                    Step::More
+                });
             }
             OnReceive::Broken => BROKEN_FAILURES,
             OnReceive::Unknown => UNKNOWN_FAILURES,
@@ -197,6 +219,9 @@ impl Desk {
 
     /// Decides; if the datagram doesn't fit the interfaces that are known, they are read again.
     fn decide(&mut self, now: Instant, datagram: &Datagram<'_>) -> Result<Reply, DropReason> {
+        if !self.changes_are_told {
+            self.read_interfaces_if_older(now, STALE_AFTER);
+        }
         match self.responder.handle_datagram(now, datagram) {
             Err(
                 DropReason::UnknownInterface | DropReason::NoLocalAddress | DropReason::OffLink,
@@ -245,9 +270,13 @@ impl Desk {
 
     /// Reads the interfaces unless that was done a moment ago; whether they are other ones now.
     fn read_interfaces_again(&mut self, now: Instant) -> bool {
+        self.read_interfaces_if_older(now, READ_AGAIN_AFTER)
+    }
+
+    fn read_interfaces_if_older(&mut self, now: Instant, age: Duration) -> bool {
         let due = self
             .interfaces_read
-            .is_none_or(|read| now.saturating_duration_since(read) >= READ_AGAIN_AFTER);
+            .is_none_or(|read| now.saturating_duration_since(read) >= age);
         due && self.read_interfaces(now)
     }
 
@@ -277,7 +306,12 @@ impl Desk {
             && catch_unwind(AssertUnwindSafe(|| handler(event))).is_err()
         {
             self.stats.count(Counter::HandlerPanics);
-            self.handler_panics += 1;
+            let now = Instant::now();
+            let long_ago = self
+                .last_panic
+                .is_none_or(|last| now.saturating_duration_since(last) > PANICS_FORGOTTEN_AFTER);
+            self.handler_panics = if long_ago { 1 } else { self.handler_panics + 1 };
+            self.last_panic = Some(now);
         }
     }
 }

@@ -60,7 +60,8 @@ pub use responder::{Arrival, Datagram, Reply, Responder};
 pub use server::{Control, Handle, Server};
 pub use server_ip::server_ip;
 pub use service::{
-    Autostart, StartError, StopTimeout, autostart, is_running, start_udp_service, stop_udp_service,
+    Autostart, StartError, StopTimeout, autostart, is_running, start_udp_service,
+    start_udp_service_with, stop_udp_service,
 };
 pub use stats::{Counter, DropReason, Stats};
 pub use udp_discovery_protocol as protocol;

@@ -211,10 +211,18 @@ impl Responder {
     /// The interface by its index; where the system tells none, the one whose network the source
     /// is in.
     fn arrival_interface(&self, datagram: &Datagram<'_>) -> Result<&Interface, DropReason> {
+        let source = datagram.source.ip();
         let Some(index) = datagram.arrival.interface else {
-            return self
-                .interface_towards(datagram.source.ip())
-                .ok_or(DropReason::UnknownInterface);
+            let towards = self.interface_towards(source);
+            let allowed = || {
+                self.config
+                    .allow()
+                    .permits(source)
+                    .then(|| self.real_interface())
+            };
+            return towards
+                .or_else(|| allowed().flatten())
+                .ok_or(DropReason::OffLink);
         };
         self.interfaces
             .binary_search_by_key(&index, |interface| interface.index)
@@ -236,6 +244,15 @@ impl Responder {
             .iter()
             .filter(|interface| interface.flags.up && prefix_len(interface).is_some())
             .max_by_key(|interface| prefix_len(interface))
+    }
+
+    /// The first interface that leads elsewhere, for clients that are on no network of ours.
+    fn real_interface(&self) -> Option<&Interface> {
+        self.interfaces.iter().find(|interface| {
+            let flags = interface.flags;
+            let real = flags.up && !flags.loopback && !interface.is_container_bridge();
+            real && interface.ipv4_addresses().next().is_some()
+        })
     }
 
     /// Whether `source` is in a network of `interface`. What this host sends to itself comes by
@@ -301,6 +318,12 @@ fn local_address(interface: &Interface, datagram: &Datagram<'_>) -> Option<IpAdd
         .filter(|destination| local == Some(*destination) || interface.holds(*destination))
         .or_else(|| interface.address_towards(datagram.source.ip()))
         .or_else(|| local.filter(is_ours))
+        .or_else(|| {
+            // The system told nothing, and the client is allowed though it is elsewhere.
+            let nothing_told = datagram.arrival == Arrival::default();
+            let first = interface.ipv4_addresses().next().map(IpAddr::V4);
+            first.filter(|_| nothing_told)
+        })
 }
 
 /// Whether `ip` can be the address of a client at all.

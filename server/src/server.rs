@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-#[cfg(unix)]
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Poll, Token, Waker};
+#[cfg(target_os = "linux")]
+use mio::{Interest, unix::SourceFd};
 use udp_discovery_protocol::{Interface, Response};
 
 use crate::bind::{bind, enlarge_buffers};
@@ -51,6 +51,8 @@ pub struct Server {
     pub(crate) work: Work,
     pub(crate) poll: Poll,
     local_addr: SocketAddr,
+    /// The last: it is dropped when the socket is closed.
+    pub(crate) ending: Ending,
 }
 
 /// What a server does between waiting and waiting, whichever way it waits.
@@ -99,12 +101,17 @@ impl Server {
     /// 4 MiB, as far as the system permits.
     ///
     /// # Errors
-    /// [`BindError::Socket`], if the socket isn't bound or can't be waited for.
+    /// [`BindError::Socket`], if the socket isn't bound, isn't an IPv4 one or can't be waited for.
     pub fn from_socket(socket: UdpSocket, config: Config) -> Result<Self, BindError> {
         let local_addr = socket.local_addr()?;
+        if local_addr.port() == 0 || !local_addr.is_ipv4() {
+            return Err(io::Error::from(ErrorKind::InvalidInput).into());
+        }
         enlarge_buffers(&socket);
         let stats = Arc::new(LiveStats::new());
-        let transport = SystemSocket::new(socket, config.settings().buffer_size().get())?;
+        let mut transport = SystemSocket::new(socket, config.settings().buffer_size().get())?;
+        let poll = Poll::new()?;
+        transport.register(poll.registry(), SOCKET)?;
         #[cfg(target_os = "linux")]
         let filtered = filter(&transport, &config);
         let responder = Responder::new(config, local_addr.port(), random_seed());
@@ -116,25 +123,27 @@ impl Server {
         );
         engine.read_interfaces(Instant::now());
 
-        let poll = Poll::new()?;
-        register(&poll, engine.transport().socket())?;
         let control = Control {
             lifecycle: Arc::new(Lifecycle::new()),
             stats,
             waker: Arc::new(Waker::new(poll.registry(), WAKER)?),
         };
+        #[cfg(target_os = "linux")]
+        let changes = watch(&poll).inspect(|_| engine.changes_are_told());
+        let ending = Ending::new(&control);
         let work = Work {
-            #[cfg(target_os = "linux")]
-            changes: watch(&poll),
-            #[cfg(target_os = "linux")]
-            filtered,
             engine,
             control,
+            #[cfg(target_os = "linux")]
+            changes,
+            #[cfg(target_os = "linux")]
+            filtered,
         };
         Ok(Self {
             work,
             poll,
             local_addr,
+            ending,
         })
     }
 
@@ -174,9 +183,11 @@ impl Server {
     /// # Errors
     /// [`RunError`], if it can't go on.
     pub fn run(self) -> Result<(), RunError> {
-        let ending = Ending::new(&self.work.control);
+        let Self {
+            work, poll, ending, ..
+        } = self;
         // The socket is closed before anybody learns that the server has ended.
-        ending.with(self.answer())
+        ending.with(answer(work, poll))
     }
 
     /// Answers on a thread of its own.
@@ -195,27 +206,25 @@ impl Server {
             thread: Some(thread),
         })
     }
+}
 
-    fn answer(self) -> Result<(), RunError> {
-        let Self {
-            mut work, mut poll, ..
-        } = self;
-        let mut events = Events::with_capacity(8);
-        work.begin();
-        while !work.stop_requested() {
-            let timeout = match work.step()? {
-                Step::More => Some(Duration::ZERO),
-                Step::Wait => None,
-                Step::BackOff(wait) => Some(wait),
-            };
-            match poll.poll(&mut events, timeout) {
-                Ok(()) => work.take_in(&events),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(source) => return Err(RunError::WaitFailed { source }),
-            }
+/// Answers until it is told to stop.
+pub(crate) fn answer(mut work: Work, mut poll: Poll) -> Result<(), RunError> {
+    let mut events = Events::with_capacity(8);
+    work.begin();
+    while !work.stop_requested() {
+        let timeout = match work.step()? {
+            Step::More => Some(Duration::ZERO),
+            Step::Wait => None,
+            Step::BackOff(wait) => Some(wait),
+        };
+        match poll.poll(&mut events, timeout) {
+            Ok(()) => work.take_in(&events),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(source) => return Err(RunError::WaitFailed { source }),
         }
-        Ok(())
     }
+    Ok(())
 }
 
 impl Work {
@@ -260,25 +269,6 @@ impl Work {
 fn random_seed() -> [u64; 2] {
     let state = RandomState::new();
     [state.hash_one(0), state.hash_one(1)]
-}
-
-/// Registers the socket for reading.
-fn register(poll: &Poll, socket: &UdpSocket) -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::fd::AsRawFd as _;
-        poll.registry().register(
-            &mut SourceFd(&socket.as_raw_fd()),
-            SOCKET,
-            Interest::READABLE,
-        )
-    }
-    #[cfg(not(unix))]
-    {
-        let mut socket = mio::net::UdpSocket::from_std(socket.try_clone()?);
-        poll.registry()
-            .register(&mut socket, SOCKET, Interest::READABLE)
-    }
 }
 
 /// Has the system tell of changes of addresses.

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::config::Config;
 use crate::error::{BindError, SpawnError};
+use crate::event::Event;
 use crate::server::{Handle, Server};
 
 /// How long stopping may take: 2 s. It takes longer only while the event handler doesn't return.
@@ -56,6 +57,18 @@ pub fn start_udp_service(config: Config) -> Result<bool, StartError> {
     start(|| Server::bind(config))
 }
 
+/// Starts the process's service as [`start_udp_service`] does, and has `handler` told of all that
+/// happens, as by [`Server::on_event`]: to log it, say.
+///
+/// # Errors
+/// [`StartError`]. The next call tries anew.
+pub fn start_udp_service_with(
+    config: Config,
+    handler: impl FnMut(&Event<'_>) + Send + 'static,
+) -> Result<bool, StartError> {
+    start(|| Ok(Server::bind(config)?.on_event(handler)))
+}
+
 /// Stops the process's service and waits until its port is free. Returns whether it ran. Called
 /// by the service's own event handler, it doesn't wait.
 ///
@@ -69,7 +82,10 @@ pub fn stop_udp_service() -> Result<bool, StopTimeout> {
     if !handle.stop_within(STOP_LIMIT) {
         return Err(StopTimeout);
     }
-    forget(&mut service(), &handle);
+    // The handler that stops its own service still has its port: whoever starts the next waits.
+    if !handle.is_running() {
+        forget(&mut service(), &handle);
+    }
     Ok(ran)
 }
 

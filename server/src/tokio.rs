@@ -2,9 +2,10 @@
 
 #[cfg(unix)]
 mod serve {
+    use std::io::ErrorKind;
     use std::time::Duration;
 
-    use mio::Events;
+    use mio::{Events, Poll};
     use tokio::io::Interest;
     use tokio::io::unix::AsyncFd;
     use tokio::task::yield_now;
@@ -12,7 +13,7 @@ mod serve {
 
     use crate::engine::Step;
     use crate::error::RunError;
-    use crate::server::Server;
+    use crate::server::{Server, Work};
 
     /// What the blocking face waits with is itself something that tokio can wait for.
     #[allow(
@@ -20,8 +21,7 @@ mod serve {
         reason = "with_interest trusts the type to keep its descriptor, which mio's Poll does; \
                   what replaces it is unsafe"
     )]
-    pub(super) async fn serve(server: Server) -> Result<(), RunError> {
-        let Server { mut work, poll, .. } = server;
+    async fn answer(mut work: Work, poll: Poll) -> Result<(), RunError> {
         let wait_failed = |source| RunError::WaitFailed { source };
         let mut events = Events::with_capacity(8);
         let mut poll = AsyncFd::with_interest(poll, Interest::READABLE).map_err(wait_failed)?;
@@ -32,11 +32,20 @@ mod serve {
                 Step::BackOff(wait) => sleep(wait).await,
                 Step::Wait => poll.readable().await.map_err(wait_failed)?.clear_ready(),
             }
-            let polled = poll.get_mut().poll(&mut events, Some(Duration::ZERO));
-            polled.map_err(wait_failed)?;
-            work.take_in(&events);
+            match poll.get_mut().poll(&mut events, Some(Duration::ZERO)) {
+                Ok(()) => work.take_in(&events),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(source) => return Err(wait_failed(source)),
+            }
         }
         Ok(())
+    }
+
+    pub(super) async fn serve(server: Server) -> Result<(), RunError> {
+        let Server {
+            work, poll, ending, ..
+        } = server;
+        ending.with(answer(work, poll).await)
     }
 }
 
@@ -62,7 +71,7 @@ mod serve {
 }
 
 use crate::error::RunError;
-use crate::server::{Ending, Server};
+use crate::server::Server;
 
 impl Server {
     /// Answers on the current tokio runtime until it is [stopped](crate::Control::stop) or the
@@ -92,7 +101,6 @@ impl Server {
     /// Outside of a tokio runtime, or in one without its I/O and time drivers.
     #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
     pub async fn serve(self) -> Result<(), RunError> {
-        let ending = Ending::new(&self.control());
-        ending.with(serve::serve(self).await)
+        serve::serve(self).await
     }
 }

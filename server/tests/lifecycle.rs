@@ -214,3 +214,23 @@ fn what_is_not_the_request_is_dropped_in_the_kernel_and_told_of() {
     assert_eq!((stats.received(), stats.answered()), (1, 1));
     assert_eq!(stats.counter(Counter::KernelDrops), 4);
 }
+
+#[test]
+fn a_server_that_is_dropped_without_having_run_has_stopped() {
+    let server = on_loopback();
+    let control = server.control();
+    assert_eq!(control.state(), State::Running);
+    drop(server);
+    assert_eq!(control.state(), State::Stopped);
+}
+
+#[test]
+fn a_socket_that_no_request_can_come_by_is_refused() {
+    let unbound = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
+    let refused = Server::from_socket(unbound.into(), Config::default());
+    assert!(matches!(refused, Err(BindError::Socket { .. })));
+    if let Ok(ipv6) = UdpSocket::bind("[::1]:0") {
+        let refused = Server::from_socket(ipv6, Config::default());
+        assert!(matches!(refused, Err(BindError::Socket { .. })));
+    }
+}

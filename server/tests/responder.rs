@@ -307,7 +307,9 @@ fn without_an_interface_the_networks_decide() {
     datagram.arrival = Arrival::default();
     assert_eq!(host().handle(&datagram).unwrap().local, ip("192.168.1.7"));
     datagram.source = "203.0.113.9:4000".parse().unwrap();
-    assert_eq!(host().handle(&datagram), Err(DropReason::UnknownInterface));
+    assert_eq!(host().handle(&datagram), Err(DropReason::OffLink));
+    let mut any = Host::new(Config::default().with_allow(Allow::Any));
+    assert_eq!(any.handle(&datagram).unwrap().local, ip("192.168.1.7"));
 }
 
 #[test]

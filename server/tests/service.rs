@@ -2,11 +2,13 @@
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::num::NonZeroU16;
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use udp_discovery_server::{
-    BindError, Config, StartError, autostart, is_running, start_udp_service, stop_udp_service,
+    BindError, Config, StartError, autostart, is_running, start_udp_service,
+    start_udp_service_with, stop_udp_service,
 };
 
 #[test]
@@ -39,6 +41,8 @@ fn the_service_is_one_however_often_it_is_started_and_stopped() {
 
     race(&config);
     stop_udp_service().unwrap();
+
+    stops_itself(&config);
 
     // The guard stops what it has started; under a test runner it has started nothing.
     let guard = autostart(config.clone()).unwrap();
@@ -74,4 +78,24 @@ fn race(config: &Config) {
     for racer in racers {
         racer.join().unwrap();
     }
+}
+
+/// A service that is stopped by its own event handler makes room for the next.
+fn stops_itself(config: &Config) {
+    let (told, stopped) = mpsc::channel();
+    let started = start_udp_service_with(config.clone(), move |_| {
+        let _ = told.send(stop_udp_service());
+    });
+    assert!(started.unwrap());
+    let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    client
+        .send_to(
+            b"DISCOVER_SERVER",
+            (Ipv4Addr::LOCALHOST, config.settings().port().get()),
+        )
+        .unwrap();
+    let wait = Duration::from_secs(5);
+    assert_eq!(stopped.recv_timeout(wait), Ok(Ok(true)));
+    assert!(start_udp_service(config.clone()).unwrap());
+    stop_udp_service().unwrap();
 }

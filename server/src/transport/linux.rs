@@ -4,6 +4,8 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::os::fd::AsRawFd as _;
 
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
 use nix::cmsg_space;
 use nix::libc::{in_addr, in_pktinfo};
 use nix::sys::socket::{
@@ -48,6 +50,12 @@ impl SystemSocket {
         })
     }
 
+    /// Has `registry` tell when there is something to receive.
+    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let mut source = SourceFd(&self.socket.as_raw_fd());
+        registry.register(&mut source, token, Interest::READABLE)
+    }
+
     pub(crate) fn socket(&self) -> &UdpSocket {
         &self.socket
     }
@@ -55,10 +63,14 @@ impl SystemSocket {
 
 impl Transport for SystemSocket {
     fn receive(&mut self, each: &mut dyn FnMut(Arrived<'_>)) -> io::Result<u64> {
+        // Room is left for what a socket of the caller's may tell besides, such as times.
+        //
         // Not kept from call to call: the kernel writes into each header how much room for
         // control messages it used, and would find no more than that the next time.
-        let mut headers =
-            MultiHeaders::<SockaddrIn>::preallocate(BATCH, Some(cmsg_space!(in_pktinfo, u32)));
+        let mut headers = MultiHeaders::<SockaddrIn>::preallocate(
+            BATCH,
+            Some(cmsg_space!(in_pktinfo, u32, [u8; 64])),
+        );
         let mut slices = [const { None }; BATCH].map(|none: Option<[IoSliceMut<'_>; 1]>| none);
         for (slice, buffer) in slices
             .iter_mut()

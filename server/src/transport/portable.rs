@@ -4,6 +4,9 @@
 use std::io;
 use std::net::UdpSocket;
 
+#[cfg(not(target_os = "linux"))]
+use mio::{Interest, Registry, Token};
+
 use super::{Arrived, Transport};
 use crate::responder::{Arrival, Datagram, Reply};
 use crate::socket_error::{OnSend, on_send};
@@ -13,7 +16,8 @@ const BATCH: usize = 32;
 
 #[derive(Debug)]
 pub(crate) struct SystemSocket {
-    socket: UdpSocket,
+    /// mio's: on Windows it is by receiving through it that it tells of more to receive.
+    socket: mio::net::UdpSocket,
     buffer: Vec<u8>,
 }
 
@@ -27,14 +31,15 @@ impl SystemSocket {
     pub(crate) fn new(socket: UdpSocket, buffer_size: usize) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         Ok(Self {
-            socket,
+            socket: mio::net::UdpSocket::from_std(socket),
             buffer: vec![0; buffer_size],
         })
     }
 
+    /// Has `registry` tell when there is something to receive.
     #[cfg(not(target_os = "linux"))]
-    pub(crate) fn socket(&self) -> &UdpSocket {
-        &self.socket
+    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.register(&mut self.socket, token, Interest::READABLE)
     }
 }
 
