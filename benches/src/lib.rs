@@ -11,3 +11,8 @@
 pub mod lab;
 pub mod python;
 pub mod soak;
+
+/// The examples of the project's README.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
