@@ -42,6 +42,9 @@
 //! 255.255.255.255 are asked, three times by default, spaced over the timeout: one lost packet
 //! loses no server. The deadline is absolute; nothing that arrives moves it.
 //!
+//! A server is known by the address to use and the port: the wire has no other name for it. One
+//! that is reached on two networks, and names its address on each, is listed for each.
+//!
 //! Whoever is on the network can answer, and can name any address. What is kept is bounded
 //! ([`Config::max_servers`]), and the address to use is judged ([`AddressPolicy`]), but a server
 //! found is not a server to trust.

@@ -239,13 +239,21 @@ impl Rules<'_> {
         !forged && (on_link || allowed)
     }
 
-    /// The interface that the system tells, or those that it may have been.
+    /// The interface that the system tells, or those that it may have been: the ones with the
+    /// source on their link; or, if there are none, each that leads elsewhere, for a source that
+    /// is allowed.
     fn arrival_interfaces(&self, datagram: &Datagram<'_>) -> Vec<&Interface> {
-        let may_be = |it: &&Interface| match datagram.arrival.interface {
-            Some(index) => it.index == index,
-            None => it.flags.up && host::on_link(it, datagram.source.ip()),
+        let among = |may_be: &dyn Fn(&Interface) -> bool| -> Vec<&Interface> {
+            self.interfaces.iter().filter(|it| may_be(it)).collect()
         };
-        self.interfaces.iter().filter(may_be).collect()
+        if let Some(index) = datagram.arrival.interface {
+            return among(&|it| it.index == index);
+        }
+        let on_link = among(&|it| it.flags.up && host::on_link(it, datagram.source.ip()));
+        if on_link.is_empty() {
+            return among(&|it| it.flags.up && !it.flags.loopback);
+        }
+        on_link
     }
 }
 

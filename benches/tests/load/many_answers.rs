@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 use std::net::{SocketAddr, UdpSocket};
+use std::num::NonZeroUsize;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use udp_discovery_benches::lab::Host;
@@ -136,6 +138,37 @@ fn a_search_on_tokio_keeps_as_many_servers_as_it_may_and_ends_at_its_deadline() 
                 }
             })
         });
+    });
+}
+
+/// Answers every request with `answers`, all at once, until the host that asks is silent.
+fn answer_each_request(socket: &UdpSocket, answers: &[Vec<u8>]) {
+    let mut buffer = [0; 64];
+    while let Ok((_, client)) = socket.recv_from(&mut buffer) {
+        for answer in answers {
+            socket.send_to(answer, client).expect("the network is up");
+        }
+    }
+}
+
+#[test]
+fn five_thousand_servers_that_answer_at_once_are_all_found() {
+    let test = "many_answers::five_thousand_servers_that_answer_at_once_are_all_found";
+    site::run(test, |site| {
+        let answers = answers().split_off(95_000);
+        let port = site::address().port();
+        let bind = || UdpSocket::bind(("0.0.0.0", port));
+        let socket = site.attacker.run(bind).unwrap();
+        socket.set_read_timeout(Some(TIMEOUT)).unwrap();
+        let found = thread::scope(|scope| {
+            scope.spawn(|| answer_each_request(&socket, &answers));
+            let config = Config::default()
+                .with_timeout(TIMEOUT)
+                .with_max_servers(NonZeroUsize::new(10_000).unwrap());
+            let search = || blocking::Client::new(config).discover().unwrap();
+            site.client.run(search)
+        });
+        assert_eq!(found.len(), 5000);
     });
 }
 
