@@ -209,19 +209,14 @@ impl Responder {
     }
 
     /// The interface by its index; where the system tells none, the one whose network the source
-    /// is in.
+    /// is in, or for a source elsewhere that is allowed, one that leads elsewhere.
     fn arrival_interface(&self, datagram: &Datagram<'_>) -> Result<&Interface, DropReason> {
         let source = datagram.source.ip();
         let Some(index) = datagram.arrival.interface else {
-            let towards = self.interface_towards(source);
-            let allowed = || {
-                self.config
-                    .allow()
-                    .permits(source)
-                    .then(|| self.real_interface())
-            };
-            return towards
-                .or_else(|| allowed().flatten())
+            let allowed = || self.config.allow().permits(source);
+            return self
+                .interface_towards(source)
+                .or_else(|| self.real_interface().filter(|_| allowed()))
                 .ok_or(DropReason::OffLink);
         };
         self.interfaces
