@@ -33,6 +33,8 @@ fn fault_26_a_storm_of_signals_neither_ends_nor_prolongs_a_search() {
             while !done.load(Ordering::Relaxed) {
                 pthread_kill(searching, Signal::SIGUSR1).unwrap();
                 sent.fetch_add(1, Ordering::Relaxed);
+                // Without a pause the searching thread may get no further than the handler.
+                thread::sleep(Duration::from_micros(100));
             }
         });
         let start = Instant::now();

@@ -216,6 +216,26 @@ fn a_wrong_checksum_neither_blocks_a_search_nor_keeps_it_busy() {
     );
 }
 
+#[test]
+fn nothing_wakes_an_idle_server() {
+    /// Longer than the polling interval of the Python server.
+    const WINDOW: Duration = Duration::from_millis(1200);
+    lab::run("kernel::nothing_wakes_an_idle_server", || {
+        let (a, b) = pair();
+        let server = Serving::on(&b, Config::default());
+        let asker = Asker::at(&a, "10.77.1.1:0");
+        assert_eq!(asker.ask("10.77.1.2:9999"), answer_of("10.77.1.2"));
+        // At first the network still tells of addresses, which wakes it rightly.
+        let idle = (0..5).any(|_| {
+            let before = server.waits();
+            thread::sleep(WINDOW);
+            server.waits() == before
+        });
+        assert!(idle, "it is woken all the time");
+        assert_eq!(asker.ask("10.77.1.2:9999"), answer_of("10.77.1.2"));
+    });
+}
+
 /// FAULTS 28
 #[test]
 fn a_firewall_that_refuses_to_send_is_counted_and_the_server_goes_on() {

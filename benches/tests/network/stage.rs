@@ -116,6 +116,16 @@ impl Serving {
         cpu_time(&format!("self/task/{}", self.tid))
     }
 
+    /// How often its thread has waited so far (proc(5), status).
+    pub(crate) fn waits(&self) -> u64 {
+        let status = format!("/proc/self/task/{}/status", self.tid);
+        let text = std::fs::read_to_string(status).unwrap();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        line.expect("each thread has it").trim().parse().unwrap()
+    }
+
     /// Stops it and tells what it did.
     pub(crate) fn stop(mut self) -> Stats {
         self.control.stop();
