@@ -2,6 +2,7 @@
 
 use std::env;
 use std::process::{self, Command, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -16,11 +17,15 @@ const TIME_LIMIT: Duration = Duration::from_mins(1);
 pub(crate) fn run(test: &str, body: impl FnOnce()) {
     if env::var_os(ALONE).is_some() {
         println!("{ENTERED}{test}");
-        thread::spawn(|| {
+        let (started, watched) = mpsc::channel();
+        thread::spawn(move || {
+            started.send(()).expect("the test waits for it");
             thread::sleep(TIME_LIMIT);
             eprintln!("it takes longer than {TIME_LIMIT:?}");
             process::exit(1);
         });
+        // A thread that is only starting takes memory and descriptors that tests count or limit.
+        watched.recv().expect("it starts");
         return body();
     }
     let output = Command::new(env::current_exe().expect("a test knows its own binary"))
