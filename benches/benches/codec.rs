@@ -2,7 +2,6 @@
 
 #![allow(missing_docs, reason = "a benchmark")]
 
-use std::net::IpAddr;
 use std::num::NonZeroU16;
 
 use bytes::BytesMut;
@@ -33,8 +32,8 @@ fn decode(bencher: Bencher<'_, '_>, datagram: &str) {
 #[divan::bench(args = ["request", "192.168.1.7", "fe80::1234:5678:9abc:def0"])]
 fn encode(bencher: Bencher<'_, '_>, what: &str) {
     let codec = Codec::default();
-    let message = match what.parse::<IpAddr>() {
-        Ok(ip) => Message::Response(Response::new(ip, NonZeroU16::new(8000)).expect("a host's")),
+    let message = match what.parse() {
+        Ok(ip) => Message::Response(Response::new(ip, NonZeroU16::new(8000))),
         Err(_) => Message::Request(Request),
     };
     let mut out = BytesMut::with_capacity(codec.encoded_len(message));

@@ -1,10 +1,11 @@
 //! Reading and writing datagrams allocates nothing.
 
+use std::net::IpAddr;
 use std::num::NonZeroU16;
 
 use allocation_counter::measure;
 use bytes::BytesMut;
-use udp_discovery_protocol::{Codec, Message, Request, Response};
+use udp_discovery_protocol::{Codec, HostIp, Message, Request, Response};
 
 #[test]
 fn decoding_allocates_nothing() {
@@ -27,10 +28,11 @@ fn decoding_allocates_nothing() {
 #[test]
 fn encoding_allocates_nothing_where_there_is_room() {
     let codec = Codec::default();
-    let response = |ip: [u16; 8]| Response::new(ip.into(), NonZeroU16::new(65_535)).unwrap();
+    let host = |ip: IpAddr| HostIp::new(ip).unwrap();
+    let response = |ip: [u16; 8]| Response::new(host(ip.into()), NonZeroU16::new(65_535));
     let messages = [
         Message::Request(Request),
-        Message::Response(Response::new([192, 168, 1, 7].into(), None).unwrap()),
+        Message::Response(Response::new(host([192, 168, 1, 7].into()), None)),
         Message::Response(response([0xfe80, 1, 2, 3, 4, 5, 6, 7])),
     ];
     let mut out = BytesMut::with_capacity(200);

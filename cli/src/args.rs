@@ -9,7 +9,7 @@ use clap::builder::TypedValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, value_parser};
 use udp_discovery_client::AddressPolicy;
 use udp_discovery_protocol::{
-    BufferSize, BufferSizeError, Codec, IpNet, NotAHost, Response, Settings, Word, WordsConflict,
+    BufferSize, BufferSizeError, Codec, HostIp, IpNet, Settings, Word, WordsConflict,
 };
 use udp_discovery_server::{Allow, RateLimit};
 
@@ -63,8 +63,8 @@ pub(crate) struct ServeArgs {
     pub(crate) buffer_size: Option<BufferSize>,
 
     /// Name this address to every client [default: the one on the network that the client asks by]
-    #[arg(long, value_name = "IP", value_parser = parse_host)]
-    pub(crate) advertise_ip: Option<IpAddr>,
+    #[arg(long, value_name = "IP")]
+    pub(crate) advertise_ip: Option<HostIp>,
 
     /// Name this port to every client [default: none]
     #[arg(long, value_name = "PORT", value_parser = port())]
@@ -285,19 +285,6 @@ fn parse_buffer_size(text: &str) -> Result<BufferSize, BufferSizeFault> {
 enum BufferSizeFault {
     NotANumber(#[from] std::num::ParseIntError),
     NotASize(#[from] BufferSizeError),
-}
-
-fn parse_host(text: &str) -> Result<IpAddr, HostFault> {
-    let ip = text.parse()?;
-    Response::new(ip, None)?;
-    Ok(ip)
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-enum HostFault {
-    NotAnAddress(#[from] std::net::AddrParseError),
-    NotAHost(#[from] NotAHost),
 }
 
 fn parse_limit(text: &str) -> Result<Limit, LimitFault> {

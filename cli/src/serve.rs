@@ -82,7 +82,7 @@ fn config(args: &ServeArgs) -> Result<Config, Failure> {
         config = config.with_total_limit(limit.into());
     }
     if let Some(ip) = args.advertise_ip {
-        config = config.with_advertise_ip(ip)?;
+        config = config.with_advertise_ip(ip.get())?;
     }
     if let Some(port) = args.advertise_port {
         config = config.with_advertise_port(port);

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use udp_discovery_protocol::{Interface, InterfaceAddress, IpNet, Response};
+use udp_discovery_protocol::{HostIp, Interface, InterfaceAddress, IpNet};
 
 /// How the address that a server names and the one that its answer came from make the address
 /// to use.
@@ -72,7 +72,7 @@ impl Judge {
     /// The address to use, if the answer is to be taken at all.
     pub(crate) fn address(&self, claim: IpAddr, source: SocketAddr) -> Option<IpAddr> {
         let source = source.ip();
-        if Response::new(source, None).is_err() {
+        if HostIp::new(source).is_err() {
             return None; // forged: no host has such an address
         }
         match self.policy {
@@ -246,7 +246,12 @@ mod tests {
             AddressPolicy::Source,
             AddressPolicy::Match,
         ] {
-            for source in ["0.0.0.0:9999", "255.255.255.255:9999", "224.0.0.1:9999"] {
+            for source in [
+                "0.0.0.0:9999",
+                "0.1.2.3:9999",
+                "240.1.2.3:9999",
+                "224.0.0.1:9999",
+            ] {
                 let source: SocketAddr = source.parse().unwrap();
                 assert_eq!(judge(policy).address(ip("192.168.1.8"), source), None);
                 assert_eq!(judge(policy).address(source.ip(), source), None);

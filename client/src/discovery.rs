@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use udp_discovery_protocol::{Codec, DecodeError, Interface, Message, Request, Response};
+use udp_discovery_protocol::{
+    Codec, DecodeError, Interface, Message, ReceiveErrorKind, Request, Response,
+};
 
 use crate::address::Judge;
 use crate::config::Config;
 use crate::error::DiscoverError;
 use crate::probes::Schedule;
-use crate::receive_error::Meaning;
 use crate::report::{Link, Report};
 use crate::select::Selection;
 use crate::server::DiscoveredServer;
@@ -308,17 +309,18 @@ impl Discovery {
         let Some(state) = self.links.get_mut(link) else {
             return;
         };
-        let give_up = match Meaning::of(&error) {
-            Meaning::TooLong => {
+        let give_up = match ReceiveErrorKind::of(&error) {
+            ReceiveErrorKind::TooLong => {
                 self.report.counts.too_long += 1;
                 return;
             }
-            Meaning::Passing => false,
-            Meaning::Unknown => {
+            ReceiveErrorKind::Interrupted | ReceiveErrorKind::WouldBlock => return,
+            ReceiveErrorKind::EarlierSend => false,
+            ReceiveErrorKind::NotASocket => true,
+            _ => {
                 state.unknown_errors += 1;
                 state.unknown_errors >= UNKNOWN_ERRORS
             }
-            Meaning::Fatal => true,
         };
         self.report.counts.receive_errors += 1;
         if give_up {

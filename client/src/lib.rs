@@ -69,7 +69,6 @@ mod config;
 mod discovery;
 mod error;
 mod probes;
-mod receive_error;
 mod report;
 mod select;
 mod server;

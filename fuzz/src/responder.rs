@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Instant;
 
-use udp_discovery_protocol::{Codec, Interface, IpNet, Settings, Word};
+use udp_discovery_protocol::{Codec, HostIp, Interface, IpNet, Settings, Word};
 use udp_discovery_server::{Allow, Arrival, Config, Datagram, RateLimit, Reply, Responder};
 
 use crate::host;
@@ -153,7 +153,8 @@ impl Rules<'_> {
         );
         assert_eq!(reply.destination, datagram.source);
         let response = reply.response;
-        assert_eq!(response.ip(), self.config.advertise_ip().unwrap_or(local));
+        let advertised = self.config.advertise_ip().map(HostIp::get);
+        assert_eq!(response.ip(), advertised.unwrap_or(local));
         assert_eq!(response.port(), self.config.advertise_port());
         self.check_payload(reply);
     }
@@ -213,12 +214,8 @@ impl Rules<'_> {
     /// client's, the server itself.
     fn is_client(&self, source: SocketAddr) -> bool {
         let ip = source.ip();
-        let is_possible = match ip {
-            IpAddr::V4(ip) => (1..=223).contains(&ip.octets()[0]),
-            IpAddr::V6(ip) => !ip.is_unspecified() && ip.octets()[0] != 0xff,
-        };
         let is_ours = host::holds(self.interfaces, ip) || ip.is_loopback();
-        source.port() != 0 && is_possible && !(is_ours && source.port() == PORT)
+        source.port() != 0 && wire::is_host(ip) && !(is_ours && source.port() == PORT)
     }
 
     /// The rest of row 8, and who is on the link or allowed.

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use udp_discovery_protocol::{Codec, Message, NotAHost, Request, Response, Word};
+use udp_discovery_protocol::{Codec, HostIp, Message, NotAHost, Request, Response, Word};
 
 use crate::decode::{check_datagram, encoded};
 use crate::input::Input;
@@ -27,7 +27,7 @@ pub fn check(data: &[u8]) {
     };
     check_written(&codec, Message::Request(Request), &mut input.clone());
 
-    let response = Response::new(ip, port);
+    let response = HostIp::new(ip).map(|ip| Response::new(ip, port));
     assert_eq!(response.is_ok(), wire::is_host(ip), "{ip}");
     match response {
         Ok(response) => {

@@ -67,7 +67,8 @@ pub fn is_host(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => {
             let bits = ip.to_bits();
-            bits != 0 && bits != u32::MAX && bits >> 28 != 0b1110
+            // 0/8, multicast and 240/4
+            bits >> 24 != 0 && bits >> 29 != 0b111
         }
         IpAddr::V6(ip) => {
             let bits = ip.to_bits();

@@ -32,7 +32,7 @@ pub enum Message {
 /// let codec = Codec::default();
 /// assert_eq!(codec.decode(b"DISCOVER_SERVER")?, Message::Request(Request));
 ///
-/// let response = Message::Response(Response::new("192.168.1.7".parse()?, None)?);
+/// let response = Message::Response(Response::new("192.168.1.7".parse()?, None));
 /// let mut datagram = BytesMut::new();
 /// codec.encode(response, &mut datagram);
 /// assert_eq!(&datagram[..], b"SERVER_IP:192.168.1.7");

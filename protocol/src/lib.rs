@@ -33,11 +33,14 @@ mod client_settings;
 mod codec;
 mod defaults;
 mod grammar;
+mod host_ip;
 mod interface;
 #[cfg(feature = "interfaces")]
 mod list_interfaces;
 #[cfg(feature = "load")]
 mod load;
+#[cfg(feature = "interfaces")]
+mod net;
 mod request;
 mod response;
 mod settings;
@@ -49,12 +52,15 @@ pub use defaults::{
     DEFAULT_BUFFER_SIZE, DEFAULT_LOGGING, DEFAULT_MESSAGE, DEFAULT_PORT, DEFAULT_RESPONSE_PREFIX,
     DEFAULT_RETRIES, DEFAULT_TIMEOUT, MAX_DATAGRAM_LEN,
 };
+pub use host_ip::{HostIp, NotAHost, ParseHostIpError};
 pub use interface::{Interface, InterfaceAddress, InterfaceFlags};
 /// A network: an address and how many of its bits the network's addresses share.
 pub use ipnet::IpNet;
 #[cfg(feature = "load")]
 pub use load::{LoadError, Origin, Sources, ValueError};
+#[cfg(feature = "interfaces")]
+pub use net::{ReceiveErrorKind, SendErrorKind};
 pub use request::Request;
-pub use response::{NotAHost, Response};
+pub use response::Response;
 pub use settings::{BufferSize, BufferSizeError, Settings};
 pub use word::{Word, WordError};

@@ -7,51 +7,33 @@
 //! ```
 
 use core::fmt;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::IpAddr;
 use core::num::NonZeroU16;
-
-use bytes::BytesMut;
-use thiserror::Error;
 
 use crate::codec::DecodeError;
 use crate::grammar;
+use crate::host_ip::{HostIp, NotAHost};
 use crate::word::Word;
+use bytes::BytesMut;
 
 /// A server's answer: the address, and perhaps the port, that its users should connect to.
 ///
 /// It is a claim. Anybody on the network can send one; the client decides what to make of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Response {
-    ip: IpAddr,
+    ip: HostIp,
     port: Option<NonZeroU16>,
-}
-
-/// The address can't be that of a host: unspecified, limited broadcast, multicast or an IPv4
-/// address mapped into IPv6.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("{ip} can't be the address of a host")]
-#[non_exhaustive]
-pub struct NotAHost {
-    /// The address.
-    pub ip: IpAddr,
 }
 
 impl Response {
     /// A response that names `ip`, and `port` if there is one.
-    ///
-    /// # Errors
-    /// [`NotAHost`], if `ip` can't be that of a host.
-    pub fn new(ip: IpAddr, port: Option<NonZeroU16>) -> Result<Self, NotAHost> {
-        if is_host(ip) {
-            Ok(Self { ip, port })
-        } else {
-            Err(NotAHost { ip })
-        }
+    pub fn new(ip: HostIp, port: Option<NonZeroU16>) -> Self {
+        Self { ip, port }
     }
 
     /// The address that is named.
     pub fn ip(&self) -> IpAddr {
-        self.ip
+        self.ip.get()
     }
 
     /// The port of the service that is named, if one is.
@@ -63,7 +45,8 @@ impl Response {
     pub(crate) fn parse(prefix: &Word, datagram: &[u8]) -> Option<Result<Self, DecodeError>> {
         let rest = datagram.strip_prefix(prefix.as_bytes())?;
         Some(grammar::endpoint(rest).and_then(|(ip, port)| {
-            Self::new(ip, port).map_err(|NotAHost { ip }| DecodeError::NotAHost { ip })
+            let ip = HostIp::new(ip).map_err(|NotAHost { ip }| DecodeError::NotAHost { ip })?;
+            Ok(Self::new(ip, port))
         }))
     }
 
@@ -92,7 +75,7 @@ impl Response {
     /// quarter of the time that its own `Display` does: it is what a server writes all day.
     fn write(self, out: &mut impl fmt::Write) -> fmt::Result {
         let mut number = itoa::Buffer::new();
-        match self.ip {
+        match self.ip.get() {
             IpAddr::V4(ip) => {
                 for (at, octet) in ip.octets().into_iter().enumerate() {
                     if at > 0 {
@@ -108,17 +91,6 @@ impl Response {
             out.write_str(number.format(port.get()))?;
         }
         Ok(())
-    }
-}
-
-/// Whether `ip` can be the address of a host at all.
-fn is_host(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => !(ip.is_unspecified() || ip == Ipv4Addr::BROADCAST || ip.is_multicast()),
-        // A mapped address would carry any IPv4 address past the line above.
-        IpAddr::V6(ip) => {
-            !(ip.is_unspecified() || ip.is_multicast() || ip.to_ipv4_mapped().is_some())
-        }
     }
 }
 
@@ -155,7 +127,7 @@ mod tests {
 
     fn response(ip: &str, port: Option<u16>) -> Response {
         let port = port.map(|port| NonZeroU16::new(port).unwrap());
-        Response::new(ip.parse().unwrap(), port).unwrap()
+        Response::new(ip.parse().unwrap(), port)
     }
 
     #[test]
@@ -175,23 +147,6 @@ mod tests {
             response(ip, port).emit(&prefix(), &mut out);
             assert_eq!(&out[..], bytes);
             assert_eq!(response(ip, port).len(&prefix()), bytes.len());
-        }
-    }
-
-    #[test]
-    fn an_address_that_is_no_hosts_is_refused() {
-        for ip in [
-            "0.0.0.0",
-            "255.255.255.255",
-            "224.0.0.1",
-            "239.255.255.255",
-            "::",
-            "ff02::1",
-            "::ffff:0.0.0.0",
-            "::ffff:10.0.0.1",
-        ] {
-            let ip = ip.parse().unwrap();
-            assert_eq!(Response::new(ip, None), Err(NotAHost { ip }));
         }
     }
 

@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use udp_discovery_protocol::{
-    Codec, DecodeError, MAX_DATAGRAM_LEN, Message, Request, Response, Word,
+    Codec, DecodeError, HostIp, MAX_DATAGRAM_LEN, Message, Request, Response, Word,
 };
 
 /// What `datagram` means by the documented grammar, if it means anything.
@@ -40,7 +40,8 @@ fn meaning(codec: &Codec, datagram: &[u8]) -> Option<Message> {
         None if rest.is_empty() => None,
         None => return None,
     };
-    Response::new(ip, port).ok().map(Message::Response)
+    let ip = HostIp::new(ip).ok()?;
+    Some(Message::Response(Response::new(ip, port)))
 }
 
 fn port_meaning(text: &str) -> Option<NonZeroU16> {
@@ -61,7 +62,7 @@ fn encoded(codec: &Codec, message: Message) -> Vec<u8> {
 
 fn response(ip: &str, port: Option<u16>) -> Message {
     let port = port.map(|port| NonZeroU16::new(port).unwrap());
-    Message::Response(Response::new(ip.parse().unwrap(), port).unwrap())
+    Message::Response(Response::new(ip.parse().unwrap(), port))
 }
 
 fn words() -> impl Strategy<Value = Word> {
@@ -93,8 +94,9 @@ fn responses() -> impl Strategy<Value = Response> {
             IpAddr::V6(segments.into())
         }),
     ];
-    (ip, any::<Option<NonZeroU16>>())
-        .prop_filter_map("not a host", |(ip, port)| Response::new(ip, port).ok())
+    (ip, any::<Option<NonZeroU16>>()).prop_filter_map("not a host", |(ip, port)| {
+        Some(Response::new(HostIp::new(ip).ok()?, port))
+    })
 }
 
 fn messages() -> impl Strategy<Value = Message> {
@@ -173,8 +175,9 @@ proptest! {
 
     #[test]
     fn an_answer_is_little_longer_than_its_question(ip: Ipv4Addr, port: Option<NonZeroU16>) {
-        if let Ok(response) = Response::new(ip.into(), port) {
-            prop_assert!(Codec::default().encoded_len(Message::Response(response)) <= 31);
+        if let Ok(ip) = HostIp::new(ip.into()) {
+            let response = Message::Response(Response::new(ip, port));
+            prop_assert!(Codec::default().encoded_len(response) <= 31);
         }
     }
 
@@ -292,7 +295,9 @@ fn a_request_with_anything_around_it_is_none() {
 fn an_address_that_is_no_hosts_is_refused() {
     for ip in [
         "0.0.0.0",
+        "0.1.2.3",
         "224.0.0.1",
+        "240.1.2.3",
         "255.255.255.255",
         "[::]",
         "[ff02::1]",

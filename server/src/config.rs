@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::num::{NonZeroU16, NonZeroU32};
 
-use udp_discovery_protocol::{IpNet, NotAHost, Response, Settings};
+use udp_discovery_protocol::{HostIp, IpNet, NotAHost, Settings};
 
 use crate::rate_limit::RateLimit;
 
@@ -22,7 +22,7 @@ use crate::rate_limit::RateLimit;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     settings: Settings,
-    advertise_ip: Option<IpAddr>,
+    advertise_ip: Option<HostIp>,
     advertise_port: Option<NonZeroU16>,
     allow: Allow,
     rate_limit: Option<RateLimit>,
@@ -67,7 +67,7 @@ impl Config {
 
     /// The address that every answer names, whatever network it goes to. Default: none; each
     /// answer names the server's address on the network that the request came by.
-    pub fn advertise_ip(&self) -> Option<IpAddr> {
+    pub fn advertise_ip(&self) -> Option<HostIp> {
         self.advertise_ip
     }
 
@@ -122,9 +122,8 @@ impl Config {
     /// # Errors
     /// [`NotAHost`], if `ip` can't be the address of a host.
     pub fn with_advertise_ip(self, ip: IpAddr) -> Result<Self, NotAHost> {
-        Response::new(ip, None)?;
         Ok(Self {
-            advertise_ip: Some(ip),
+            advertise_ip: Some(HostIp::new(ip)?),
             ..self
         })
     }

@@ -7,12 +7,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use udp_discovery_protocol::Interface;
+use udp_discovery_protocol::{Interface, ReceiveErrorKind, SendErrorKind};
 
 use crate::error::RunError;
 use crate::event::Event;
 use crate::responder::{Datagram, Reply, Responder};
-use crate::socket_error::{OnReceive, OnSend, on_receive, on_send};
 use crate::stats::{Counter, DropReason, LiveStats};
 use crate::transport::{Arrived, Transport};
 
@@ -165,19 +164,19 @@ impl<T: Transport> Engine<T> {
     }
 
     fn receive_failed(&mut self, error: io::Error) -> Result<Step, RunError> {
-        let allowed = match on_receive(&error) {
-            OnReceive::Again => return Ok(Step::More),
-            OnReceive::Wait => {
+        let allowed = match ReceiveErrorKind::of(&error) {
+            ReceiveErrorKind::Interrupted => return Ok(Step::More),
+            ReceiveErrorKind::WouldBlock => {
                 self.failures = 0;
                 self.harmless = 0;
                 return Ok(Step::Wait);
             }
-            OnReceive::TooLong => {
+            ReceiveErrorKind::TooLong => {
                 self.desk.stats.count(Counter::Received);
                 self.desk.dropped(None, DropReason::TooLong, &[]);
                 return Ok(Step::More);
             }
-            OnReceive::GoOn => {
+            ReceiveErrorKind::EarlierSend => {
                 self.desk.receive_failed(&error);
                 self.harmless += 1;
                 // Sends can't have left so many: the system refuses, and may go on to.
@@ -188,8 +187,8 @@ impl<T: Transport> Engine<T> {
                     Step::More
                 });
             }
-            OnReceive::Broken => BROKEN_FAILURES,
-            OnReceive::Unknown => UNKNOWN_FAILURES,
+            ReceiveErrorKind::NotASocket => BROKEN_FAILURES,
+            _ => UNKNOWN_FAILURES,
         };
         self.desk.receive_failed(&error);
         self.failures += 1;
@@ -241,7 +240,7 @@ impl Desk {
             });
             return false;
         };
-        let refused = on_send(&error) == OnSend::Refused;
+        let refused = SendErrorKind::of(&error) == SendErrorKind::Refused;
         self.stats.count(if refused {
             Counter::SendRefused
         } else {

@@ -42,7 +42,6 @@ mod responder;
 mod server;
 mod server_ip;
 mod service;
-mod socket_error;
 mod stats;
 #[cfg(feature = "tokio")]
 mod tokio;

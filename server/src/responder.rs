@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use udp_discovery_protocol::{
-    Codec, DecodeError, Interface, InterfaceAddress, MAX_DATAGRAM_LEN, Message, Response,
+    Codec, DecodeError, HostIp, Interface, InterfaceAddress, MAX_DATAGRAM_LEN, Message, Response,
 };
 
 use crate::config::Config;
@@ -144,8 +144,11 @@ impl Responder {
     /// # Errors
     /// [`DropReason::NoLocalAddress`], if `local` can't be the address of a host.
     pub fn response_from(&self, local: IpAddr) -> Result<Response, DropReason> {
-        let ip = self.config.advertise_ip().unwrap_or(local);
-        Response::new(ip, self.config.advertise_port()).map_err(|_| DropReason::NoLocalAddress)
+        let ip = match self.config.advertise_ip() {
+            Some(ip) => ip,
+            None => HostIp::new(local).map_err(|_| DropReason::NoLocalAddress)?,
+        };
+        Ok(Response::new(ip, self.config.advertise_port()))
     }
 
     /// Decides about one datagram.
@@ -198,7 +201,7 @@ impl Responder {
         if source.port() == 0 {
             return Err(DropReason::SourcePortZero);
         }
-        if !can_be_client(source.ip()) {
+        if HostIp::new(source.ip()).is_err() {
             return Err(DropReason::SourceNotAHost);
         }
         let ours = source.ip().is_loopback() || self.holds(source.ip());
@@ -319,13 +322,4 @@ fn local_address(interface: &Interface, datagram: &Datagram<'_>) -> Option<IpAdd
             let first = interface.ipv4_addresses().next().map(IpAddr::V4);
             first.filter(|_| nothing_told)
         })
-}
-
-/// Whether `ip` can be the address of a client at all.
-fn can_be_client(ip: IpAddr) -> bool {
-    match ip {
-        // "this network" (RFC 791, section 3.2), multicast, and 240/4 with the limited broadcast
-        IpAddr::V4(ip) => !matches!(ip.octets()[0], 0 | 224..=255),
-        IpAddr::V6(ip) => !(ip.is_unspecified() || ip.is_multicast()),
-    }
 }

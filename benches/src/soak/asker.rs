@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use udp_discovery_server::protocol::{Codec, Message, Response};
+use udp_discovery_server::protocol::{Codec, HostIp, Message, Response};
 
 use super::ledger::Ledger;
 use super::tally::{Count, Tally};
@@ -82,7 +82,7 @@ impl Asker {
             return false;
         };
         let to_all = asked.is_broadcast() || asked == broadcast_address(self.network);
-        Response::new(source.ip(), None) == Ok(response)
+        HostIp::new(source.ip()).map(|ip| Response::new(ip, None)) == Ok(response)
             && source.port() == PORT
             && (to_all || source.ip() == asked)
             && self

@@ -173,11 +173,14 @@ fn with_nothing_there_it_waits() {
 #[test]
 #[cfg(target_os = "linux")]
 fn errors_of_earlier_sends_are_counted_and_the_next_request_is_answered() {
-    use nix::errno::Errno::{EACCES, ECONNREFUSED, ECONNRESET, EHOSTUNREACH, ENETUNREACH, EPROTO};
+    use nix::errno::Errno::{
+        EACCES, ECONNREFUSED, ECONNRESET, EHOSTUNREACH, ENETDOWN, ENETUNREACH, EPROTO,
+    };
     let errors = [
         ECONNREFUSED,
         EHOSTUNREACH,
         ENETUNREACH,
+        ENETDOWN,
         EACCES,
         EPROTO,
         ECONNRESET,

@@ -12,10 +12,10 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrIn, recvmmsg,
     sendmmsg, setsockopt, sockopt,
 };
+use udp_discovery_protocol::SendErrorKind;
 
 use super::{Arrived, Transport};
 use crate::responder::{Arrival, Datagram, Reply};
-use crate::socket_error::{OnSend, on_send};
 
 /// How many datagrams one system call takes.
 const BATCH: usize = 32;
@@ -121,7 +121,7 @@ impl SystemSocket {
                     }
                     rest = unsent;
                 }
-                Err(error) if on_send(&error) == OnSend::Again => {}
+                Err(error) if SendErrorKind::of(&error) == SendErrorKind::Interrupted => {}
                 // The error is the first one's; the others have not been tried.
                 Err(error) => {
                     told(first, Err(error));

@@ -6,10 +6,10 @@ use std::net::UdpSocket;
 
 #[cfg(not(target_os = "linux"))]
 use mio::{Interest, Registry, Token};
+use udp_discovery_protocol::SendErrorKind;
 
 use super::{Arrived, Transport};
 use crate::responder::{Arrival, Datagram, Reply};
-use crate::socket_error::{OnSend, on_send};
 
 /// How many datagrams are received before the replies to them are sent.
 const BATCH: usize = 32;
@@ -67,7 +67,7 @@ impl Transport for SystemSocket {
         for reply in replies {
             loop {
                 match self.socket.send_to(&reply.payload, reply.destination) {
-                    Err(error) if on_send(&error) == OnSend::Again => {}
+                    Err(error) if SendErrorKind::of(&error) == SendErrorKind::Interrupted => {}
                     result => break told(reply, result.map(|_| ())),
                 }
             }
@@ -80,7 +80,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use bytes::Bytes;
-    use udp_discovery_protocol::Response;
+    use udp_discovery_protocol::{HostIp, Response};
 
     use super::*;
 
@@ -124,7 +124,7 @@ mod tests {
             destination: SocketAddr::new([127, 0, 0, 1].into(), port),
             local: [127, 0, 0, 1].into(),
             interface: None,
-            response: Response::new([127, 0, 0, 1].into(), None).unwrap(),
+            response: Response::new(HostIp::new([127, 0, 0, 1].into()).unwrap(), None),
             payload: Bytes::from_static(b"answer"),
         };
         let mut told = Vec::new();

@@ -1,0 +1,182 @@
+//! What an operating system's socket error means. Servers and clients both ask here.
+
+use std::io::{self, ErrorKind};
+
+/// What an error from receiving on a UDP socket means.
+///
+/// ```
+/// use std::io;
+/// use udp_discovery_protocol::ReceiveErrorKind;
+///
+/// let error = io::Error::from(io::ErrorKind::ConnectionRefused);
+/// assert_eq!(ReceiveErrorKind::of(&error), ReceiveErrorKind::EarlierSend);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ReceiveErrorKind {
+    /// A signal interrupted the call. Receive again, after a look at the stop flag and the
+    /// deadline.
+    Interrupted,
+    /// There is nothing to receive. Wait until the socket is readable.
+    WouldBlock,
+    /// A datagram was longer than the buffer and is lost. Only Windows reports it as an error.
+    TooLong,
+    /// The error belongs to a datagram that was sent earlier, such as an ICMP "port unreachable",
+    /// or to a network that is down. Count it and receive again.
+    EarlierSend,
+    /// The descriptor is not an open socket.
+    NotASocket,
+    /// Anything else. Fatal only if it persists.
+    Unknown,
+}
+
+/// What an error from sending a datagram means. The datagram is lost in every case but the first.
+///
+/// ```
+/// use std::io;
+/// use udp_discovery_protocol::SendErrorKind;
+///
+/// let error = io::Error::from(io::ErrorKind::PermissionDenied);
+/// assert_eq!(SendErrorKind::of(&error), SendErrorKind::Refused);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SendErrorKind {
+    /// A signal interrupted the call. Send again.
+    Interrupted,
+    /// The system has no room for the datagram.
+    NoRoom,
+    /// The system refuses to send it: a firewall, a missing route, or an address that is gone. The
+    /// interfaces may have changed.
+    Refused,
+}
+
+impl ReceiveErrorKind {
+    /// The kind of `error`.
+    pub fn of(error: &io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::Interrupted => Self::Interrupted,
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => Self::WouldBlock,
+            ErrorKind::ConnectionRefused
+            | ErrorKind::ConnectionReset
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::NetworkDown
+            | ErrorKind::PermissionDenied => Self::EarlierSend,
+            _ => match error.raw_os_error() {
+                Some(code) if codes::EARLIER_SEND.contains(&code) => Self::EarlierSend,
+                Some(code) if code == codes::TOO_LONG => Self::TooLong,
+                Some(code) if codes::NOT_A_SOCKET.contains(&code) => Self::NotASocket,
+                _ => Self::Unknown,
+            },
+        }
+    }
+}
+
+impl SendErrorKind {
+    /// The kind of `error`.
+    pub fn of(error: &io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::Interrupted => Self::Interrupted,
+            ErrorKind::WouldBlock | ErrorKind::OutOfMemory => Self::NoRoom,
+            _ if error.raw_os_error() == Some(codes::NO_BUFFERS) => Self::NoRoom,
+            _ => Self::Refused,
+        }
+    }
+}
+
+/// Error codes for which the standard library has no stable kind (errno(3)).
+#[cfg(unix)]
+mod codes {
+    use nix::errno::Errno;
+
+    pub(super) const EARLIER_SEND: [i32; 1] = [Errno::EPROTO as i32];
+    pub(super) const TOO_LONG: i32 = Errno::EMSGSIZE as i32;
+    pub(super) const NO_BUFFERS: i32 = Errno::ENOBUFS as i32;
+    pub(super) const NOT_A_SOCKET: [i32; 2] = [Errno::EBADF as i32, Errno::ENOTSOCK as i32];
+}
+
+/// Error codes for which the standard library has no stable kind (Windows Sockets error codes).
+#[cfg(not(unix))]
+mod codes {
+    /// WSAENETRESET: the time to live of a datagram expired.
+    pub(super) const EARLIER_SEND: [i32; 1] = [10052];
+    /// WSAEMSGSIZE
+    pub(super) const TOO_LONG: i32 = 10040;
+    /// WSAENOBUFS
+    pub(super) const NO_BUFFERS: i32 = 10055;
+    /// WSAEBADF, WSAENOTSOCK
+    pub(super) const NOT_A_SOCKET: [i32; 2] = [10009, 10038];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn received(error: impl Into<io::Error>) -> ReceiveErrorKind {
+        ReceiveErrorKind::of(&error.into())
+    }
+
+    fn sent(error: impl Into<io::Error>) -> SendErrorKind {
+        SendErrorKind::of(&error.into())
+    }
+
+    #[test]
+    fn errors_of_earlier_sends_and_of_a_network_that_is_down_are_harmless_to_both_sides() {
+        for kind in [
+            ErrorKind::ConnectionRefused,
+            ErrorKind::ConnectionReset,
+            ErrorKind::HostUnreachable,
+            ErrorKind::NetworkUnreachable,
+            ErrorKind::NetworkDown,
+            ErrorKind::PermissionDenied,
+        ] {
+            assert_eq!(received(kind), ReceiveErrorKind::EarlierSend, "{kind}");
+        }
+        let code = io::Error::from_raw_os_error(codes::EARLIER_SEND[0]);
+        assert_eq!(received(code), ReceiveErrorKind::EarlierSend);
+    }
+
+    #[test]
+    fn a_call_that_is_interrupted_or_has_nothing_to_do_is_known() {
+        assert_eq!(
+            received(ErrorKind::Interrupted),
+            ReceiveErrorKind::Interrupted
+        );
+        for kind in [ErrorKind::WouldBlock, ErrorKind::TimedOut] {
+            assert_eq!(received(kind), ReceiveErrorKind::WouldBlock, "{kind}");
+        }
+        assert_eq!(sent(ErrorKind::Interrupted), SendErrorKind::Interrupted);
+    }
+
+    #[test]
+    fn what_has_no_kind_is_known_by_its_code() {
+        let code = io::Error::from_raw_os_error;
+        assert_eq!(received(code(codes::TOO_LONG)), ReceiveErrorKind::TooLong);
+        for number in codes::NOT_A_SOCKET {
+            assert_eq!(received(code(number)), ReceiveErrorKind::NotASocket);
+        }
+        assert_eq!(sent(code(codes::NO_BUFFERS)), SendErrorKind::NoRoom);
+    }
+
+    #[test]
+    fn a_lack_of_room_is_not_a_refusal() {
+        for kind in [ErrorKind::WouldBlock, ErrorKind::OutOfMemory] {
+            assert_eq!(sent(kind), SendErrorKind::NoRoom, "{kind}");
+        }
+        for kind in [
+            ErrorKind::PermissionDenied,
+            ErrorKind::NetworkDown,
+            ErrorKind::NetworkUnreachable,
+            ErrorKind::AddrNotAvailable,
+            ErrorKind::InvalidInput,
+        ] {
+            assert_eq!(sent(kind), SendErrorKind::Refused, "{kind}");
+        }
+    }
+
+    #[test]
+    fn any_other_error_is_unknown() {
+        assert_eq!(received(ErrorKind::OutOfMemory), ReceiveErrorKind::Unknown);
+    }
+}
