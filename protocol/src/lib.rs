@@ -1,26 +1,71 @@
-//! What a UDP discovery server and client agree on: messages, settings and network interfaces.
+//! The wire format, the settings and the network model that UDP discovery servers and clients
+//! share.
 //!
 //! ```
 //! use udp_discovery_protocol::{Codec, Message};
 //!
 //! let codec = Codec::default();
 //! match codec.decode(b"SERVER_IP:192.168.1.7:8000")? {
-//!     Message::Request(_) => println!("somebody looks for a server"),
+//!     Message::Request(_) => println!("a client is looking for servers"),
 //!     Message::Response(response) => assert_eq!(response.to_string(), "192.168.1.7:8000"),
 //! }
 //! # Ok::<(), udp_discovery_protocol::DecodeError>(())
 //! ```
 //!
-//! A client sends the datagram `DISCOVER_SERVER` to UDP port 9999 of everything it can reach;
-//! each server answers the sender with `SERVER_IP:` and its address, and perhaps a port. This
-//! crate reads and writes those datagrams ([`Codec`]), holds what both sides can be told
-//! ([`Settings`], [`ClientSettings`]), and says what a network interface is ([`Interface`]). It opens no socket.
+//! A client sends the datagram `DISCOVER_SERVER` to UDP port 9999. Each server answers the sender
+//! with `SERVER_IP:`, its address and optionally a port. Most programs use the crates
+//! `udp-discovery-client` and `udp-discovery-server`, which re-export this one as `protocol`. Use
+//! it directly to write another implementation, or to read captured datagrams.
+//!
+//! # Overview
+//! - [`Codec`] reads and writes [`Message`]s: a [`Request`] or a [`Response`]. [`Word`] is a
+//!   discovery message or response prefix, [`HostIp`] an address that a host can have.
+//! - [`Settings`] holds what both sides share: the port, the two words, the timeout.
+//! - [`Interface`] describes a network interface: what is on its link, and which of its addresses
+//!   reaches a peer.
+//!
+//! # Non-goals
+//! This crate opens no socket and reads no clock. It does not read configuration files or
+//! environment variables: with the feature `serde`, [`Settings`] is part of the application's own
+//! configuration.
+//!
+//! # Cookbook
+//! Encode a response:
+//!
+//! ```
+//! use bytes::BytesMut;
+//! use udp_discovery_protocol::{Codec, Message, Response};
+//!
+//! let response = Response::new("192.168.1.7".parse()?, None);
+//! let mut datagram = BytesMut::new();
+//! Codec::default().encode(Message::Response(response), &mut datagram);
+//! assert_eq!(&datagram[..], b"SERVER_IP:192.168.1.7");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Use other words than the defaults:
+//!
+//! ```
+//! use udp_discovery_protocol::{Message, Request, Settings};
+//!
+//! let settings = Settings::default().with_words("FIND_PRINTER", "PRINTER:")?;
+//! assert_eq!(settings.codec().decode(b"FIND_PRINTER"), Ok(Message::Request(Request)));
+//! # Ok::<(), udp_discovery_protocol::WordsError>(())
+//! ```
+//!
+//! # Design
+//! - A request is read to the byte. A response may have the white space that the Python client
+//!   accepts, and nothing else: four decimal octets without signs or leading zeros, or an IPv6
+//!   address in brackets.
+//! - An encoder writes one canonical form.
+//! - Values are validated when they are made, so no later step can fail on them.
+//! - The kinds of socket errors are decided here once, for servers and clients.
 //!
 //! # Features
-//! - `std` (default): the standard library. Without it the crate needs `alloc` alone.
-//! - `load`: `Settings::load` and `ClientSettings::load`, from a TOML file and from environment
-//!   variables; `Sources` lists their names.
-//! - `interfaces`: `Interface::list`, the interfaces of this host.
+//! - `std` (default): the standard library. Without it the crate needs only `alloc`.
+//! - `serde`: `Deserialize` and `Serialize` for the settings, and durations as text.
+//! - `interfaces`: `Interface::list`, which lists the interfaces of this host, and the kinds of
+//!   socket errors.
 
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -29,30 +74,24 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
-mod client_settings;
-mod defaults;
+#[cfg(feature = "serde")]
+pub mod duration;
 mod interface;
 #[cfg(feature = "interfaces")]
 mod list_interfaces;
-#[cfg(feature = "load")]
-mod load;
 #[cfg(feature = "interfaces")]
 mod net;
 mod settings;
 mod wire;
 
-pub use client_settings::ClientSettings;
-pub use defaults::{
-    DEFAULT_BUFFER_SIZE, DEFAULT_LOGGING, DEFAULT_PORT, DEFAULT_RETRIES, DEFAULT_TIMEOUT,
-};
 pub use interface::{Interface, InterfaceAddress, InterfaceFlags};
 /// A network: an address and how many of its bits the network's addresses share.
 pub use ipnet::IpNet;
-#[cfg(feature = "load")]
-pub use load::{LoadError, Origin, Sources, ValueError};
 #[cfg(feature = "interfaces")]
 pub use net::{ReceiveErrorKind, SendErrorKind};
-pub use settings::{BufferSize, BufferSizeError, Settings};
+pub use settings::{
+    BufferSize, BufferSizeError, DEFAULT_PORT, DEFAULT_TIMEOUT, Settings, WordsError,
+};
 pub use wire::{
     Codec, DEFAULT_MESSAGE, DEFAULT_RESPONSE_PREFIX, DecodeError, HostIp, MAX_DATAGRAM_LEN,
     Message, NotAHost, ParseHostIpError, Request, Response, Word, WordError, WordsConflict,

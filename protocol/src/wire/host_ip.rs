@@ -22,6 +22,11 @@ use thiserror::Error;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Deserialize, serde::Serialize),
+    serde(try_from = "IpAddr", into = "IpAddr")
+)]
 pub struct HostIp(IpAddr);
 
 /// The address is not one that a host can have.

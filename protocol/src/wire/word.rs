@@ -17,25 +17,30 @@ use thiserror::Error;
 /// # Ok::<(), WordError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Deserialize, serde::Serialize),
+    serde(try_from = "alloc::string::String", into = "alloc::string::String")
+)]
 pub struct Word(Box<str>);
 
-/// Why a text can't be a [`Word`].
+/// Why a text cannot be a [`Word`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum WordError {
-    /// It has no bytes.
-    #[error("it is empty")]
+    /// It is empty.
+    #[error("a word cannot be empty")]
     Empty,
-    /// It has more bytes than [`Word::MAX_LEN`].
-    #[error("it has {len} bytes, more than {max}", max = Word::MAX_LEN)]
+    /// It is longer than [`Word::MAX_LEN`].
+    #[error("a word of {len} bytes is longer than {max}", max = Word::MAX_LEN)]
     TooLong {
-        /// How many it has.
+        /// Its length in bytes.
         len: usize,
     },
-    /// It has a control character (Unicode category Cc), such as a line feed.
-    #[error("it has a control character at byte {at}")]
+    /// It contains a control character (Unicode category Cc), such as a line feed.
+    #[error("a word cannot contain a control character (byte {at})")]
     ControlCharacter {
-        /// The position of the first of them, in bytes.
+        /// The position of the first one, in bytes.
         at: usize,
     },
 }
@@ -44,10 +49,10 @@ impl Word {
     /// The longest word, in bytes of UTF-8.
     pub const MAX_LEN: usize = 64;
 
-    /// Makes a word of `text`.
+    /// Checks that `text` is a word.
     ///
     /// # Errors
-    /// [`WordError`], if `text` is empty, too long or has a control character.
+    /// [`WordError`], if `text` is empty, too long or contains a control character.
     pub fn new(text: &str) -> Result<Self, WordError> {
         if text.is_empty() {
             return Err(WordError::Empty);
@@ -61,12 +66,12 @@ impl Word {
         }
     }
 
-    /// The word as text.
+    /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The word as it is on the wire.
+    /// The bytes on the wire.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
@@ -85,6 +90,21 @@ impl TryFrom<&str> for Word {
 
     fn try_from(text: &str) -> Result<Self, WordError> {
         Self::new(text)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl TryFrom<alloc::string::String> for Word {
+    type Error = WordError;
+
+    fn try_from(text: alloc::string::String) -> Result<Self, WordError> {
+        Self::new(&text)
+    }
+}
+
+impl From<Word> for alloc::string::String {
+    fn from(word: Word) -> Self {
+        word.0.into()
     }
 }
 
