@@ -9,6 +9,11 @@ use udp_discovery_protocol::{HostIp, Interface, InterfaceAddress, IpNet};
 ///
 /// A loopback address that is named by another host is used by none of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Deserialize, serde::Serialize),
+    serde(rename_all = "lowercase")
+)]
 #[non_exhaustive]
 pub enum AddressPolicy {
     /// The address named, if it is that of the source or on a network of this host; otherwise the

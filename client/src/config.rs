@@ -1,19 +1,26 @@
-//! What a client is told.
+//! The configuration of a client.
 
-use std::num::{NonZeroU8, NonZeroU16, NonZeroUsize};
+use std::num::{NonZeroU8, NonZeroUsize};
 use std::time::Duration;
 
-use udp_discovery_protocol::{ClientSettings, Settings};
+use udp_discovery_protocol::{Settings, WordsError};
 
 use crate::address::AddressPolicy;
 
-/// How often each server is asked, unless told otherwise: 3 times.
+#[cfg(feature = "serde")]
+mod fields;
+
+/// The default number of probes of a search: 3.
 pub const DEFAULT_PROBES: NonZeroU8 = NonZeroU8::new(3).unwrap();
 
-/// How many servers a search keeps, unless told otherwise: 4096.
+/// The default limit on the servers that a search keeps: 4096.
 pub const DEFAULT_MAX_SERVERS: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
-/// What a [`Client`](crate::Client) is told: the shared [`Settings`], and what only a client needs.
+/// The configuration of a [`Client`](crate::Client): the shared [`Settings`] and what only a client
+/// needs.
+///
+/// With the feature `serde`, it can be part of an application's own configuration file. The keys
+/// are named as the setters, with those of the [`Settings`] beside them; unknown keys are refused.
 ///
 /// ```
 /// use std::time::Duration;
@@ -23,12 +30,17 @@ pub const DEFAULT_MAX_SERVERS: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 ///     .with_timeout(Duration::from_secs(2))
 ///     .with_interfaces(["eth0", "wlan*"])
 ///     .with_address_policy(AddressPolicy::Match);
-/// assert_eq!(config.settings().port().get(), 9999);
+/// assert_eq!(config.settings().port(), 9999);
 /// assert_eq!(config.probes().get(), 3);
 /// ```
 #[doc(alias = "ClientConfig")]
 #[doc(alias = "load_config")]
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Deserialize, serde::Serialize),
+    serde(try_from = "fields::Fields", into = "fields::Fields")
+)]
 pub struct Config {
     settings: Settings,
     probes: NonZeroU8,
@@ -38,38 +50,41 @@ pub struct Config {
     address_policy: AddressPolicy,
     any_source_port: bool,
     max_servers: NonZeroUsize,
+    default_port: Option<u16>,
 }
 
 impl Config {
-    /// The settings shared with servers: port, words, timeout, buffer size.
+    /// The settings shared with servers.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// How often each server is asked during one search. Default: [`DEFAULT_PROBES`].
+    /// How many probes a search sends on each link. Default: [`DEFAULT_PROBES`].
     ///
-    /// The probes of a search of `timeout` are `timeout / (probes + 1)` apart, so that the last
-    /// one still has time for its answers.
+    /// The probes of a search of `timeout` are `timeout / (probes + 1)` apart, so that answers to
+    /// the last one have as much time as the others.
     pub fn probes(&self) -> NonZeroU8 {
         self.probes
     }
 
-    /// The interfaces to ask on: names, or globs with `*` and `?`. Default: none, which means
-    /// every one that is up, except loopback and the bridges of containers.
+    /// The interfaces to ask on: names, or patterns with `*` and `?`. Default: empty, which means
+    /// all that are up, except loopback and container bridges.
     ///
-    /// An interface that is named here is asked on whatever kind it is.
+    /// An interface that is named here is asked on, whatever its kind.
+    #[doc(alias = "interfaces_whitelist")]
     pub fn interfaces(&self) -> &[String] {
         &self.interfaces
     }
 
-    /// The interfaces to leave out, whatever [`interfaces`](Self::interfaces) says: names, or
-    /// globs with `*` and `?`. Default: none.
+    /// The interfaces to leave out, which overrides [`interfaces`](Self::interfaces): names, or
+    /// patterns with `*` and `?`. Default: empty.
+    #[doc(alias = "interfaces_blacklist")]
     pub fn excluded_interfaces(&self) -> &[String] {
         &self.excluded_interfaces
     }
 
-    /// Whether to ask on the loopback interface as well. Default: no; it is asked only if it is
-    /// named in [`interfaces`](Self::interfaces), or if there is no other.
+    /// Whether to ask on the loopback interface as well. Default: no; it is asked on only if
+    /// [`interfaces`](Self::interfaces) names it, or if there is no other.
     pub fn loopback(&self) -> bool {
         self.loopback
     }
@@ -79,16 +94,23 @@ impl Config {
         self.address_policy
     }
 
-    /// Whether answers may come from another port than the one that was asked. Default: no, such
-    /// answers are dropped and counted; a server answers from the port it listens on.
+    /// Whether answers may come from another port than the one that was asked. Default: no; such
+    /// answers are dropped and counted. A server answers from the port that it listens on.
     pub fn any_source_port(&self) -> bool {
         self.any_source_port
     }
 
-    /// How many servers one search keeps; more are counted and dropped. Default:
-    /// [`DEFAULT_MAX_SERVERS`]. It bounds the memory of a search, whatever answers.
+    /// How many servers a search keeps. Default: [`DEFAULT_MAX_SERVERS`]. Further servers are
+    /// counted and dropped, which bounds the memory of a search.
     pub fn max_servers(&self) -> NonZeroUsize {
         self.max_servers
+    }
+
+    /// The port of servers whose answer names none. Default: none.
+    ///
+    /// The Python servers never name a port, and their client assumes 8000.
+    pub fn default_port(&self) -> Option<u16> {
+        self.default_port
     }
 
     /// Sets the [`settings`](Self::settings).
@@ -96,15 +118,28 @@ impl Config {
         Self { settings, ..self }
     }
 
-    /// Sets the port to ask, which is one of the [`settings`](Self::settings).
-    pub fn with_port(self, port: NonZeroU16) -> Self {
+    /// Sets the port to ask, one of the [`settings`](Self::settings). 0 is an error when a search
+    /// starts.
+    pub fn with_port(self, port: u16) -> Self {
         Self {
             settings: self.settings.with_port(port),
             ..self
         }
     }
 
-    /// Sets how long a search lasts, which is one of the [`settings`](Self::settings).
+    /// Sets the discovery message and the response prefix, two of the
+    /// [`settings`](Self::settings).
+    ///
+    /// # Errors
+    /// As [`Settings::with_words`].
+    pub fn with_words(self, message: &str, prefix: &str) -> Result<Self, WordsError> {
+        Ok(Self {
+            settings: self.settings.with_words(message, prefix)?,
+            ..self
+        })
+    }
+
+    /// Sets how long a search lasts, one of the [`settings`](Self::settings).
     pub fn with_timeout(self, timeout: Duration) -> Self {
         Self {
             settings: self.settings.with_timeout(timeout),
@@ -167,6 +202,14 @@ impl Config {
             ..self
         }
     }
+
+    /// Sets the [`default_port`](Self::default_port). 0 is an error when a search starts.
+    pub fn with_default_port(self, port: u16) -> Self {
+        Self {
+            default_port: Some(port),
+            ..self
+        }
+    }
 }
 
 impl Default for Config {
@@ -180,6 +223,7 @@ impl Default for Config {
             address_policy: AddressPolicy::default(),
             any_source_port: false,
             max_servers: DEFAULT_MAX_SERVERS,
+            default_port: None,
         }
     }
 }
@@ -187,46 +231,5 @@ impl Default for Config {
 impl From<Settings> for Config {
     fn from(settings: Settings) -> Self {
         Self::default().with_settings(settings)
-    }
-}
-
-/// The retries become probes, one more than they are and 255 at the most; the white list becomes
-/// the interfaces to use, the black list those to leave out.
-impl From<ClientSettings> for Config {
-    fn from(settings: ClientSettings) -> Self {
-        Self::from(settings.settings().clone())
-            .with_probes(NonZeroU8::MIN.saturating_add(settings.retries()))
-            .with_interfaces(settings.interfaces_whitelist())
-            .with_excluded_interfaces(settings.interfaces_blacklist())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_settings_of_a_client_become_its_configuration() {
-        let settings = ClientSettings::default()
-            .with_settings(Settings::default().with_timeout(Duration::from_secs(9)))
-            .with_retries(4)
-            .with_interfaces_whitelist(["eth0", "wlan*"])
-            .with_interfaces_blacklist(["wlan1"]);
-        let config = Config::from(settings);
-        assert_eq!(config.settings().timeout(), Duration::from_secs(9));
-        assert_eq!(config.probes().get(), 5);
-        assert_eq!(config.interfaces(), ["eth0", "wlan*"]);
-        assert_eq!(config.excluded_interfaces(), ["wlan1"]);
-    }
-
-    #[test]
-    fn the_defaults_of_both_are_the_same() {
-        assert_eq!(Config::from(ClientSettings::default()), Config::default());
-    }
-
-    #[test]
-    fn there_are_255_probes_at_the_most() {
-        let settings = ClientSettings::default().with_retries(255);
-        assert_eq!(Config::from(settings).probes().get(), 255);
     }
 }

@@ -78,7 +78,8 @@ const UNKNOWN_ERRORS: u32 = 64;
 pub struct Discovery {
     codec: Codec,
     request: Bytes,
-    port: NonZeroU16,
+    port: u16,
+    default_port: Option<NonZeroU16>,
     any_source_port: bool,
     max_servers: usize,
     judge: Judge,
@@ -138,11 +139,14 @@ impl Discovery {
         config: &Config,
         interfaces: &[Interface],
     ) -> Result<Self, DiscoverError> {
+        let settings = config.settings();
+        if settings.port() == 0 || config.default_port() == Some(0) {
+            return Err(DiscoverError::PortZero);
+        }
         let selection = Selection::new(config, interfaces)?;
         let judge = Judge::new(config.address_policy(), interfaces, |interface| {
             selection.asks_on(interface)
         });
-        let settings = config.settings();
         let timeout = settings.timeout().min(LONGEST);
         let mut request = BytesMut::new();
         settings
@@ -157,6 +161,7 @@ impl Discovery {
             codec: settings.codec().clone(),
             request: request.freeze(),
             port: settings.port(),
+            default_port: config.default_port().and_then(NonZeroU16::new),
             any_source_port: config.any_source_port(),
             max_servers: config.max_servers().get(),
             judge,
@@ -237,7 +242,7 @@ impl Discovery {
             }
             return Some(Transmit {
                 link: at,
-                destination: SocketAddrV4::new(destination, self.port.get()),
+                destination: SocketAddrV4::new(destination, self.port),
                 payload: self.request.clone(),
             });
         }
@@ -284,11 +289,12 @@ impl Discovery {
         let rtt = now.saturating_duration_since(state.sent_at);
         match self.judge(source, payload) {
             Ok((ip, response)) => {
+                let port = response.port().or(self.default_port);
                 self.report.counts.accepted += 1;
-                self.known.insert((ip, response.port()));
+                self.known.insert((ip, port));
                 self.found.push_back(DiscoveredServer {
                     ip,
-                    port: response.port(),
+                    port,
                     claimed_ip: response.ip(),
                     source,
                     interface: self.report.links[link].interface.clone(),
@@ -397,7 +403,7 @@ impl Discovery {
 
     /// The address to use of a server that is new, and what it said.
     fn judge(&self, source: SocketAddr, payload: &[u8]) -> Result<(IpAddr, Response), Refusal> {
-        if !self.any_source_port && source.port() != self.port.get() {
+        if !self.any_source_port && source.port() != self.port {
             return Err(Refusal::WrongSourcePort);
         }
         let response = match self.codec.decode(payload) {
@@ -409,7 +415,8 @@ impl Discovery {
             .judge
             .address(response.ip(), source)
             .ok_or(Refusal::RefusedAddress)?;
-        if self.known.contains(&(ip, response.port())) {
+        let port = response.port().or(self.default_port);
+        if self.known.contains(&(ip, port)) {
             Err(Refusal::Duplicate)
         } else if self.known.len() >= self.max_servers {
             Err(Refusal::OverTheCap)

@@ -31,6 +31,9 @@ pub enum DiscoverError {
         /// The interfaces that there are, and why each can't be used.
         skipped: Vec<Skipped>,
     },
+    /// The port to ask, or the default port of answers, is 0.
+    #[error("port 0 cannot be asked, nor be the default port of an answer")]
+    PortZero,
     /// No socket could be opened.
     #[error("no socket for the search can be opened")]
     OpenSocket {

@@ -14,13 +14,12 @@
 //! Here it asks a server on loopback:
 //!
 //! ```
-//! use std::num::NonZeroU16;
 //! use std::time::Duration;
 //! use udp_discovery_client::{Client, Config};
 //!
 //! // A server that answers once.
 //! let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
-//! let port = NonZeroU16::new(socket.local_addr()?.port()).expect("it is bound");
+//! let port = socket.local_addr()?.port();
 //! std::thread::spawn(move || {
 //!     let mut buffer = [0; 64];
 //!     let (_, client) = socket.recv_from(&mut buffer)?;
@@ -50,8 +49,7 @@
 //! found is not a server to trust.
 //!
 //! # Features
-//! - `load`: [`protocol::ClientSettings`] from a TOML file and from environment variables; a
-//!   [`Config`] is made from them by `Config::from`.
+//! - `serde`: `Deserialize` and `Serialize` for [`Config`].
 //! - `tokio`: the same searches on a tokio runtime, in the module `tokio`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

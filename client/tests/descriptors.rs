@@ -4,7 +4,6 @@
 
 use std::fs::{self, File};
 use std::net::UdpSocket;
-use std::num::NonZeroU16;
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -18,7 +17,7 @@ fn open_descriptors() -> usize {
 fn client(server: &UdpSocket, timeout: Duration) -> Client {
     let port = server.local_addr().unwrap().port();
     let config = Config::default()
-        .with_port(NonZeroU16::new(port).unwrap())
+        .with_port(port)
         .with_timeout(timeout)
         .with_interfaces(["lo"]);
     Client::new(config)

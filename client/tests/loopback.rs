@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::net::{SocketAddr, UdpSocket};
-use std::num::NonZeroU16;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -100,7 +99,7 @@ impl Server {
             .expect("every host has a loopback interface");
         let port = self.socket.local_addr().unwrap().port();
         Config::default()
-            .with_port(NonZeroU16::new(port).unwrap())
+            .with_port(port)
             .with_timeout(timeout)
             .with_interfaces([loopback.name])
     }

@@ -2,7 +2,6 @@
 #![cfg(target_os = "linux")]
 
 use std::net::UdpSocket;
-use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -21,7 +20,7 @@ fn fault_26_a_storm_of_signals_neither_ends_nor_prolongs_a_search() {
     let server = UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = server.local_addr().unwrap().port();
     let config = Config::default()
-        .with_port(NonZeroU16::new(port).unwrap())
+        .with_port(port)
         .with_timeout(TIMEOUT)
         .with_interfaces(["lo"]);
 

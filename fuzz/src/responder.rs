@@ -4,7 +4,7 @@
 //! its bytes.
 
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Instant;
 
 use udp_discovery_protocol::{Codec, HostIp, Interface, IpNet, Settings, Word};
@@ -59,7 +59,7 @@ fn config(input: &mut Input<'_>) -> Config {
     let codec = Codec::new(word(message), word(prefix)).expect("they go together");
     let mut config = Config::from(Settings::default().with_codec(codec));
     if let Some(port) = input.port() {
-        config = config.with_advertise_port(port);
+        config = config.with_advertise_port(port.get());
     }
     if input.flag() {
         let ip = input.ip();
@@ -155,7 +155,8 @@ impl Rules<'_> {
         let response = reply.response;
         let advertised = self.config.advertise_ip().map(HostIp::get);
         assert_eq!(response.ip(), advertised.unwrap_or(local));
-        assert_eq!(response.port(), self.config.advertise_port());
+        let advertised = self.config.advertise_port();
+        assert_eq!(response.port().map(NonZeroU16::get), advertised);
         self.check_payload(reply);
     }
 

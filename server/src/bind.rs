@@ -2,7 +2,6 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
-use std::num::NonZeroU16;
 
 #[cfg(target_os = "linux")]
 use nix::sys::socket::{setsockopt, sockopt};
@@ -14,11 +13,11 @@ use crate::transport::SystemSocket;
 /// Opens the socket. It has neither `SO_REUSEADDR` nor `SO_REUSEPORT`, with which a second server
 /// would share the port in silence, and no `SO_BROADCAST`, so that the system refuses to send
 /// answers to broadcast addresses.
-pub(crate) fn bind(port: NonZeroU16) -> Result<UdpSocket, BindError> {
+pub(crate) fn bind(port: u16) -> Result<UdpSocket, BindError> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
     // Before the socket is bound: no datagram is to arrive without it.
     SystemSocket::prepare(&socket)?;
-    let address = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port.get());
+    let address = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
     match socket.bind(&address.into()) {
         Ok(()) => Ok(socket.into()),
         Err(source) if is_port_error(&source) => Err(BindError::PortInUse { port, source }),

@@ -1,29 +1,41 @@
-//! What a server is told.
+//! The configuration of a server.
 
 use std::net::IpAddr;
-use std::num::{NonZeroU16, NonZeroU32};
+use std::num::NonZeroU32;
 
-use udp_discovery_protocol::{HostIp, IpNet, NotAHost, Settings};
+use udp_discovery_protocol::{HostIp, IpNet, NotAHost, Settings, WordsError};
 
 use crate::rate_limit::RateLimit;
 
-/// What a [`Server`](crate::Server) is told: the shared [`Settings`], and what only a server needs.
+#[cfg(feature = "serde")]
+mod fields;
+
+/// The configuration of a [`Server`](crate::Server): the shared [`Settings`] and what only a
+/// server needs.
+///
+/// With the feature `serde`, it can be part of an application's own configuration file. The keys
+/// are named as the setters, with those of the [`Settings`] beside them; unknown keys are refused.
+/// `allow` is `"any"` or a list of networks, a limit is a number for each second or `"off"`.
 ///
 /// ```
-/// use std::num::NonZeroU16;
 /// use udp_discovery_server::{Allow, Config};
 ///
 /// let config = Config::default()
-///     .with_advertise_port(NonZeroU16::new(8000).unwrap())
+///     .with_advertise_port(8000)
 ///     .with_allow(Allow::Networks(vec!["10.15.0.0/16".parse()?]));
-/// assert_eq!(config.settings().port().get(), 9999);
+/// assert_eq!(config.settings().port(), 9999);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Deserialize, serde::Serialize),
+    serde(try_from = "fields::Fields", into = "fields::Fields")
+)]
 pub struct Config {
     settings: Settings,
     advertise_ip: Option<HostIp>,
-    advertise_port: Option<NonZeroU16>,
+    advertise_port: Option<u16>,
     allow: Allow,
     rate_limit: Option<RateLimit>,
     total_limit: Option<RateLimit>,
@@ -32,19 +44,19 @@ pub struct Config {
 
 /// Which clients are answered besides those on the link.
 ///
-/// A source is on the link if it is in a network of the interface that its request came by.
-/// Answering others lets anybody who can forge a source address have answers sent to it from
-/// here, which is why nobody else is answered by default (RFC 6762, sections 5.5 and 11, has the
-/// same rule for multicast DNS and the reasons).
+/// A client is on the link if its address is in a network of the interface that its request
+/// arrived on. Answering other addresses lets anybody who can forge a source address direct
+/// answers to it, so it is off by default. RFC 6762, sections 5.5 and 11, has the same rule for
+/// multicast DNS, and the reasons.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Allow {
-    /// Those on the link alone. The default.
+    /// Only clients on the link. The default.
     #[default]
     OnLink,
-    /// Those on the link and those in these networks.
+    /// Clients on the link and clients in these networks.
     Networks(Vec<IpNet>),
-    /// Everybody.
+    /// Every client.
     Any,
 }
 
@@ -65,41 +77,42 @@ impl Config {
         &self.settings
     }
 
-    /// The address that every answer names, whatever network it goes to. Default: none; each
-    /// answer names the server's address on the network that the request came by.
+    /// The address that every answer names, on every network. Default: none; each answer names the
+    /// server's address on the network that the request arrived on.
     pub fn advertise_ip(&self) -> Option<HostIp> {
         self.advertise_ip
     }
 
-    /// The port that every answer names. Default: none; answers name an address alone.
-    pub fn advertise_port(&self) -> Option<NonZeroU16> {
+    /// The port that every answer names. Default: none; answers name only an address.
+    pub fn advertise_port(&self) -> Option<u16> {
         self.advertise_port
     }
 
-    /// Who is answered besides those on the link. Default: [`Allow::OnLink`].
+    /// Which clients are answered besides those on the link. Default: [`Allow::OnLink`].
     pub fn allow(&self) -> &Allow {
         &self.allow
     }
 
-    /// How much is answered to each source. Default: 50 answers a second, and 100 at once.
-    /// None is no limit.
+    /// How many answers each source gets. Default: 50 answers a second, and 100 at once. `None` is
+    /// no limit.
     pub fn rate_limit(&self) -> Option<RateLimit> {
         self.rate_limit
     }
 
-    /// How much is answered in total. Default: no limit.
+    /// How many answers all sources together get. Default: `None`, no limit.
     ///
-    /// It bounds what this host sends, whatever happens. But with it a flood of forged sources
-    /// on the link uses up the answers of the real ones, so set it only where the bandwidth that
-    /// answers take is worth more than being found during an attack.
+    /// It bounds what this host sends in every case. A flood of forged sources on the link then
+    /// uses up the answers of real clients. Set it only where the bandwidth of the answers is worth
+    /// more than being found during an attack.
     pub fn total_limit(&self) -> Option<RateLimit> {
         self.total_limit
     }
 
-    /// Whether the kernel is asked to drop what isn't the request (Linux alone). Default: yes.
+    /// Whether the kernel drops what is not a request (Linux only). Default: yes.
     ///
-    /// What it drops is in no count but [`KernelDrops`](crate::Counter::KernelDrops) and comes
-    /// to no event handler, so switch it off to see what else reaches the port.
+    /// Datagrams that the kernel drops are counted only by
+    /// [`KernelDrops`](crate::Counter::KernelDrops), and event handlers do not see them. Switch it
+    /// off to see what else reaches the port.
     pub fn kernel_filter(&self) -> bool {
         self.kernel_filter
     }
@@ -109,18 +122,31 @@ impl Config {
         Self { settings, ..self }
     }
 
-    /// Sets the port to listen on, which is one of the [`settings`](Self::settings).
-    pub fn with_port(self, port: NonZeroU16) -> Self {
+    /// Sets the port to listen on, one of the [`settings`](Self::settings). With 0 the system
+    /// chooses one.
+    pub fn with_port(self, port: u16) -> Self {
         Self {
             settings: self.settings.with_port(port),
             ..self
         }
     }
 
+    /// Sets the discovery message and the response prefix, two of the
+    /// [`settings`](Self::settings).
+    ///
+    /// # Errors
+    /// As [`Settings::with_words`].
+    pub fn with_words(self, message: &str, prefix: &str) -> Result<Self, WordsError> {
+        Ok(Self {
+            settings: self.settings.with_words(message, prefix)?,
+            ..self
+        })
+    }
+
     /// Sets the [`advertise_ip`](Self::advertise_ip).
     ///
     /// # Errors
-    /// [`NotAHost`], if `ip` can't be the address of a host.
+    /// [`NotAHost`], if `ip` cannot be the address of a host.
     pub fn with_advertise_ip(self, ip: IpAddr) -> Result<Self, NotAHost> {
         Ok(Self {
             advertise_ip: Some(HostIp::new(ip)?),
@@ -128,15 +154,15 @@ impl Config {
         })
     }
 
-    /// Sets the [`advertise_port`](Self::advertise_port).
-    pub fn with_advertise_port(self, port: NonZeroU16) -> Self {
+    /// Sets the [`advertise_port`](Self::advertise_port). 0 is an error when the server is bound.
+    pub fn with_advertise_port(self, port: u16) -> Self {
         Self {
             advertise_port: Some(port),
             ..self
         }
     }
 
-    /// Sets who is [`allowed`](Self::allow).
+    /// Sets which clients are [allowed](Self::allow).
     pub fn with_allow(self, allow: Allow) -> Self {
         Self { allow, ..self }
     }

@@ -1,7 +1,6 @@
 //! What can go wrong in starting, running and stopping a server.
 
 use std::io;
-use std::num::NonZeroU16;
 
 use thiserror::Error;
 
@@ -14,7 +13,7 @@ pub enum BindError {
     #[error("UDP port {port} is in use")]
     PortInUse {
         /// The port.
-        port: NonZeroU16,
+        port: u16,
         /// The system's error.
         source: io::Error,
     },
@@ -22,10 +21,13 @@ pub enum BindError {
     #[error("this user may not listen on UDP port {port}")]
     NotPermitted {
         /// The port.
-        port: NonZeroU16,
+        port: u16,
         /// The system's error.
         source: io::Error,
     },
+    /// The configuration advertises port 0, which no service can have.
+    #[error("port 0 cannot be advertised")]
+    AdvertisePortZero,
     /// The socket couldn't be opened or bound for another reason, such as no file descriptors
     /// left.
     #[error("the server's socket couldn't be opened")]

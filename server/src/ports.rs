@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{IpAddr, UdpSocket};
-use std::num::NonZeroU16;
 
 use thiserror::Error;
 
@@ -25,15 +24,15 @@ pub struct InvalidPort {
 /// ```
 /// use udp_discovery_server::validate_port;
 ///
-/// assert_eq!(validate_port(9999)?.get(), 9999);
+/// assert_eq!(validate_port(9999)?, 9999);
 /// assert!(validate_port(0).is_err() && validate_port(65_536).is_err());
 /// # Ok::<(), udp_discovery_server::InvalidPort>(())
 /// ```
-pub fn validate_port(number: i64) -> Result<NonZeroU16, InvalidPort> {
-    u16::try_from(number)
-        .ok()
-        .and_then(NonZeroU16::new)
-        .ok_or(InvalidPort { number })
+pub fn validate_port(number: i64) -> Result<u16, InvalidPort> {
+    match u16::try_from(number) {
+        Ok(port) if port > 0 => Ok(port),
+        _ => Err(InvalidPort { number }),
+    }
 }
 
 /// Whether a UDP socket on this host has `port` on the address `host`; on 0.0.0.0 or ::, on any
@@ -47,17 +46,17 @@ pub fn validate_port(number: i64) -> Result<NonZeroU16, InvalidPort> {
 ///
 /// ```
 /// use std::net::UdpSocket;
-/// use udp_discovery_server::{is_port_in_use, validate_port};
+/// use udp_discovery_server::is_port_in_use;
 ///
 /// let socket = UdpSocket::bind("127.0.0.1:0")?;
-/// let port = validate_port(socket.local_addr()?.port().into())?;
+/// let port = socket.local_addr()?.port();
 /// assert!(is_port_in_use(port, [127, 0, 0, 1].into())?);
 /// drop(socket);
 /// assert!(!is_port_in_use(port, [127, 0, 0, 1].into())?);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn is_port_in_use(port: NonZeroU16, host: IpAddr) -> io::Result<bool> {
-    match UdpSocket::bind((host, port.get())) {
+pub fn is_port_in_use(port: u16, host: IpAddr) -> io::Result<bool> {
+    match UdpSocket::bind((host, port)) {
         Ok(_) => Ok(false),
         Err(error) if is_port_error(&error) => Ok(true),
         Err(error) => Err(error),
@@ -71,7 +70,7 @@ mod tests {
     #[test]
     fn a_port_is_from_1_to_65535() {
         for number in [1, 80, 9999, 65_535] {
-            assert_eq!(i64::from(validate_port(number).unwrap().get()), number);
+            assert_eq!(i64::from(validate_port(number).unwrap()), number);
         }
         for number in [0, -1, 65_536, i64::MAX, i64::MIN] {
             assert_eq!(validate_port(number), Err(InvalidPort { number }));
@@ -82,8 +81,7 @@ mod tests {
     #[test]
     #[cfg(unix)]
     fn an_address_of_another_host_is_an_error_and_no_answer() {
-        let port = NonZeroU16::new(9).unwrap();
         let nobody = IpAddr::from([203, 0, 113, 1]);
-        assert!(is_port_in_use(port, nobody).is_err());
+        assert!(is_port_in_use(9, nobody).is_err());
     }
 }

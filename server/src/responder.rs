@@ -1,6 +1,7 @@
 //! The pure core: who is answered, and what.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
@@ -148,7 +149,8 @@ impl Responder {
             Some(ip) => ip,
             None => HostIp::new(local).map_err(|_| DropReason::NoLocalAddress)?,
         };
-        Ok(Response::new(ip, self.config.advertise_port()))
+        let port = self.config.advertise_port().and_then(NonZeroU16::new);
+        Ok(Response::new(ip, port))
     }
 
     /// Decides about one datagram.

@@ -103,6 +103,9 @@ impl Server {
     /// # Errors
     /// [`BindError::Socket`], if the socket isn't bound, isn't an IPv4 one or can't be waited for.
     pub fn from_socket(socket: UdpSocket, config: Config) -> Result<Self, BindError> {
+        if config.advertise_port() == Some(0) {
+            return Err(BindError::AdvertisePortZero);
+        }
         let local_addr = socket.local_addr()?;
         if local_addr.port() == 0 || !local_addr.is_ipv4() {
             return Err(io::Error::from(ErrorKind::InvalidInput).into());

@@ -1,7 +1,6 @@
 //! Starting and stopping on real sockets, all of them on loopback or with nothing sent.
 
 use std::net::{Ipv4Addr, UdpSocket};
-use std::num::NonZeroU16;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -37,10 +36,10 @@ fn ask(client: &UdpSocket) -> Option<String> {
 }
 
 /// A server on every address and a port that was free a moment ago.
-fn bound() -> (Server, NonZeroU16) {
+fn bound() -> (Server, u16) {
     loop {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
-        let port = NonZeroU16::new(socket.local_addr().unwrap().port()).unwrap();
+        let port = socket.local_addr().unwrap().port();
         drop(socket);
         match Server::bind(Config::default().with_port(port)) {
             Ok(server) => return (server, port),
@@ -106,7 +105,7 @@ fn a_taken_port_is_an_error_that_names_it_whoever_has_it() {
         other.set_reuse_address(true).unwrap();
         #[cfg(unix)]
         other.set_reuse_port(true).unwrap();
-        let address = std::net::SocketAddr::from((address, port.get()));
+        let address = std::net::SocketAddr::from((address, port));
         other.bind(&address.into()).unwrap();
         assert_eq!(refused(), port);
     }
@@ -122,7 +121,7 @@ fn nobody_shares_the_port_of_a_server() {
         let other = other.unwrap();
         other.set_reuse_address(true).unwrap();
         other.set_reuse_port(true).unwrap();
-        let address = std::net::SocketAddr::from((address, port.get()));
+        let address = std::net::SocketAddr::from((address, port));
         assert!(other.bind(&address.into()).is_err());
     }
     drop(server);

@@ -1,7 +1,7 @@
 //! The rules of who is answered, and what, without a socket.
 
 use std::net::{IpAddr, SocketAddr};
-use std::num::{NonZeroU16, NonZeroU32};
+use std::num::NonZeroU32;
 use std::time::Instant;
 
 use proptest::prelude::*;
@@ -114,7 +114,7 @@ fn what_is_advertised_is_what_is_set() {
     let config = Config::default()
         .with_advertise_ip(ip("203.0.113.5"))
         .unwrap()
-        .with_advertise_port(NonZeroU16::new(8000).unwrap());
+        .with_advertise_port(8000);
     let reply = Host::new(config).broadcast(ETH0, "192.168.1.20:4000");
     let reply = reply.unwrap();
     assert_eq!(&reply.payload[..], b"SERVER_IP:203.0.113.5:8000");

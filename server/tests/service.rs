@@ -1,7 +1,6 @@
 //! The process's one service. A single test: the service is the process's, and so is its port.
 
 use std::net::{Ipv4Addr, UdpSocket};
-use std::num::NonZeroU16;
 use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use udp_discovery_server::{
 #[test]
 fn the_service_is_one_however_often_it_is_started_and_stopped() {
     let taken = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
-    let port = NonZeroU16::new(taken.local_addr().unwrap().port()).unwrap();
+    let port = taken.local_addr().unwrap().port();
     let config = Config::default().with_port(port);
 
     // A failed start is no obstacle to the next.
@@ -91,7 +90,7 @@ fn stops_itself(config: &Config) {
     client
         .send_to(
             b"DISCOVER_SERVER",
-            (Ipv4Addr::LOCALHOST, config.settings().port().get()),
+            (Ipv4Addr::LOCALHOST, config.settings().port()),
         )
         .unwrap();
     let wait = Duration::from_secs(5);

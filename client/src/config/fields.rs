@@ -1,0 +1,132 @@
+//! The configuration as serde reads and writes it.
+
+use std::num::{NonZeroU8, NonZeroUsize};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use udp_discovery_protocol::{BufferSize, Codec, Settings, Word, WordsConflict};
+
+use super::Config;
+use crate::address::AddressPolicy;
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default, rename = "Config")]
+pub(super) struct Fields {
+    port: u16,
+    message: Word,
+    prefix: Word,
+    #[serde(with = "udp_discovery_protocol::duration")]
+    timeout: Duration,
+    buffer_size: BufferSize,
+    logging: bool,
+    probes: NonZeroU8,
+    interfaces: Vec<String>,
+    excluded_interfaces: Vec<String>,
+    loopback: bool,
+    address_policy: AddressPolicy,
+    any_source_port: bool,
+    max_servers: NonZeroUsize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    default_port: Option<u16>,
+}
+
+impl Default for Fields {
+    fn default() -> Self {
+        Config::default().into()
+    }
+}
+
+impl From<Config> for Fields {
+    fn from(config: Config) -> Self {
+        let settings = config.settings;
+        Self {
+            port: settings.port(),
+            message: settings.codec().message().clone(),
+            prefix: settings.codec().prefix().clone(),
+            timeout: settings.timeout(),
+            buffer_size: settings.buffer_size(),
+            logging: settings.logging(),
+            probes: config.probes,
+            interfaces: config.interfaces,
+            excluded_interfaces: config.excluded_interfaces,
+            loopback: config.loopback,
+            address_policy: config.address_policy,
+            any_source_port: config.any_source_port,
+            max_servers: config.max_servers,
+            default_port: config.default_port,
+        }
+    }
+}
+
+impl TryFrom<Fields> for Config {
+    type Error = WordsConflict;
+
+    fn try_from(fields: Fields) -> Result<Self, WordsConflict> {
+        Ok(Self {
+            settings: Settings::default()
+                .with_port(fields.port)
+                .with_codec(Codec::new(fields.message, fields.prefix)?)
+                .with_timeout(fields.timeout)
+                .with_buffer_size(fields.buffer_size)
+                .with_logging(fields.logging),
+            probes: fields.probes,
+            interfaces: fields.interfaces,
+            excluded_interfaces: fields.excluded_interfaces,
+            loopback: fields.loopback,
+            address_policy: fields.address_policy,
+            any_source_port: fields.any_source_port,
+            max_servers: fields.max_servers,
+            default_port: fields.default_port,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Config, String> {
+        toml::from_str(text).map_err(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn a_configuration_is_read_from_a_file_and_missing_keys_have_their_defaults() {
+        let config = read(
+            "port = 7777\ntimeout = \"2s\"\nprobes = 5\ninterfaces = [\"eth0\", \"wlan*\"]\n\
+             excluded_interfaces = [\"wlan1\"]\nloopback = true\naddress_policy = \"match\"\n\
+             any_source_port = true\nmax_servers = 10\ndefault_port = 8000",
+        );
+        let expected = Config::default()
+            .with_port(7777)
+            .with_timeout(Duration::from_secs(2))
+            .with_probes(NonZeroU8::new(5).unwrap())
+            .with_interfaces(["eth0", "wlan*"])
+            .with_excluded_interfaces(["wlan1"])
+            .with_loopback(true)
+            .with_address_policy(AddressPolicy::Match)
+            .with_any_source_port(true)
+            .with_max_servers(NonZeroUsize::new(10).unwrap())
+            .with_default_port(8000);
+        assert_eq!(config, Ok(expected.clone()));
+        assert_eq!(read(""), Ok(Config::default()));
+
+        let written = toml::to_string(&expected).unwrap();
+        assert_eq!(read(&written), Ok(expected));
+    }
+
+    #[test]
+    fn an_error_says_what_is_allowed() {
+        for (text, expected) in [
+            ("probe = 1", "unknown field `probe`, expected one of"),
+            ("probes = 0", "expected a nonzero u8"),
+            (
+                "address_policy = \"mine\"",
+                "expected one of `auto`, `claim`",
+            ),
+            ("message = \"SERVER_IP:?\"", "start with the other"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+}
