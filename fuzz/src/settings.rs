@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use udp_discovery_client::Config as ClientConfig;
 use udp_discovery_protocol::Settings;
-use udp_discovery_server::{Config as ServerConfig, RateLimit};
+use udp_discovery_server::Config as ServerConfig;
 
 use crate::wire;
 
@@ -38,8 +38,6 @@ pub fn check(data: &[u8]) {
                 .advertise_ip()
                 .is_none_or(|ip| wire::is_host(ip.get()))
         );
-        let limits = [config.rate_limit(), config.total_limit()];
-        assert!(limits.iter().flatten().all(is_limit));
     }
     if let Some(config) = &client {
         check_settings(config.settings());
@@ -62,8 +60,4 @@ fn check_settings(settings: &Settings) {
     assert!(wire::is_word(message) && wire::is_word(prefix));
     assert!(wire::go_together(message, prefix));
     assert!((257..=65_535).contains(&settings.buffer_size().get()));
-}
-
-fn is_limit(limit: &RateLimit) -> bool {
-    limit.rate().get() > 0 && limit.burst().get() > 0
 }
