@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use udp_discovery_benches::lab::{self, Host};
-use udp_discovery_benches::python;
 use udp_discovery_server::Config;
+use udp_discovery_tests::lab::{self, Host};
+use udp_discovery_tests::python;
 
 use crate::stage::{SOON, Serving, lasting, pair, search};
 

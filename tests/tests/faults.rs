@@ -72,7 +72,7 @@ fn every_test_that_the_table_names_is_there() {
 #[test]
 fn every_row_that_a_test_names_is_in_the_table() {
     let rows = table();
-    for path in sources(&root().join("benches/tests")) {
+    for path in sources(&root().join("tests/tests")) {
         let source = fs::read_to_string(&path).expect("it was listed");
         for mention in source.split("FAULTS ").skip(1) {
             let number: String = mention.chars().take_while(char::is_ascii_digit).collect();

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use udp_discovery_benches::lab;
+use udp_discovery_tests::lab;
 
 fn soak(length: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_soak"));

@@ -3,9 +3,9 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
-use udp_discovery_benches::lab::raw;
 use udp_discovery_server::protocol::{Interface, InterfaceAddress};
 use udp_discovery_server::{Arrival, Config, Datagram, Responder};
+use udp_discovery_tests::lab::raw;
 
 use crate::flood::{Bounds, Flood};
 use crate::gauge::resident_kib;

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use nix::sys::pthread::{Pthread, pthread_kill, pthread_self};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{setsockopt, sockopt};
-use udp_discovery_benches::lab::raw::Datagram;
-use udp_discovery_benches::lab::{self, Host};
 use udp_discovery_server::{Config, Counter, Server, State};
+use udp_discovery_tests::lab::raw::Datagram;
+use udp_discovery_tests::lab::{self, Host};
 
 use crate::stage::{
     Asker, FakeServer, LENIENCE, NEVER, REQUEST, Serving, answer_of, cpu_time, lasting, pair,

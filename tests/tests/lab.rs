@@ -12,9 +12,9 @@ use std::process::{self, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use udp_discovery_benches::lab::raw::Datagram;
-use udp_discovery_benches::lab::{self, Host, Lab, Signal};
-use udp_discovery_benches::python;
+use udp_discovery_tests::lab::raw::Datagram;
+use udp_discovery_tests::lab::{self, Host, Lab, Signal};
+use udp_discovery_tests::python;
 
 /// Long enough for what should come.
 const SOON: Duration = Duration::from_secs(10);

@@ -6,11 +6,11 @@ use std::num::NonZeroUsize;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use udp_discovery_benches::lab::Host;
 use udp_discovery_client::protocol::{Interface, InterfaceAddress};
 use udp_discovery_client::{
     self as blocking, Config, DiscoveredServer, Discovery, Report, tokio as on_tokio,
 };
+use udp_discovery_tests::lab::Host;
 
 use crate::flood::{Bounds, Flood, Sender};
 use crate::gauge::resident_kib;

@@ -4,9 +4,9 @@ use std::net::UdpSocket;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use udp_discovery_benches::lab::{self, Host, Lab};
 use udp_discovery_client::AddressPolicy;
 use udp_discovery_server::Config;
+use udp_discovery_tests::lab::{self, Host, Lab};
 
 use crate::stage::{FakeServer, Found, LENIENCE, Serving, lasting, next, pair, search};
 

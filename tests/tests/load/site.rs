@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use udp_discovery_benches::lab::{self, Host, Lab};
 use udp_discovery_server::{Config, Handle, Server};
+use udp_discovery_tests::lab::{self, Host, Lab};
 
 pub(crate) const REQUEST: &[u8] = b"DISCOVER_SERVER";
 /// The prefix length of the network, of which the tests' own addresses are a small part: the

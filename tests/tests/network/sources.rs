@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use udp_discovery_benches::lab::raw::Datagram;
-use udp_discovery_benches::lab::{self, Host, Lab};
 use udp_discovery_server::{Allow, Counter, DropReason};
+use udp_discovery_tests::lab::raw::Datagram;
+use udp_discovery_tests::lab::{self, Host, Lab};
 
 use crate::stage::{Asker, REQUEST, Serving, answer_of, pair, unfiltered, wait_until};
 

@@ -1,7 +1,7 @@
 //! Forged datagrams: whole Ethernet frames with any source, in IPv4 and UDP.
 //!
 //! ```no_run
-//! # use udp_discovery_benches::lab::{Lab, raw::Datagram};
+//! # use udp_discovery_tests::lab::{Lab, raw::Datagram};
 //! # let lab = Lab::new();
 //! # let attacker = lab.host("attacker");
 //! let source = "0.0.0.0:0".parse().unwrap();

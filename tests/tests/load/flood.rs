@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, sendmmsg};
-use udp_discovery_benches::lab::Host;
+use udp_discovery_tests::lab::Host;
 
 /// How many datagrams one system call takes.
 const BATCH: usize = 64;

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::pthread::Pthread;
 use nix::unistd::{Pid, gettid};
-use udp_discovery_benches::lab::{Host, Lab};
 use udp_discovery_client::{Client, DiscoveredServer, Report};
 use udp_discovery_server::{Config, Control, RunError, Server, State, Stats};
+use udp_discovery_tests::lab::{Host, Lab};
 
 pub(crate) const REQUEST: &[u8] = b"DISCOVER_SERVER";
 /// Long enough for what should come.

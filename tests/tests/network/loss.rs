@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use udp_discovery_benches::lab::{self, Lab};
 use udp_discovery_server::Config;
+use udp_discovery_tests::lab::{self, Lab};
 
 use crate::stage::{Serving, lasting, search};
 

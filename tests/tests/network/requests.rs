@@ -1,8 +1,8 @@
 //! What is answered, and what never is.
 
-use udp_discovery_benches::lab::raw::Datagram;
-use udp_discovery_benches::lab::{self, Host, Lab};
 use udp_discovery_server::{Config, Counter, DropReason};
+use udp_discovery_tests::lab::raw::Datagram;
+use udp_discovery_tests::lab::{self, Host, Lab};
 
 use crate::stage::{Asker, REQUEST, Serving, answer_of, pair, unfiltered};
 

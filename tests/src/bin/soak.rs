@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 #[cfg(target_os = "linux")]
 fn main() -> ExitCode {
-    udp_discovery_benches::soak::main()
+    udp_discovery_tests::soak::main()
 }
 
 #[cfg(not(target_os = "linux"))]

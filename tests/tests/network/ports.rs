@@ -7,9 +7,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
-use udp_discovery_benches::lab::{self, Host, Process};
-use udp_discovery_benches::python;
 use udp_discovery_server::{BindError, Config, Server};
+use udp_discovery_tests::lab::{self, Host, Process};
+use udp_discovery_tests::python;
 
 use crate::stage::{Asker, SOON, Serving, answer_of, pair};
 

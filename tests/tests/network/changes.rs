@@ -5,8 +5,8 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-use udp_discovery_benches::lab::{self, Host, Lab};
 use udp_discovery_server::{Config, Event, Server};
+use udp_discovery_tests::lab::{self, Host, Lab};
 
 use crate::stage::{Asker, REQUEST, Serving, answer_of, next, pair, wait_until};
 

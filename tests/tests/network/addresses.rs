@@ -2,9 +2,9 @@
 
 use std::process::Command;
 
-use udp_discovery_benches::lab::raw::Datagram;
-use udp_discovery_benches::lab::{self, Host, Lab, Process};
 use udp_discovery_server::{Allow, Config, DropReason, server_ip};
+use udp_discovery_tests::lab::raw::Datagram;
+use udp_discovery_tests::lab::{self, Host, Lab, Process};
 
 use crate::stage::{
     Asker, REQUEST, SOON, Serving, answer_of, lasting, search, unfiltered, wait_until,

@@ -6,7 +6,7 @@
 //!
 //! ```no_run
 //! use std::net::UdpSocket;
-//! use udp_discovery_benches::lab::{self, Lab};
+//! use udp_discovery_tests::lab::{self, Lab};
 //!
 //! #[test]
 //! fn two_hosts_meet() {
