@@ -1,6 +1,7 @@
 //! Whether this system lets a test make a laboratory.
 
 use std::env;
+use std::ffi::OsString;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
@@ -38,10 +39,17 @@ pub fn available() -> Result<(), String> {
     unshare_options().map(|_| ())
 }
 
-/// Whether the search path has the program `name`, such as `nft`.
+/// Whether the laboratory finds the program `name`, such as `nft`.
 pub fn have(name: &str) -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|folder| folder.join(name).is_file())
+    env::split_paths(&search_path()).any(|folder| folder.join(name).is_file())
+}
+
+/// The search path of the laboratory. Debian leaves the folders of root's programs out of the
+/// path of other users, who are root inside.
+pub(super) fn search_path() -> OsString {
+    let mut path = env::var_os("PATH").unwrap_or_default();
+    path.push(":/usr/sbin:/sbin");
+    path
 }
 
 /// Says that a test is passed over, and why: `skipped: <why>`.
@@ -72,6 +80,7 @@ fn probe(options: &'static [&'static str]) -> Result<&'static [&'static str], St
     let output = Command::new("unshare")
         .args(options)
         .args(["--", "sh", "-c", PROBE])
+        .env("PATH", search_path())
         .stdin(Stdio::null())
         .output()
         .map_err(|error| format!("`unshare` can't be started: {error}"))?;

@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::available::{available, pass_over, unshare_options};
+use super::available::{available, pass_over, search_path, unshare_options};
 use crate::python;
 
 /// How long a test may take in the laboratory, if it doesn't say otherwise.
@@ -135,6 +135,7 @@ impl Inside {
             // It was asked for, or the outside would not run: so also if it is ignored.
             .args([test, "--exact", "--nocapture", "--include-ignored"])
             .env(INSIDE, test)
+            .env("PATH", search_path())
             .envs(python.map(|python| (PYTHON, python)))
             .stdin(Stdio::piped())
             .stdout(writer.try_clone().expect("a pipe can be shared"))

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::available::unshare_options;
+use super::available::{search_path, unshare_options};
 use super::entry::{INSIDE, is_inside};
 
 /// Tells the threads of a program when it is to stop. Clones are told together.
@@ -98,6 +98,7 @@ fn start() -> Result<Child, String> {
         .arg(program)
         .args(env::args_os().skip(1))
         .env(INSIDE, "program")
+        .env("PATH", search_path())
         .stdin(Stdio::piped())
         // A terminal's Ctrl-C comes to this process alone.
         .process_group(0)

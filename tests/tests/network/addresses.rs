@@ -1,5 +1,7 @@
 //! The addresses and prefixes that an interface may have, and what is answered there.
 
+use std::fs::File;
+use std::io;
 use std::process::Command;
 
 use udp_discovery_server::{Allow, Config, DropReason, server_ip};
@@ -156,6 +158,9 @@ fn an_address_with_a_label_belongs_to_its_interface() {
     );
 }
 
+/// The device by which a program makes point-to-point interfaces.
+const TUN: &str = "/dev/net/tun";
+
 /// Carries packets between two point-to-point interfaces, which it opens by their names.
 const TUNNEL: &str = r#"
 import fcntl, os, select, struct, sys
@@ -199,6 +204,15 @@ fn point_to_point() -> (Host, Host, Process) {
 fn the_other_end_of_a_point_to_point_link_is_found() {
     if !lab::have("python3") {
         return lab::pass_over("`python3` is not installed");
+    }
+    match File::options().read(true).write(true).open(TUN) {
+        // Nothing that could be installed would help.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            println!("skipped: this user may not open {TUN}");
+            return;
+        }
+        Err(error) => return lab::pass_over(&format!("{TUN}: {error}")),
+        Ok(_) => {}
     }
     lab::run(
         "addresses::the_other_end_of_a_point_to_point_link_is_found",
