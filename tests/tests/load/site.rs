@@ -16,8 +16,11 @@ pub(crate) const PREFIX_LEN: u8 = 8;
 
 const ATTACKER: &str = "10.77.1.3";
 const ADDRESS: &str = "10.77.1.1:9999";
-/// How long a client waits for an answer.
-const PATIENCE: Duration = Duration::from_millis(50);
+/// How long a client waits for an answer: one that hasn't come then is lost, however busy the
+/// machine is.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a flood may last: far longer than a hundred requests take beside other programs.
+pub(crate) const FLOOD_TIME: Duration = Duration::from_secs(20);
 
 /// The hosts.
 pub(crate) struct Site {
@@ -39,13 +42,10 @@ pub(crate) fn run(test: &str, body: impl FnOnce(&Site)) {
     lab::run(test, || body(&Site::new()));
 }
 
-/// The most that is answered of 100 requests in up to three floods: what other programs take of
-/// the machine meanwhile is not the server's fault.
-pub(crate) fn best_of_three(served: impl FnMut() -> u32) -> u32 {
-    std::iter::repeat_with(served)
-        .take(3)
-        .find(|served| *served >= 90)
-        .unwrap_or(0)
+/// Asserts that a client is answered nine times in ten in one of up to three floods: what other
+/// programs take of the machine meanwhile is not the server's fault.
+pub(crate) fn assert_served(mut served_during_a_flood: impl FnMut() -> u32) {
+    assert!((0..3).any(|_| served_during_a_flood() >= 90));
 }
 
 /// Where the server is asked.
@@ -110,17 +110,20 @@ impl Client {
         self.0.recv(&mut [0; 64]).is_ok()
     }
 
-    /// How many of `count` requests, `spacing` apart at the least, were answered in time. A
-    /// hundred of them stay under the limit for each source.
-    pub(crate) fn served(&self, count: u32, spacing: Duration) -> u32 {
+    /// How many of 100 requests, `spacing` apart at the least, were answered. It gives up when
+    /// more than ten are lost. A hundred requests stay under the limit for each source.
+    pub(crate) fn served(&self, spacing: Duration) -> u32 {
         let mut next = Instant::now();
-        let mut served = 0;
-        for _ in 0..count {
+        let mut lost = 0;
+        for asked in 0..100 {
             thread::sleep(next.saturating_duration_since(Instant::now()));
             next = Instant::now() + spacing;
-            served += u32::from(self.ask());
+            lost += u32::from(!self.ask());
+            if lost > 10 {
+                return asked + 1 - lost;
+            }
         }
-        served
+        100 - lost
     }
 
     fn forget_late_answers(&self) {

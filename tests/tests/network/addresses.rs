@@ -9,7 +9,7 @@ use udp_discovery_tests::lab::raw::Datagram;
 use udp_discovery_tests::lab::{self, Host, Lab, Process};
 
 use crate::stage::{
-    Asker, REQUEST, SOON, Serving, answer_of, lasting, search, unfiltered, wait_until,
+    Asker, ENOUGH, REQUEST, SOON, Serving, answer_of, lasting, search, unfiltered, wait_until,
 };
 
 /// Two hosts with these addresses on one network.
@@ -32,7 +32,7 @@ fn two_addresses_are_a_network_without_a_broadcast_address() {
             let [a, b] = hosts(["10.77.1.0/31", "10.77.1.1/31"]);
             for (server, client, ip) in [(&b, &a, "10.77.1.1"), (&a, &b, "10.77.1.0")] {
                 let serving = Serving::on(server, Config::default());
-                assert_eq!(search(client, lasting(300)).texts(), [ip]);
+                assert_eq!(search(client, lasting(ENOUGH)).texts(), [ip]);
                 let asker = Asker::at(client, "0.0.0.0:0");
                 assert_eq!(asker.ask(&format!("{ip}:9999")), answer_of(ip));
                 drop(serving);
@@ -61,7 +61,7 @@ fn an_address_by_itself_is_a_network_of_nobody_else() {
 
             let allow = Allow::Networks(vec!["10.77.1.1/32".parse().unwrap()]);
             let _server = Serving::on(&b, unfiltered().with_allow(allow));
-            assert_eq!(search(&a, lasting(300)).texts(), ["10.77.1.2"]);
+            assert_eq!(search(&a, lasting(ENOUGH)).texts(), ["10.77.1.2"]);
         },
     );
 }
@@ -86,7 +86,7 @@ fn with_a_prefix_of_no_bits_everybody_is_on_the_link() {
             assert_eq!(server.stop().answered(), 2);
 
             let _server = Serving::on(&b, unfiltered());
-            assert_eq!(search(&a, lasting(300)).texts(), ["10.77.1.2"]);
+            assert_eq!(search(&a, lasting(ENOUGH)).texts(), ["10.77.1.2"]);
         },
     );
 }
@@ -118,7 +118,7 @@ fn each_of_several_addresses_of_an_interface_is_answered_from() {
                 let answer = asker.ask(&format!("{to}:9999"));
                 assert_eq!(answer, answer_of(named), "{from} to {to}");
             }
-            let found = search(&a, lasting(300));
+            let found = search(&a, lasting(ENOUGH));
             assert_eq!(found.texts(), ["10.77.1.2", "10.77.5.2"]);
         },
     );
@@ -219,7 +219,7 @@ fn the_other_end_of_a_point_to_point_link_is_found() {
         || {
             let (a, b, _tunnel) = point_to_point();
             let _server = Serving::on(&b, Config::default());
-            let found = search(&a, lasting(300));
+            let found = search(&a, lasting(ENOUGH));
             assert_eq!(found.texts(), ["10.77.1.2"]);
             assert_eq!(found.servers[0].interface, "tun0");
         },
@@ -235,7 +235,7 @@ fn without_a_default_route_the_servers_ip_is_that_of_a_real_interface() {
             let ip = |host: &Host| host.run(server_ip).unwrap().to_string();
             assert_eq!(ip(&b), "10.77.1.2");
             let _server = Serving::on(&b, Config::default());
-            assert_eq!(search(&a, lasting(300)).texts(), ["10.77.1.2"]);
+            assert_eq!(search(&a, lasting(ENOUGH)).texts(), ["10.77.1.2"]);
 
             // With one it is the address there, whatever the order of the interfaces.
             let lab = Lab::new();

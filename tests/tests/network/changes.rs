@@ -1,6 +1,7 @@
 //! Addresses and links that come and go while a server runs.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
@@ -81,6 +82,8 @@ fn after_a_link_was_down_the_server_answers_again() {
             let asker = Asker::at(&a, "10.77.1.1:0");
             assert_eq!(asker.ask("10.77.1.255:9999"), answer_of("10.77.1.2"));
             for _ in 0..2 {
+                // It asks until it is answered: another answer may still come to an earlier one.
+                let asker = Asker::at(&a, "10.77.1.1:0");
                 b.ip("link set eth0 down");
                 asker.send(REQUEST, "10.77.1.255:9999");
                 asker.hears_nothing();
@@ -125,27 +128,33 @@ fn while_addresses_change_between_receive_and_send_no_answer_names_another_than_
             let unlimited = Config::default().with_rate_limit(None);
             let server = Serving::on(&b, unlimited);
             let asker = Asker::at(&a, "10.77.1.1:0");
+            let asked_enough = AtomicBool::new(false);
             thread::scope(|scope| {
                 let flaps = scope.spawn(|| {
-                    for _ in 0..15 {
+                    let mut flaps = 0;
+                    while flaps < 15 || !asked_enough.load(Ordering::Relaxed) {
                         for (old, new) in [("2", "3"), ("3", "2")] {
                             b.ip(&format!("address del 10.77.1.{old}/24 dev eth0"));
                             b.ip(&format!("address add 10.77.1.{new}/24 brd + dev eth0"));
                         }
+                        flaps += 1;
                     }
                 });
+                let mut answers = 0;
                 while !flaps.is_finished() {
                     let ((claim, source), _) = asker.ask_until_answered("10.77.1.255:9999");
                     assert_eq!(claim, format!("SERVER_IP:{source}"));
                     let held: [IpAddr; 2] = [[10, 77, 1, 2].into(), [10, 77, 1, 3].into()];
                     assert!(held.contains(&source), "{source}");
+                    answers += 1;
+                    asked_enough.store(answers > 15, Ordering::Relaxed);
                 }
             });
             wait_until("the last addresses", || {
                 let ((claim, _), _) = asker.ask_until_answered("10.77.1.255:9999");
                 claim == "SERVER_IP:10.77.1.2"
             });
-            assert!(server.stop().answered() > 15);
+            drop(server);
         },
     );
 }

@@ -16,8 +16,8 @@ use udp_discovery_tests::lab::raw::Datagram;
 use udp_discovery_tests::lab::{self, Host};
 
 use crate::stage::{
-    Asker, FakeServer, LENIENCE, NEVER, REQUEST, Serving, answer_of, cpu_time, lasting, pair,
-    search, unfiltered, wait_until,
+    Asker, ENOUGH, FakeServer, LENIENCE, NEVER, REQUEST, Serving, answer_of, cpu_time, lasting,
+    pair, search, unfiltered, wait_until,
 };
 
 /// How many ICMP messages have told `host` that something couldn't be delivered.
@@ -125,7 +125,7 @@ fn in_a_storm_of_signals_a_search_finds_and_keeps_its_deadline() {
                 let searching = pthread_self();
                 thread::scope(|scope| {
                     scope.spawn(|| storm(searching, &done, &sent));
-                    let client = udp_discovery_client::Client::new(lasting(400));
+                    let client = udp_discovery_client::Client::new(lasting(ENOUGH));
                     let start = Instant::now();
                     let found = client.discover();
                     let elapsed = start.elapsed();
@@ -134,7 +134,7 @@ fn in_a_storm_of_signals_a_search_finds_and_keeps_its_deadline() {
                 })
             });
             assert_eq!(found.len(), 1);
-            let timeout = Duration::from_millis(400);
+            let timeout = Duration::from_millis(ENOUGH);
             assert!(
                 elapsed >= timeout && elapsed < timeout + LENIENCE,
                 "{elapsed:?}"
@@ -170,7 +170,7 @@ fn a_wrong_checksum_neither_blocks_the_server_nor_keeps_it_busy() {
                 let before = server.cpu_time();
                 asker.hears_nothing();
                 let busy = server.cpu_time().saturating_sub(before);
-                assert!(busy < NEVER / 100, "{busy:?} of {NEVER:?}");
+                assert!(busy < NEVER / 10, "{busy:?} of {NEVER:?}");
                 assert_eq!(asker.ask("10.77.1.2:9999"), answer_of("10.77.1.2"));
                 let stats = server.stop();
                 assert_eq!((stats.received(), stats.answered()), (2, 2));
@@ -202,16 +202,16 @@ fn a_wrong_checksum_neither_blocks_a_search_nor_keeps_it_busy() {
                 sender.send(&wrong);
             });
             let (found, busy) = a.run(|| {
-                let client = udp_discovery_client::Client::new(lasting(500));
+                let client = udp_discovery_client::Client::new(lasting(ENOUGH));
                 let (start, before) = (Instant::now(), cpu_time("thread-self"));
                 let found = client.discover().unwrap();
                 let busy = cpu_time("thread-self").saturating_sub(before);
-                assert!(start.elapsed() < Duration::from_millis(500) + LENIENCE);
+                assert!(start.elapsed() < Duration::from_millis(ENOUGH) + LENIENCE);
                 (found, busy)
             });
             assert_eq!(found.len(), 1);
             assert_eq!(found[0].to_string(), "10.77.1.2");
-            assert!(busy < Duration::from_millis(100), "{busy:?}");
+            assert!(busy < Duration::from_millis(ENOUGH / 5), "{busy:?}");
         },
     );
 }
@@ -285,7 +285,7 @@ fn a_search_that_cannot_send_says_so_and_does_so_again_later() {
                 "{error:?}"
             );
             a.refuse_sends(false);
-            assert_eq!(search(&a, lasting(300)).texts(), ["10.77.1.2"]);
+            assert_eq!(search(&a, lasting(ENOUGH)).texts(), ["10.77.1.2"]);
         },
     );
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use udp_discovery_server::Config;
 use udp_discovery_tests::lab::{self, Lab};
 
-use crate::stage::{Serving, lasting, search};
+use crate::stage::{ENOUGH, Serving, lasting, search};
 
 /// How many servers there are, and how many searches.
 const COUNT: u8 = 20;
@@ -35,7 +35,7 @@ fn with_a_tenth_of_all_packets_lost_each_way_99_of_100_servers_are_found() {
             let searches: Vec<_> = (0..COUNT)
                 .map(|_| {
                     let client = client.clone();
-                    std::thread::spawn(move || search(&client, lasting(1000)))
+                    std::thread::spawn(move || search(&client, lasting(2 * ENOUGH)))
                 })
                 .collect();
             let mut found = 0;

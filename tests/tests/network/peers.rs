@@ -6,7 +6,7 @@ use udp_discovery_server::Config;
 use udp_discovery_tests::lab::{self, Host};
 use udp_discovery_tests::python;
 
-use crate::stage::{SOON, Serving, lasting, pair, search};
+use crate::stage::{ENOUGH, SOON, Serving, lasting, pair, search};
 
 /// What the Python client on `host` finds, as it prints it.
 fn python_search(interpreter: &Path, host: &Host) -> Vec<String> {
@@ -25,7 +25,7 @@ fn our_client_finds_the_python_server() {
         b.ip("route add default via 10.77.1.254");
         let server = b.spawn(python::server(interpreter, r#"{"DISCOVERY_PORT": 9999}"#));
         server.wait_for_line("ready", SOON);
-        let found = search(&a, lasting(500));
+        let found = search(&a, lasting(ENOUGH));
         assert_eq!(found.texts(), ["10.77.1.2"]);
         let listed = &found.servers[0];
         assert_eq!((listed.ip, listed.port), (listed.claimed_ip, None));
@@ -41,7 +41,7 @@ fn a_python_server_that_names_loopback_is_listed_by_an_address_that_works() {
         // Without a default route it names 127.0.0.1.
         let server = b.spawn(python::server(interpreter, r#"{"DISCOVERY_PORT": 9999}"#));
         server.wait_for_line("ready", SOON);
-        let found = search(&a, lasting(500));
+        let found = search(&a, lasting(ENOUGH));
         assert_eq!(found.texts(), ["10.77.1.2"]);
         assert_eq!(found.servers[0].claimed_ip.to_string(), "127.0.0.1");
     });

@@ -2,13 +2,14 @@
 
 use std::net::UdpSocket;
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::Duration;
 
 use udp_discovery_client::AddressPolicy;
 use udp_discovery_server::Config;
 use udp_discovery_tests::lab::{self, Host, Lab};
 
-use crate::stage::{FakeServer, Found, LENIENCE, Serving, lasting, next, pair, search};
+use crate::stage::{ENOUGH, FakeServer, Found, LENIENCE, Serving, lasting, next, pair, search};
 
 /// A client at 10.77.1.1 and so many hosts from 10.77.1.2 on.
 fn client_and(count: u8) -> (Host, Vec<Host>) {
@@ -42,7 +43,7 @@ fn several_servers_are_found_by_one_search_each_once() {
                     Serving::on(host, Config::default().with_advertise_port(port))
                 })
                 .collect();
-            let found = search(&client, lasting(400));
+            let found = search(&client, lasting(ENOUGH));
             assert_eq!(
                 found.texts(),
                 [
@@ -53,7 +54,7 @@ fn several_servers_are_found_by_one_search_each_once() {
                     "10.77.1.6:8005"
                 ]
             );
-            assert_on_time(&found, 400);
+            assert_on_time(&found, ENOUGH);
             for server in &found.servers {
                 assert_eq!(server.ip, server.claimed_ip);
                 assert_eq!(server.source, (server.ip, 9999).into());
@@ -78,7 +79,7 @@ fn on_two_networks_a_server_is_listed_by_an_address_that_works_on_each() {
                 server.join(&network, &interface, &format!("10.77.{number}.2/24"));
             }
             let _server = Serving::on(&server, Config::default());
-            let found = search(&client, lasting(300));
+            let found = search(&client, lasting(ENOUGH));
             assert_eq!(found.texts(), ["10.77.1.2", "10.77.2.2"]);
             for listed in &found.servers {
                 let network = listed.interface.strip_prefix("eth").unwrap();
@@ -86,7 +87,7 @@ fn on_two_networks_a_server_is_listed_by_an_address_that_works_on_each() {
                 assert_eq!(listed.source.ip(), listed.ip);
             }
             // One network asked alone finds it there alone.
-            let found = search(&client, lasting(300).with_interfaces(["eth2"]));
+            let found = search(&client, lasting(ENOUGH).with_interfaces(["eth2"]));
             assert_eq!(found.texts(), ["10.77.2.2"]);
         },
     );
@@ -99,9 +100,9 @@ fn a_server_on_the_same_host_is_found_with_a_network_and_without() {
         || {
             let (host, _) = pair();
             let _server = Serving::on(&host, Config::default());
-            assert_eq!(search(&host, lasting(300)).texts(), ["10.77.1.1"]);
+            assert_eq!(search(&host, lasting(ENOUGH)).texts(), ["10.77.1.1"]);
             host.ip("link set eth0 down");
-            assert_eq!(search(&host, lasting(300)).texts(), ["127.0.0.1"]);
+            assert_eq!(search(&host, lasting(ENOUGH)).texts(), ["127.0.0.1"]);
         },
     );
 }
@@ -119,13 +120,13 @@ fn an_answer_that_comes_ten_thousand_times_is_one_server() {
                     socket.send_to(b"SERVER_IP:10.77.1.2:8000", client).unwrap();
                 }
             });
-            let found = search(&client, lasting(500));
+            let found = search(&client, lasting(ENOUGH));
             assert_eq!(found.texts(), ["10.77.1.2:8000"]);
-            assert_on_time(&found, 500);
+            assert_on_time(&found, ENOUGH);
             // Those that found no room in the socket's buffer are lost.
             let counts = found.report.counts;
             assert_eq!(counts.accepted, 1);
-            assert!((1000..10_010).contains(&counts.duplicates), "{counts:?}");
+            assert!((100..10_010).contains(&counts.duplicates), "{counts:?}");
         },
     );
 }
@@ -155,13 +156,13 @@ fn a_host_that_keeps_talking_does_not_move_the_deadline() {
             let ms = Duration::from_millis;
             let (slow, stop_slow) = chatty(&hosts[0], "10.77.1.2", ms(400));
             let (fast, stop_fast) = chatty(&hosts[1], "10.77.1.3", ms(2));
-            let found = search(&client, udp_discovery_client::Config::default());
-            assert_on_time(&found, 500);
+            let found = search(&client, lasting(ENOUGH));
+            assert_on_time(&found, ENOUGH);
             let from = |ip: &str| {
                 let answers = found.servers.iter();
                 answers.filter(|it| it.ip.to_string() == ip).count()
             };
-            assert_eq!(from("10.77.1.2"), 1);
+            assert!((1..=2).contains(&from("10.77.1.2")));
             assert!(from("10.77.1.3") > 10);
             drop((stop_slow, stop_fast));
             drop((slow, fast));
@@ -203,8 +204,15 @@ fn an_address_that_is_not_the_source_is_judged_by_the_policy_and_told() {
             ];
             for (answer, claim, used) in cases {
                 let _server = FakeServer::saying(&host, answer);
-                for (policy, used) in [Auto, Claim, Source, Match].into_iter().zip(used) {
-                    let found = search(&client, lasting(150).with_address_policy(policy));
+                let policies = [Auto, Claim, Source, Match];
+                let found = thread::scope(|scope| {
+                    let search =
+                        |policy| search(&client, lasting(ENOUGH).with_address_policy(policy));
+                    let searches =
+                        policies.map(|policy| scope.spawn(move || (policy, search(policy))));
+                    searches.map(|search| search.join().unwrap())
+                });
+                for ((policy, found), used) in found.into_iter().zip(used) {
                     let used: Vec<_> = used.into_iter().collect();
                     assert_eq!(found.texts(), used, "{answer} by {policy:?}");
                     for server in &found.servers {
@@ -248,13 +256,14 @@ fn an_answer_without_a_hosts_address_or_a_valid_port_is_refused() {
                 }
                 socket.send_to(b"SERVER_IP:10.77.1.2:80", client).unwrap();
             });
-            let found = search(&client, lasting(200));
+            let found = search(&client, lasting(ENOUGH));
             assert_eq!(found.texts(), ["10.77.1.2:80"]);
             let counts = found.report.counts;
             let answers = counts.accepted + counts.duplicates;
-            assert_eq!(
-                counts.malformed,
-                answers * CLAIMS.len() as u64,
+            // The search may end before the last of them.
+            let malformed = CLAIMS.len() as u64;
+            assert!(
+                (answers * malformed..=(answers + 1) * malformed).contains(&counts.malformed),
                 "{counts:?}"
             );
         },
@@ -280,7 +289,7 @@ fn an_answer_to_an_earlier_search_is_not_seen_by_the_next() {
                 }
             });
             assert_eq!(search(&client, lasting(100)).texts(), [""; 0]);
-            let found = search(&client, lasting(200));
+            let found = search(&client, lasting(ENOUGH));
             next(&seen);
             assert_eq!(found.texts(), ["10.77.1.2:2"]);
         },
@@ -298,11 +307,11 @@ fn an_answer_from_another_port_is_refused_and_counted_unless_it_is_allowed() {
             let _server = FakeServer::on(&host, move |_, client| {
                 other.send_to(b"SERVER_IP:10.77.1.2", client).unwrap();
             });
-            let found = search(&client, lasting(200));
+            let found = search(&client, lasting(ENOUGH));
             assert_eq!(found.texts(), [""; 0]);
             assert!(found.report.counts.wrong_source_port > 0);
 
-            let found = search(&client, lasting(200).with_any_source_port(true));
+            let found = search(&client, lasting(ENOUGH).with_any_source_port(true));
             assert_eq!(found.texts(), ["10.77.1.2"]);
             assert_eq!(found.servers[0].source.port(), 5000);
         },

@@ -196,8 +196,13 @@ fn answers_to_hosts_that_are_not_there_keep_nobody_from_an_answer() {
                 let source = format!("10.77.1.{}:5000", 100 + request % 10);
                 let (source, to) = (source.parse().unwrap(), "10.77.1.2:9999".parse().unwrap());
                 attacker.send(&Datagram::new(source, to, REQUEST).with_mac(victim));
+                if request % 100 == 99 {
+                    // A busy kernel has room for a few hundred.
+                    wait_until("they are decided", || {
+                        server.stats().received() == request + 2
+                    });
+                }
             }
-            wait_until("all are decided", || server.stats().received() == 1001);
             assert_eq!(asker.ask("10.77.1.2:9999"), answer_of("10.77.1.2"));
             let stats = server.stop();
             assert_eq!(stats.counter(Counter::SendOverloaded), 0, "{stats}");
