@@ -1,7 +1,11 @@
 //! The plot over time, as SVG.
 
-use std::fmt::Write as _;
+use std::error::Error;
+use std::ops::Range;
 
+use plotters::data::float::pretty_print_float;
+use plotters::prelude::*;
+use plotters::style::RGBColor;
 use udp_discovery_server::Counter;
 
 use super::sample::Sample;
@@ -10,13 +14,19 @@ use super::tally::Count;
 
 /// How many points a line has at the most.
 const POINTS: usize = 240;
-const WIDTH: f64 = 760.0;
-const HEIGHT: f64 = 110.0;
-const LEFT: f64 = 70.0;
-const TOP: f64 = 34.0;
-/// From one panel to the next.
-const STEP: f64 = 170.0;
-const COLOURS: [&str; 4] = ["#1f6fb2", "#d1602f", "#3a8f4d", "#8a5aab"];
+const WIDTH: u32 = 870;
+/// Of one panel.
+const HEIGHT: u32 = 190;
+/// What is left free beside the lines, for their names.
+const RIGHT: u32 = 200;
+/// Where the names begin.
+const LEGEND: i32 = 680;
+const COLOURS: [RGBColor; 4] = [
+    RGBColor(0x1f, 0x6f, 0xb2),
+    RGBColor(0xd1, 0x60, 0x2f),
+    RGBColor(0x3a, 0x8f, 0x4d),
+    RGBColor(0x8a, 0x5a, 0xab),
+];
 
 /// One set of axes: lines over the same time, in the same unit.
 pub(super) struct Panel {
@@ -137,126 +147,67 @@ fn bins(values: &[f64], fold: fn(&[f64]) -> f64) -> Vec<f64> {
 }
 
 /// Draws the panels, one below the other.
-pub(super) fn svg(panels: &[Panel]) -> String {
-    let width = LEFT + WIDTH + 30.0;
-    let height = STEP * whole(panels.len() as u64) + 30.0;
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
-         font-family=\"sans-serif\" font-size=\"12\" fill=\"#333\">\n\
-         <rect width=\"{width}\" height=\"{height}\" fill=\"#fff\"/>\n"
-    );
-    for (at, panel) in panels.iter().enumerate() {
-        let y = STEP * whole(at as u64) + TOP;
-        let _ = writeln!(svg, "<g transform=\"translate({LEFT} {y})\">");
-        panel.draw(&mut svg);
-        svg.push_str("</g>\n");
+pub(super) fn svg(panels: &[Panel]) -> Result<String, Box<dyn Error + Send + Sync>> {
+    let mut svg = String::new();
+    let count = u32::try_from(panels.len())?;
+    let area = SVGBackend::with_string(&mut svg, (WIDTH, HEIGHT * count)).into_drawing_area();
+    area.fill(&WHITE)?;
+    for (panel, area) in panels.iter().zip(area.split_evenly((panels.len(), 1))) {
+        panel.draw(&area)?;
     }
-    svg.push_str("</svg>\n");
-    svg
+    area.present()?;
+    drop(area);
+    Ok(svg)
 }
 
 impl Panel {
-    fn draw(&self, svg: &mut String) {
-        let values = self.lines.iter().flat_map(|(_, values)| values);
-        let (step, top) = scale(values.copied().fold(0.0, f64::max));
-        let _ = writeln!(
-            svg,
-            "<text y=\"-12\" font-weight=\"bold\">{}</text>",
-            self.title
-        );
-        let mut value = 0.0;
-        while value <= top + step / 2.0 {
-            let y = HEIGHT * (1.0 - value / top);
-            let _ = writeln!(
-                svg,
-                "<path d=\"M0 {y:.1}H{WIDTH}\" stroke=\"#ddd\"/>\
-                 <text x=\"-6\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-                y + 4.0,
-                label(value)
-            );
-            value += step;
-        }
-        self.draw_time(svg);
-        for (at, (name, values)) in self.lines.iter().enumerate() {
-            let colour = COLOURS[at % COLOURS.len()];
-            draw_line(svg, values, top, colour);
-            let x = WIDTH - 130.0 * whole((self.lines.len() - 1 - at) as u64);
-            let _ = writeln!(
-                svg,
-                "<text x=\"{x}\" y=\"-12\" text-anchor=\"end\" font-size=\"10\" \
-                 fill=\"{colour}\">{name}</text>"
-            );
-        }
-    }
-
-    fn draw_time(&self, svg: &mut String) {
+    fn draw(
+        &self,
+        area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
         let (unit, name) = if self.seconds < 180.0 {
             (1.0, "s")
         } else {
             (60.0, "min")
         };
         let length = self.seconds / unit;
-        let (step, _) = scale(length);
-        let mut time = 0.0;
-        while time <= length {
-            let x = WIDTH * time / length;
-            let _ = writeln!(
-                svg,
-                "<text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{} {name}</text>",
-                HEIGHT + 16.0,
-                label(time)
-            );
-            time += step;
+        let mut chart = ChartBuilder::on(area)
+            .caption(self.title, ("sans-serif", 14))
+            .margin(10)
+            .margin_right(RIGHT)
+            .x_label_area_size(24)
+            .y_label_area_size(56)
+            .build_cartesian_2d(0.0..length, self.values())?;
+        chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .light_line_style(TRANSPARENT)
+            .x_label_formatter(&|time| format!("{} {name}", pretty_print_float(*time, false)))
+            .y_label_formatter(&|value| pretty_print_float(*value, false))
+            .y_labels(5)
+            .draw()?;
+        for (at, ((name, values), colour)) in (0..).zip(self.lines.iter().zip(COLOURS)) {
+            let last = whole(values.len().saturating_sub(1).max(1) as u64);
+            let points = (0..).zip(values);
+            let points = points.map(|(at, value)| (length * whole(at) / last, *value));
+            chart.draw_series(LineSeries::new(points, &colour))?;
+            let font = ("sans-serif", 13).into_font().color(&colour);
+            area.draw_text(name, &font, (LEGEND, 36 + 18 * at))?;
         }
+        Ok(())
     }
-}
 
-fn draw_line(svg: &mut String, values: &[f64], top: f64, colour: &str) {
-    let last = whole(values.len().saturating_sub(1).max(1) as u64);
-    let mut points = String::new();
-    for (at, value) in values.iter().enumerate() {
-        let x = WIDTH * whole(at as u64) / last;
-        let y = HEIGHT * (1.0 - value / top);
-        let _ = write!(points, "{x:.1},{y:.1} ");
+    /// From 0 to a little more than the highest value.
+    fn values(&self) -> Range<f64> {
+        let values = self.lines.iter().flat_map(|(_, values)| values);
+        let highest = values.copied().fold(0.0, f64::max);
+        0.0..if highest > 0.0 { 1.1 * highest } else { 1.0 }
     }
-    let _ = writeln!(
-        svg,
-        "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.3\"/>",
-        points.trim_end()
-    );
-}
-
-/// The distance of the marks, a round number, and the last one: for values up to `max`.
-fn scale(max: f64) -> (f64, f64) {
-    let max = if max > 0.0 { max } else { 1.0 };
-    let power = 10_f64.powf((max / 4.0).log10().floor());
-    let round = [1.0, 2.0, 5.0, 10.0].map(|it| it * power);
-    let step = round.into_iter().find(|step| max / step <= 5.0);
-    let step = step.unwrap_or(round[3]);
-    (step, (max / step).ceil() * step)
-}
-
-fn label(value: f64) -> String {
-    let text = format!("{value:.2}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn marks_are_round_and_few_and_reach_the_highest_value() {
-        for max in [0.3, 1.0, 3.7, 9.0, 20.0, 99.0, 100.0, 4321.0] {
-            let (step, top) = scale(max);
-            assert!(top >= max && top - step < max, "{max}: {step}, {top}");
-            assert!(
-                (2.0..=5.0).contains(&(top / step).round()),
-                "{max}: {step}, {top}"
-            );
-        }
-        assert_eq!(scale(20.0), (5.0, 20.0));
-    }
 
     #[test]
     fn a_line_of_many_values_keeps_its_peaks_or_its_mean() {
@@ -270,15 +221,24 @@ mod tests {
     }
 
     #[test]
-    fn a_panel_has_a_line_for_each_series_within_its_axes() {
-        let panel = Panel {
-            title: "Title",
-            seconds: 20.0,
-            lines: vec![("a".into(), vec![0.0, 5.0]), ("b".into(), vec![10.0, 10.0])],
+    fn a_panel_has_a_title_and_a_line_for_each_series() {
+        let lines = |count: usize| {
+            let line = |at: usize| (format!("line {at}"), vec![0.0, whole(at as u64)]);
+            let panel = Panel {
+                title: "Title",
+                seconds: 20.0,
+                lines: (0..count).map(line).collect(),
+            };
+            let svg = svg(&[panel]).unwrap();
+            assert!(svg.contains("Title") && svg.contains("20 s"), "{svg}");
+            COLOURS
+                .iter()
+                .filter(|RGBColor(r, g, b)| {
+                    let colour = format!("stroke=\"#{r:02X}{g:02X}{b:02X}\"");
+                    svg.contains(&colour)
+                })
+                .count()
         };
-        let svg = svg(&[panel]);
-        assert!(svg.contains("points=\"0.0,110.0 760.0,55.0\""), "{svg}");
-        assert!(svg.contains("points=\"0.0,0.0 760.0,0.0\""), "{svg}");
-        assert!(svg.contains(">20 s<") && svg.contains(">Title<"), "{svg}");
+        assert_eq!([0, 1, 4].map(lines), [0, 1, 4]);
     }
 }

@@ -80,7 +80,8 @@ fn try_to_run(args: &Args, stop: &Stop) -> io::Result<bool> {
         fs::write(path, text)?;
     }
     if let Some(path) = &args.plot {
-        fs::write(path, plot::svg(&plot::panels(&samples)))?;
+        let svg = plot::svg(&plot::panels(&samples)).map_err(io::Error::other)?;
+        fs::write(path, svg)?;
     }
     Ok(report.findings.is_empty())
 }
