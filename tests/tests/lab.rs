@@ -133,8 +133,8 @@ fn a_lossy_host_loses_its_share_both_ways_in_silence() {
     lab::run("a_lossy_host_loses_its_share_both_ways_in_silence", || {
         let (a, b) = pair();
         let (near, far) = (udp(&a, "10.77.1.1:9999"), udp(&b, "10.77.1.2:9999"));
-        // How many of 200 datagrams arrive. What comes after them is sent without loss, until it
-        // arrives: a busy kernel has no room for some.
+        // Counts how many of 200 datagrams arrive. A last one, sent without loss, ends the count.
+        // It is repeated until it arrives, since a busy kernel drops datagrams too.
         let arrivals = |from: &UdpSocket, to: &UdpSocket, percent| {
             to.set_read_timeout(Some(NEVER)).unwrap();
             let send = |text: &str| {
@@ -156,7 +156,7 @@ fn a_lossy_host_loses_its_share_both_ways_in_silence() {
                     Err(_) => send("end"),
                 }
             }
-            // It may have come twice.
+            // Drop its repetitions.
             while receive(to).is_ok() {}
             count
         };

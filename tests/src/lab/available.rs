@@ -44,8 +44,8 @@ pub fn have(name: &str) -> bool {
     env::split_paths(&search_path()).any(|folder| folder.join(name).is_file())
 }
 
-/// The search path of the laboratory. Debian leaves the folders of root's programs out of the
-/// path of other users, who are root inside.
+/// The search path inside the laboratory. Debian keeps `sbin` out of the path of unprivileged
+/// users, who are root inside.
 pub(super) fn search_path() -> OsString {
     let mut path = env::var_os("PATH").unwrap_or_default();
     path.push(":/usr/sbin:/sbin");

@@ -44,7 +44,7 @@ fn served_during_a_flood(site: &Site) -> u32 {
     println!("{sent}, {others} of 100 others; {stats}");
     let drops = stats.counter(Counter::KernelDrops);
     assert!(drops >= u64::from(sent.count) * 9 / 10, "{drops}");
-    // It has had nothing but the client's own requests.
+    // It received only the client's requests.
     assert!(stats.received() - received <= 110, "{stats}");
     others
 }

@@ -23,7 +23,7 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 const LENIENCE: Duration = Duration::from_secs(2);
 /// How many servers a search keeps by default.
 const CAP: usize = 4096;
-/// How many it keeps in a flood: a busy machine may not get more through before the deadline.
+/// The cap in a flood: small enough to be reached before the deadline on a busy machine.
 const SMALL_CAP: usize = 256;
 /// The flood goes on far beyond the deadline.
 const BOUNDS: Bounds = Bounds {
@@ -70,8 +70,8 @@ fn answer(host: &Host, answers: Vec<Vec<u8>>) -> Flood {
     })
 }
 
-/// Floods a client that makes a `search`, with as many answers as the processors can send
-/// meanwhile; the full number of them, and the default cap, come to the core alone.
+/// Floods a client during `search` with as many answers as the processors can send. Another test
+/// gives the core all 100,000 and the default cap.
 fn flood(site: &Site, search: impl FnOnce(Config) -> Outcome + Send) {
     let flood = answer(&site.attacker, answers());
     let memory = resident_kib();

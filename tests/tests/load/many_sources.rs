@@ -13,15 +13,15 @@ use crate::gauge::resident_kib;
 use crate::site::{self, FLOOD_TIME, PREFIX_LEN, REQUEST, Site};
 
 /// Each forged source is answered, and so costs the kernel as much as a real one: at a higher rate
-/// two busy processors lose requests before any program sees them. The million comes to the core
-/// alone.
+/// two busy processors lose requests before any program sees them. Another test gives the core
+/// the whole million.
 const BOUNDS: Bounds = Bounds {
     rate: 15_000,
     count: 120_000,
     time: FLOOD_TIME,
 };
 
-/// More sources than any table of the server has places.
+/// More sources than the server's table holds.
 const SOURCES: u64 = 16_384;
 
 /// The `n`th forged source, which is on the link.

@@ -15,8 +15,7 @@ const BOUNDS: Bounds = Bounds {
     count: 4_000_000,
     time: FLOOD_TIME,
 };
-/// How long a stop may take: 0.5 s, and as much more as a busy machine needs. The flood goes on
-/// for longer.
+/// How long a stop may take: 0.5 s, and a margin for a busy machine. The flood lasts longer.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
 /// How many answers lie in the socket.

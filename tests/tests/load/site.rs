@@ -16,10 +16,10 @@ pub(crate) const PREFIX_LEN: u8 = 8;
 
 const ATTACKER: &str = "10.77.1.3";
 const ADDRESS: &str = "10.77.1.1:9999";
-/// How long a client waits for an answer: one that hasn't come then is lost, however busy the
-/// machine is.
+/// How long a client waits for an answer: long enough on a busy machine that a missing answer is
+/// lost.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long a flood may last: far longer than a hundred requests take beside other programs.
+/// How long a flood may last: far longer than 100 requests take on a busy machine.
 pub(crate) const FLOOD_TIME: Duration = Duration::from_secs(20);
 
 /// The hosts.
@@ -42,8 +42,8 @@ pub(crate) fn run(test: &str, body: impl FnOnce(&Site)) {
     lab::run(test, || body(&Site::new()));
 }
 
-/// Asserts that a client is answered nine times in ten in one of up to three floods: what other
-/// programs take of the machine meanwhile is not the server's fault.
+/// Asserts that the server answers 90 of 100 requests during one of up to three floods: other
+/// programs may take the processors during one.
 pub(crate) fn assert_served(mut served_during_a_flood: impl FnMut() -> u32) {
     assert!((0..3).any(|_| served_during_a_flood() >= 90));
 }
@@ -110,8 +110,8 @@ impl Client {
         self.0.recv(&mut [0; 64]).is_ok()
     }
 
-    /// How many of 100 requests, `spacing` apart at the least, were answered. It gives up when
-    /// more than ten are lost. A hundred requests stay under the limit for each source.
+    /// Sends 100 requests, at least `spacing` apart, and counts the answers. Gives up when more
+    /// than ten are lost. 100 requests stay below the limit for each source.
     pub(crate) fn served(&self, spacing: Duration) -> u32 {
         let mut next = Instant::now();
         let mut lost = 0;

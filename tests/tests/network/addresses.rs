@@ -158,7 +158,7 @@ fn an_address_with_a_label_belongs_to_its_interface() {
     );
 }
 
-/// The device by which a program makes point-to-point interfaces.
+/// The device that makes point-to-point interfaces.
 const TUN: &str = "/dev/net/tun";
 
 /// Carries packets between two point-to-point interfaces, which it opens by their names.
@@ -206,7 +206,7 @@ fn the_other_end_of_a_point_to_point_link_is_found() {
         return lab::pass_over("`python3` is not installed");
     }
     match File::options().read(true).write(true).open(TUN) {
-        // Nothing that could be installed would help.
+        // No package would help, so this is no failure in CI either.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             println!("skipped: this user may not open {TUN}");
             return;

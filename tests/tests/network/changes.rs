@@ -82,7 +82,7 @@ fn after_a_link_was_down_the_server_answers_again() {
             let asker = Asker::at(&a, "10.77.1.1:0");
             assert_eq!(asker.ask("10.77.1.255:9999"), answer_of("10.77.1.2"));
             for _ in 0..2 {
-                // It asks until it is answered: another answer may still come to an earlier one.
+                // A new socket: answers to repeated requests may still come to the last one.
                 let asker = Asker::at(&a, "10.77.1.1:0");
                 b.ip("link set eth0 down");
                 asker.send(REQUEST, "10.77.1.255:9999");

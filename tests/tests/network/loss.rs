@@ -51,7 +51,7 @@ fn with_a_tenth_of_all_packets_lost_each_way_97_of_100_servers_are_found() {
             }
             // A request and its answer get through with 0.9² = 0.81, so three probes fail with
             // 0.19³ = 0.7 %. Of 400, 2.7 are missed on average, and more than 12 with a
-            // probability of 1e-5. That it is less than 1 % is for the simulated network to show.
+            // probability of 1e-5. The simulated network shows that it is less than 1 %.
             let all = servers.len() * usize::from(COUNT);
             assert!(found * 100 >= all * 97, "{found} of {all}");
         },

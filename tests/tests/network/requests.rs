@@ -17,7 +17,7 @@ fn assert_unanswered(a: &Host, b: &Host, junk: &[&[u8]]) {
             asker.send(payload, "10.77.1.2:9999");
             asker.send(payload, "10.77.1.255:9999");
             if !filtered {
-                // The socket has room for a few.
+                // More would overflow the socket's buffer.
                 wait_until("a decision", || server.stats().received() == 2 * sent);
             }
         }

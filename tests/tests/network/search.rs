@@ -260,7 +260,7 @@ fn an_answer_without_a_hosts_address_or_a_valid_port_is_refused() {
             assert_eq!(found.texts(), ["10.77.1.2:80"]);
             let counts = found.report.counts;
             let answers = counts.accepted + counts.duplicates;
-            // The search may end before the last of them.
+            // The search may end in the middle of the last batch.
             let malformed = CLAIMS.len() as u64;
             assert!(
                 (answers * malformed..=(answers + 1) * malformed).contains(&counts.malformed),

@@ -197,7 +197,7 @@ fn answers_to_hosts_that_are_not_there_keep_nobody_from_an_answer() {
                 let (source, to) = (source.parse().unwrap(), "10.77.1.2:9999".parse().unwrap());
                 attacker.send(&Datagram::new(source, to, REQUEST).with_mac(victim));
                 if request % 100 == 99 {
-                    // A busy kernel has room for a few hundred.
+                    // More at once would overflow a busy kernel's queues.
                     wait_until("they are decided", || {
                         server.stats().received() == request + 2
                     });

@@ -21,8 +21,8 @@ pub(crate) const SOON: Duration = Duration::from_secs(10);
 pub(crate) const NEVER: Duration = Duration::from_millis(150);
 /// How much later than its deadline a search may return on a machine that is busy.
 pub(crate) const LENIENCE: Duration = Duration::from_secs(2);
-/// How long a search lasts that is to find something, in milliseconds: long enough on a machine
-/// that is busy.
+/// How long a search that must find something lasts, in milliseconds: long enough on a busy
+/// machine.
 pub(crate) const ENOUGH: u64 = 1000;
 
 /// Two hosts, 10.77.1.1 and 10.77.1.2, on one network, with `eth0` each.
