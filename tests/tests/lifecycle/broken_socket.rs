@@ -65,8 +65,9 @@ fn a_broken_socket_ends(run: impl FnOnce(Server) -> Result<(), RunError> + Send 
     });
     assert!(asker.ask());
 
-    replace(descriptor);
+    // The server may come across it by itself.
     let start = Instant::now();
+    replace(descriptor);
     asker.send();
     let (result, cpu) = thread.join().unwrap();
     let time = start.elapsed();
@@ -79,8 +80,8 @@ fn a_broken_socket_ends(run: impl FnOnce(Server) -> Result<(), RunError> + Send 
     assert_eq!(control.state(), State::Failed);
     assert_eq!(control.stats().counter(Counter::ReceiveErrors), 8);
     let back_off = Duration::from_millis(1 + 2 + 4 + 8 + 16 + 32 + 64);
-    assert!(time >= back_off && time < 20 * back_off, "{time:?}");
-    assert!(cpu < Duration::from_millis(50), "{cpu:?}");
+    assert!(time >= back_off && time < 50 * back_off, "{time:?}");
+    assert!(cpu < Duration::from_millis(100), "{cpu:?}");
 }
 
 // FAULTS 32
