@@ -34,12 +34,8 @@ mod codec;
 mod defaults;
 mod grammar;
 mod host_ip;
-mod interface;
-#[cfg(feature = "interfaces")]
-mod list_interfaces;
 #[cfg(feature = "load")]
 mod load;
-#[cfg(feature = "interfaces")]
 mod net;
 mod request;
 mod response;
@@ -53,11 +49,11 @@ pub use defaults::{
     DEFAULT_RETRIES, DEFAULT_TIMEOUT, MAX_DATAGRAM_LEN,
 };
 pub use host_ip::{HostIp, NotAHost, ParseHostIpError};
-pub use interface::{Interface, InterfaceAddress, InterfaceFlags};
 /// A network: an address and how many of its bits the network's addresses share.
 pub use ipnet::IpNet;
 #[cfg(feature = "load")]
 pub use load::{LoadError, Origin, Sources, ValueError};
+pub use net::{Interface, InterfaceAddress, InterfaceFlags, InterfaceRoute};
 #[cfg(feature = "interfaces")]
 pub use net::{ReceiveErrorKind, SendErrorKind};
 pub use request::Request;

@@ -7,7 +7,7 @@ use nix::net::if_::{InterfaceFlags as SystemFlags, if_nametoindex};
 use nix::sys::socket::SockaddrStorage;
 
 use super::named;
-use crate::interface::{Interface, InterfaceAddress, InterfaceFlags};
+use crate::net::interface::{Interface, InterfaceAddress, InterfaceFlags};
 
 pub(super) fn list() -> io::Result<Vec<Interface>> {
     let mut interfaces = Vec::new();
