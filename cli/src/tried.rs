@@ -125,7 +125,7 @@ mod tests {
             "asked on eth0 from 192.168.1.2: 192.168.1.255, 255.255.255.255; probes sent: 1; \
              send errors: 1, the last: network unreachable"
         );
-        assert_eq!(lines[2], "not asked: docker0 (a bridge of containers)");
+        assert_eq!(lines[2], "not asked: docker0 (container bridge)");
         assert_eq!(lines[3], "refused: 1 not a response");
         assert!(lines[4].starts_with("hint: "));
         assert_eq!(lines.len(), 5);

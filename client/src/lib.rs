@@ -81,7 +81,7 @@ pub use client::{Client, Search};
 pub use config::{Config, DEFAULT_MAX_SERVERS, DEFAULT_PROBES};
 pub use discovery::{Discovery, Transmit};
 pub use error::DiscoverError;
-pub use report::{Counts, Link, Report, SkipReason, Skipped};
+pub use report::{Counts, LastResort, Link, Report, SkipReason, Skipped};
 pub use server::DiscoveredServer;
 pub use udp_discovery_protocol as protocol;
 

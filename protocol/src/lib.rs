@@ -30,25 +30,17 @@ extern crate alloc;
 extern crate std;
 
 mod client_settings;
-mod codec;
 mod defaults;
-mod grammar;
-mod host_ip;
 #[cfg(feature = "load")]
 mod load;
 mod net;
-mod request;
-mod response;
 mod settings;
-mod word;
+mod wire;
 
 pub use client_settings::ClientSettings;
-pub use codec::{Codec, DecodeError, Message, WordsConflict};
 pub use defaults::{
-    DEFAULT_BUFFER_SIZE, DEFAULT_LOGGING, DEFAULT_MESSAGE, DEFAULT_PORT, DEFAULT_RESPONSE_PREFIX,
-    DEFAULT_RETRIES, DEFAULT_TIMEOUT, MAX_DATAGRAM_LEN,
+    DEFAULT_BUFFER_SIZE, DEFAULT_LOGGING, DEFAULT_PORT, DEFAULT_RETRIES, DEFAULT_TIMEOUT,
 };
-pub use host_ip::{HostIp, NotAHost, ParseHostIpError};
 /// A network: an address and how many of its bits the network's addresses share.
 pub use ipnet::IpNet;
 #[cfg(feature = "load")]
@@ -56,7 +48,8 @@ pub use load::{LoadError, Origin, Sources, ValueError};
 pub use net::{Interface, InterfaceAddress, InterfaceFlags, InterfaceRoute};
 #[cfg(feature = "interfaces")]
 pub use net::{ReceiveErrorKind, SendErrorKind};
-pub use request::Request;
-pub use response::Response;
 pub use settings::{BufferSize, BufferSizeError, Settings};
-pub use word::{Word, WordError};
+pub use wire::{
+    Codec, DEFAULT_MESSAGE, DEFAULT_RESPONSE_PREFIX, DecodeError, HostIp, MAX_DATAGRAM_LEN,
+    Message, NotAHost, ParseHostIpError, Request, Response, Word, WordError, WordsConflict,
+};

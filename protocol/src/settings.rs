@@ -5,10 +5,9 @@ use core::time::Duration;
 
 use thiserror::Error;
 
-use crate::codec::Codec;
-use crate::defaults::{
-    DEFAULT_BUFFER_SIZE, DEFAULT_LOGGING, DEFAULT_PORT, DEFAULT_TIMEOUT, MAX_DATAGRAM_LEN,
-};
+use crate::defaults::{DEFAULT_BUFFER_SIZE, DEFAULT_LOGGING, DEFAULT_PORT, DEFAULT_TIMEOUT};
+use crate::wire::Codec;
+use crate::wire::MAX_DATAGRAM_LEN;
 
 /// The settings that servers and clients share.
 ///

@@ -85,7 +85,7 @@ fn the_peer_of_an_address_is_answered_and_asked() {
             let _server = Serving::on(&b, unfiltered());
             let asker = Asker::at(&a, "0.0.0.0:0");
             assert_eq!(asker.ask("10.77.0.2:9999"), answer_of("10.77.0.2"));
-            assert_eq!(asked(&a), ["eth0 10.77.0.2", "eth0 255.255.255.255"]);
+            assert_eq!(asked(&a), ["eth0 255.255.255.255", "eth0 10.77.0.2"]);
             assert_eq!(search(&a, lasting(300)).texts(), ["10.77.0.2"]);
         },
     );
@@ -106,7 +106,7 @@ fn a_route_without_a_gateway_makes_its_network_on_link() {
             let _server = Serving::on(&b, unfiltered());
             let asker = Asker::at(&a, "0.0.0.0:0");
             assert_eq!(asker.ask("10.77.0.2:9999"), answer_of("10.77.0.2"));
-            assert_eq!(asked(&a), ["eth0 10.77.0.2", "eth0 255.255.255.255"]);
+            assert_eq!(asked(&a), ["eth0 255.255.255.255", "eth0 10.77.0.2"]);
             assert_eq!(search(&a, lasting(300)).texts(), ["10.77.0.2"]);
         },
     );
@@ -120,7 +120,7 @@ fn the_source_that_a_route_prefers_answers_there() {
         || {
             let [a, b] = hosts();
             a.ip("address add 10.77.0.1/32 dev eth0");
-            a.ip("route add 10.77.0.0/24 dev eth0 scope link");
+            a.ip("route add default dev eth0");
             b.ip("address add 10.77.0.2/32 dev eth0");
             b.ip("address add 10.77.0.3/32 dev eth0");
             b.ip("route add 10.77.0.1 dev eth0 scope link src 10.77.0.3");

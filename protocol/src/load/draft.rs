@@ -8,9 +8,9 @@ use super::key::Setting;
 use super::origin::Origin;
 use super::raw::Raw;
 use crate::client_settings::ClientSettings;
-use crate::codec::Codec;
 use crate::settings::Settings;
-use crate::word::Word;
+use crate::wire::Codec;
+use crate::wire::Word;
 
 /// Settings whose two words have not been judged together yet: each may come from another
 /// source.

@@ -9,9 +9,9 @@ use std::vec::Vec;
 use thiserror::Error;
 
 use super::origin::Origin;
-use crate::codec::WordsConflict;
 use crate::settings::BufferSizeError;
-use crate::word::{Word, WordError};
+use crate::wire::WordsConflict;
+use crate::wire::{Word, WordError};
 
 /// Why settings can't be loaded. Each says in one line what is wrong, where, and what is allowed.
 #[derive(Debug, Error)]

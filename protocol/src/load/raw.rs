@@ -9,7 +9,7 @@ use toml::de::DeValue;
 
 use super::error::ValueError;
 use crate::settings::BufferSize;
-use crate::word::Word;
+use crate::wire::Word;
 
 /// The longest timeout, a day: a longer one is a slip of the unit.
 pub(super) const MAX_TIMEOUT_SECONDS: f64 = 86_400.0;

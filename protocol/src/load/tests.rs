@@ -9,7 +9,7 @@ use std::vec::Vec;
 use super::key::{CLIENT, CLIENT_PREFIX, Key, SHARED, Setting};
 use super::{LoadError, Origin, Sources, ValueError};
 use crate::settings::BufferSize;
-use crate::word::Word;
+use crate::wire::Word;
 use crate::{ClientSettings, Settings};
 
 const ALL_SHARED: &str = r#"

@@ -10,10 +10,10 @@ use core::fmt;
 use core::net::IpAddr;
 use core::num::NonZeroU16;
 
-use crate::codec::DecodeError;
-use crate::grammar;
-use crate::host_ip::{HostIp, NotAHost};
-use crate::word::Word;
+use super::error::DecodeError;
+use super::grammar;
+use super::host_ip::{HostIp, NotAHost};
+use super::word::Word;
 use bytes::BytesMut;
 
 /// A server's answer: the address, and perhaps the port, that its users should connect to.
@@ -122,7 +122,7 @@ mod tests {
     ];
 
     fn prefix() -> Word {
-        Word::new(crate::DEFAULT_RESPONSE_PREFIX).unwrap()
+        Word::new(crate::wire::DEFAULT_RESPONSE_PREFIX).unwrap()
     }
 
     fn response(ip: &str, port: Option<u16>) -> Response {

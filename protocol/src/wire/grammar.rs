@@ -20,7 +20,7 @@ use nom::combinator::{map_opt, opt};
 use nom::sequence::{delimited, terminated};
 use nom::{IResult, Parser as _};
 
-use crate::codec::DecodeError;
+use super::error::DecodeError;
 
 /// Reads the whole of `input`.
 pub(crate) fn endpoint(input: &[u8]) -> Result<(IpAddr, Option<NonZeroU16>), DecodeError> {

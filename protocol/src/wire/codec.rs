@@ -1,14 +1,13 @@
 //! Datagrams to messages and back, by the two words that a network agrees on.
 
-use core::net::IpAddr;
-
 use bytes::BytesMut;
 use thiserror::Error;
 
-use crate::defaults::{DEFAULT_MESSAGE, DEFAULT_RESPONSE_PREFIX, MAX_DATAGRAM_LEN};
-use crate::request::Request;
-use crate::response::Response;
-use crate::word::Word;
+use super::error::DecodeError;
+use super::request::Request;
+use super::response::Response;
+use super::word::Word;
+use super::{DEFAULT_MESSAGE, DEFAULT_RESPONSE_PREFIX, MAX_DATAGRAM_LEN};
 
 /// Everything that can be said on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,39 +50,6 @@ pub struct Codec {
 #[error("neither the discovery message nor the response prefix may start with the other")]
 #[non_exhaustive]
 pub struct WordsConflict;
-
-/// Why a datagram is no message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
-#[non_exhaustive]
-pub enum DecodeError {
-    /// It has no bytes.
-    #[error("the datagram is empty")]
-    Empty,
-    /// It is longer than any message, [`MAX_DATAGRAM_LEN`].
-    #[error("the datagram has {len} bytes, more than {MAX_DATAGRAM_LEN}")]
-    TooLong {
-        /// Its length in bytes.
-        len: usize,
-    },
-    /// It is not the discovery message and doesn't start with the response prefix.
-    #[error("the datagram is neither a request nor a response")]
-    UnknownMessage,
-    /// No IP address follows the response prefix.
-    #[error("the response has no valid IP address")]
-    MalformedAddress,
-    /// The address can't be that of a host.
-    #[error("the response names {ip}, which can't be the address of a host")]
-    NotAHost {
-        /// The address that was named.
-        ip: IpAddr,
-    },
-    /// What follows the colon is not a port from 1 to 65535.
-    #[error("the response has no valid port behind its colon")]
-    MalformedPort,
-    /// More follows the address or the port than white space.
-    #[error("the response has more behind its address and port")]
-    TrailingBytes,
-}
 
 impl Codec {
     /// A codec for `message` and `prefix`.

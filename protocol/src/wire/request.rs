@@ -9,7 +9,7 @@ use core::fmt;
 
 use bytes::BytesMut;
 
-use crate::word::Word;
+use super::word::Word;
 
 /// A client's question to whoever hears it: who is a server here?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -47,7 +47,7 @@ mod tests {
     const GOLDEN: &[u8] = b"\x44\x49\x53\x43\x4f\x56\x45\x52\x5f\x53\x45\x52\x56\x45\x52";
 
     fn message() -> Word {
-        Word::new(crate::DEFAULT_MESSAGE).unwrap()
+        Word::new(crate::wire::DEFAULT_MESSAGE).unwrap()
     }
 
     #[test]
