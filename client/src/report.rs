@@ -146,7 +146,7 @@ pub enum SkipReason {
     Down,
     /// It leads to this host alone.
     Loopback,
-    /// Its name is that of a bridge of containers or virtual machines.
+    /// It is a container bridge, by its name.
     ContainerBridge,
     /// It has no IPv4 address to ask from.
     NoIpv4Address,

@@ -202,10 +202,13 @@ fn other_hosts(network: IpNet, local: Ipv4Addr) -> Vec<Ipv4Addr> {
 /// The hosts that the system knows one by one to be on the link of `interface`, by a peer address
 /// or a route without a gateway, and reaches from `local`: there may be no broadcast there.
 fn routed_hosts(interface: &Interface, local: Ipv4Addr) -> impl Iterator<Item = Ipv4Addr> + '_ {
-    let peers = interface.addresses.iter().filter_map(InterfaceAddress::peer);
-    let routes = interface.routes.iter().map(InterfaceRoute::network);
-    let routed = routes.filter(|network| network.prefix_len() == 32);
-    let hosts = peers.chain(routed.map(|network| network.addr()));
+    let peers = interface
+        .addresses
+        .iter()
+        .filter_map(InterfaceAddress::peer);
+    let networks = interface.routes.iter().map(InterfaceRoute::network);
+    let routes = networks.filter(|network| network.prefix_len() == 32);
+    let hosts = peers.chain(routes.map(|network| network.addr()));
     hosts.filter_map(move |host| match host {
         IpAddr::V4(v4)
             if HostIp::new(host).is_ok()

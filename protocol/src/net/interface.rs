@@ -95,12 +95,17 @@ impl Interface {
         self.addresses.iter().any(|address| address.ip == ip)
     }
 
-    /// Whether `ip` is on link: in the network of one of its addresses, which is its peer's if it
-    /// has a peer, or in one of its [`routes`](Self::routes) unless it is a point-to-point
-    /// interface.
+    /// Its networks that are on link: those of its addresses, which are the peer's if there is
+    /// one, and unless it is a point-to-point interface those of its [`routes`](Self::routes).
+    pub fn networks(&self) -> impl Iterator<Item = IpNet> + '_ {
+        let addresses = self.addresses.iter().map(InterfaceAddress::network);
+        let routes = self.on_link_routes().iter().map(InterfaceRoute::network);
+        addresses.chain(routes)
+    }
+
+    /// Whether `ip` is on link: in one of its [`networks`](Self::networks).
     pub fn is_on_link(&self, ip: IpAddr) -> bool {
-        let mut addresses = self.addresses.iter();
-        addresses.any(|address| address.network.contains(&ip)) || self.route_to(ip).is_some()
+        self.networks().any(|network| network.contains(&ip))
     }
 
     /// This host's address towards `ip`, if `ip` is on link.
@@ -113,19 +118,18 @@ impl Interface {
         let addresses = self.addresses.iter();
         let near = longest(addresses, ip, InterfaceAddress::network);
         near.map(|address| address.ip).or_else(|| {
-            let route = self.route_to(ip)?;
+            let routes = self.on_link_routes().iter();
+            let route = longest(routes, ip, InterfaceRoute::network)?;
             route.source.or_else(|| self.first_address_like(ip))
         })
     }
 
-    /// The narrowest of its routes that `ip` is on link by.
-    fn route_to(&self, ip: IpAddr) -> Option<&InterfaceRoute> {
-        let routes = if self.flags.point_to_point {
+    fn on_link_routes(&self) -> &[InterfaceRoute] {
+        if self.flags.point_to_point {
             &[]
         } else {
-            self.routes.as_slice()
-        };
-        longest(routes.iter(), ip, InterfaceRoute::network)
+            &self.routes
+        }
     }
 
     fn first_address_like(&self, ip: IpAddr) -> Option<IpAddr> {
