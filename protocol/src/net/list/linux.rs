@@ -180,3 +180,137 @@ fn add_route(interface: &mut Interface, route: InterfaceRoute) {
         interface.routes.push(route);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_route::route::RouteVia;
+
+    use super::*;
+
+    fn parsed<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
+        text.parse().unwrap()
+    }
+
+    fn message(prefix_len: u8, attributes: &[AddressAttribute]) -> AddressMessage {
+        let mut message = AddressMessage::default();
+        message.header.prefix_len = prefix_len;
+        message.attributes = attributes.to_vec();
+        message
+    }
+
+    #[test]
+    fn an_address_is_read_with_its_peer() {
+        use AddressAttribute::{Address, Label, Local};
+        let plain = [
+            Address(parsed("10.77.0.2")),
+            Local(parsed("10.77.0.2")),
+            Label("lo".into()),
+        ];
+        let read = address(&message(24, &plain)).unwrap();
+        assert_eq!((read.ip(), read.peer()), (parsed("10.77.0.2"), None));
+        assert_eq!(read.network(), parsed("10.77.0.0/24"));
+
+        let peer = [Address(parsed("10.77.0.1")), Local(parsed("10.77.0.2"))];
+        let read = address(&message(32, &peer)).unwrap();
+        assert_eq!(read.ip(), parsed::<IpAddr>("10.77.0.2"));
+        assert_eq!(read.peer(), Some(parsed("10.77.0.1")));
+        assert_eq!(read.network(), parsed("10.77.0.1/32"));
+
+        let read = address(&message(64, &[Address(parsed("fe80::2"))])).unwrap();
+        assert_eq!((read.ip(), read.peer()), (parsed("fe80::2"), None));
+
+        assert_eq!(address(&message(24, &[])), None);
+        assert_eq!(address(&message(33, &plain)), None);
+    }
+
+    #[test]
+    fn an_address_that_another_host_may_have_is_left_out() {
+        let ip = AddressAttribute::Address(parsed("fe80::2"));
+        for flags in [AddressFlags::Tentative, AddressFlags::Dadfailed] {
+            let flags = AddressAttribute::Flags(flags | AddressFlags::Permanent);
+            assert_eq!(address(&message(64, &[ip.clone(), flags])), None);
+        }
+        for flags in [AddressHeaderFlags::Tentative, AddressHeaderFlags::Dadfailed] {
+            let mut message = message(64, std::slice::from_ref(&ip));
+            message.header.flags = flags;
+            assert_eq!(address(&message), None);
+        }
+        let flags = AddressAttribute::Flags(AddressFlags::Permanent | AddressFlags::Deprecated);
+        assert!(address(&message(64, &[ip, flags])).is_some());
+    }
+
+    /// A route without a gateway to 10.77.0.0/24 by the interface 2, and more attributes.
+    fn on_link(more: &[RouteAttribute]) -> RouteMessage {
+        let mut message = RouteMessage::default();
+        message.header.address_family = AddressFamily::Inet;
+        message.header.table = RouteHeader::RT_TABLE_MAIN;
+        message.header.kind = RouteType::Unicast;
+        message.header.destination_prefix_length = 24;
+        message.attributes = [
+            RouteAttribute::Destination(RouteAddress::Inet(parsed("10.77.0.0"))),
+            RouteAttribute::Oif(2),
+        ]
+        .into();
+        message.attributes.extend_from_slice(more);
+        message
+    }
+
+    #[test]
+    fn a_route_without_a_gateway_is_read_with_the_source_that_it_prefers() {
+        let (index, read) = route(&on_link(&[])).unwrap();
+        assert_eq!((index, read.source()), (2, None));
+        assert_eq!(read.network(), parsed("10.77.0.0/24"));
+        let source = RouteAttribute::PrefSource(RouteAddress::Inet(parsed("10.77.0.2")));
+        let (_, read) = route(&on_link(&[source])).unwrap();
+        assert_eq!(read.source(), Some(parsed("10.77.0.2")));
+    }
+
+    #[test]
+    fn other_routes_make_nothing_on_link() {
+        for attribute in [
+            RouteAttribute::Gateway(RouteAddress::Inet(parsed("10.77.0.9"))),
+            RouteAttribute::Via(RouteVia::Inet6(parsed("fe80::9"))),
+            RouteAttribute::MultiPath(Vec::new()),
+            RouteAttribute::Encap(Vec::new()),
+        ] {
+            assert_eq!(
+                route(&on_link(std::slice::from_ref(&attribute))),
+                None,
+                "{attribute:?}"
+            );
+        }
+        let changed = |change: fn(&mut RouteMessage)| {
+            let mut message = on_link(&[]);
+            change(&mut message);
+            route(&message)
+        };
+        assert_eq!(changed(|it| it.header.table = 255), None);
+        assert_eq!(changed(|it| it.header.kind = RouteType::BlackHole), None);
+        assert_eq!(changed(|it| it.header.flags = RouteFlags::Dead), None);
+        assert_eq!(changed(|it| it.header.flags = RouteFlags::Cloned), None);
+        assert_eq!(changed(|it| it.header.destination_prefix_length = 1), None);
+        assert_eq!(changed(|it| it.header.destination_prefix_length = 33), None);
+        assert_eq!(changed(|it| it.attributes.truncate(1)), None);
+        assert_eq!(changed(|it| drop(it.attributes.remove(0))), None);
+        assert!(changed(|it| it.header.flags = RouteFlags::Onlink).is_some());
+    }
+
+    #[test]
+    fn a_route_that_an_address_has_already_is_not_kept_and_no_more_than_1024_are() {
+        let mut interface = Interface::new("eth0", 2);
+        let address = InterfaceAddress::new(parsed("10.77.0.2"), 24).unwrap();
+        interface.addresses.push(address);
+        let mut add = |network: std::string::String| {
+            add_route(
+                &mut interface,
+                InterfaceRoute::new(parsed(&network), None).unwrap(),
+            );
+            interface.routes.len()
+        };
+        assert_eq!(add("10.77.0.0/24".into()), 0);
+        for n in 0..1_100_usize {
+            let kept = add(std::format!("10.{}.{}.0/24", 100 + n / 256, n % 256));
+            assert_eq!(kept, (n + 1).min(1_024));
+        }
+    }
+}
