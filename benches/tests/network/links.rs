@@ -2,6 +2,7 @@
 //! routes without a gateway.
 
 use udp_discovery_benches::lab::{self, Host, Lab};
+use udp_discovery_server::protocol::Interface;
 use udp_discovery_server::{Config, DropReason};
 
 use crate::stage::{Asker, Serving, answer_of, lasting, search, unfiltered, wait_until};
@@ -158,6 +159,36 @@ fn default_and_gateway_routes_make_nothing_on_link() {
                 assert_eq!(server.stop().answered(), 0, "{route}");
                 b.ip(&format!("route del {route}"));
             }
+        },
+    );
+}
+
+/// FAULTS D2
+#[test]
+fn an_ipv6_address_is_listed_once_no_other_host_has_it() {
+    if !std::fs::exists("/proc/net/if_inet6").unwrap_or(false) {
+        return lab::pass_over("there is no IPv6");
+    }
+    lab::run(
+        "links::an_ipv6_address_is_listed_once_no_other_host_has_it",
+        || {
+            let [a, b] = hosts();
+            let holds = |host: &Host, ip: &str| {
+                let interfaces = host.run(Interface::list).unwrap();
+                let ip = ip.parse().unwrap();
+                interfaces.iter().any(|interface| interface.holds(ip))
+            };
+            b.ip("address add fd77::1/64 dev eth0 nodad");
+            assert!(holds(&b, "fd77::1"));
+            a.ip("address add fd77::1/64 dev eth0");
+            a.ip("address add fd77::2/64 dev eth0");
+            wait_until("the other host's objection", || {
+                assert!(!holds(&a, "fd77::1"));
+                a.ip("address show dev eth0 dadfailed")
+                    .contains("fd77::1/64")
+            });
+            assert!(!holds(&a, "fd77::1"));
+            wait_until("nobody's objection", || holds(&a, "fd77::2"));
         },
     );
 }
