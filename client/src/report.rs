@@ -128,8 +128,8 @@ pub enum LastResort {
 impl fmt::Display for LastResort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::ContainerBridges => "only container bridges are up",
-            Self::Loopback => "only loopback is up",
+            Self::ContainerBridges => "asked on container bridges, as no other network is up",
+            Self::Loopback => "asked on loopback, as no network is up",
         })
     }
 }

@@ -68,7 +68,9 @@ impl Selection {
 
     /// Whether `interface` is one that is asked on.
     pub(crate) fn asks_on(&self, interface: &Interface) -> bool {
-        self.links.iter().any(|link| link.index == interface.index)
+        self.links
+            .iter()
+            .any(|link| link.interface == interface.name)
     }
 
     /// Whether a link leads to other hosts.

@@ -14,7 +14,8 @@
 //! A client sends the datagram `DISCOVER_SERVER` to UDP port 9999 of everything it can reach;
 //! each server answers the sender with `SERVER_IP:` and its address, and perhaps a port. This
 //! crate reads and writes those datagrams ([`Codec`]), holds what both sides can be told
-//! ([`Settings`], [`ClientSettings`]), and says what a network interface is ([`Interface`]). It opens no socket.
+//! ([`Settings`], [`ClientSettings`]), and says what a network interface is and what is on its link
+//! ([`Interface`]). It sends nothing to the network.
 //!
 //! # Features
 //! - `std` (default): the standard library. Without it the crate needs `alloc` alone.
