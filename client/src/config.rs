@@ -55,7 +55,10 @@ impl Config {
     }
 
     /// The interfaces to ask on: names, or globs with `*` and `?`. Default: none, which means
-    /// every one that is up, except loopback and the bridges of containers.
+    /// every one that is up, except loopback and
+    /// [container bridges](udp_discovery_protocol::Interface::is_container_bridge); if there is no
+    /// other, the container bridges, and if there are none, loopback
+    /// ([`Report::last_resort`](crate::Report::last_resort)).
     ///
     /// An interface that is named here is asked on whatever kind it is.
     pub fn interfaces(&self) -> &[String] {

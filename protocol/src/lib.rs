@@ -14,7 +14,8 @@
 //! A client sends the datagram `DISCOVER_SERVER` to UDP port 9999 of everything it can reach;
 //! each server answers the sender with `SERVER_IP:` and its address, and perhaps a port. This
 //! crate reads and writes those datagrams ([`Codec`]), holds what both sides can be told
-//! ([`Settings`], [`ClientSettings`]), and says what a network interface is ([`Interface`]). It opens no socket.
+//! ([`Settings`], [`ClientSettings`]), and says what a network interface is and what is on its link
+//! ([`Interface`]). It sends nothing to the network.
 //!
 //! # Features
 //! - `std` (default): the standard library. Without it the crate needs `alloc` alone.
@@ -31,12 +32,8 @@ extern crate std;
 
 mod client_settings;
 mod defaults;
-mod interface;
-#[cfg(feature = "interfaces")]
-mod list_interfaces;
 #[cfg(feature = "load")]
 mod load;
-#[cfg(feature = "interfaces")]
 mod net;
 mod settings;
 mod wire;
@@ -45,11 +42,11 @@ pub use client_settings::ClientSettings;
 pub use defaults::{
     DEFAULT_BUFFER_SIZE, DEFAULT_LOGGING, DEFAULT_PORT, DEFAULT_RETRIES, DEFAULT_TIMEOUT,
 };
-pub use interface::{Interface, InterfaceAddress, InterfaceFlags};
 /// A network: an address and how many of its bits the network's addresses share.
 pub use ipnet::IpNet;
 #[cfg(feature = "load")]
 pub use load::{LoadError, Origin, Sources, ValueError};
+pub use net::{Interface, InterfaceAddress, InterfaceFlags, InterfaceRoute};
 #[cfg(feature = "interfaces")]
 pub use net::{ReceiveErrorKind, SendErrorKind};
 pub use settings::{BufferSize, BufferSizeError, Settings};

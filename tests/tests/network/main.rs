@@ -7,6 +7,7 @@
 mod addresses;
 mod changes;
 mod kernel;
+mod links;
 mod loss;
 mod peers;
 mod ports;

@@ -5,7 +5,7 @@ use std::vec::Vec;
 use if_addrs::{IfAddr, IfOperStatus};
 
 use super::named;
-use crate::interface::{Interface, InterfaceAddress, InterfaceFlags};
+use crate::net::interface::{Interface, InterfaceAddress, InterfaceFlags};
 
 pub(super) fn list() -> io::Result<Vec<Interface>> {
     let mut interfaces = Vec::new();

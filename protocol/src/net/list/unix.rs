@@ -7,15 +7,17 @@ use nix::net::if_::{InterfaceFlags as SystemFlags, if_nametoindex};
 use nix::sys::socket::SockaddrStorage;
 
 use super::named;
-use crate::interface::{Interface, InterfaceAddress, InterfaceFlags};
+use crate::net::interface::{Interface, InterfaceAddress, InterfaceFlags};
 
 pub(super) fn list() -> io::Result<Vec<Interface>> {
     let mut interfaces = Vec::new();
     for entry in getifaddrs()? {
         let name = without_label(&entry.interface_name);
-        // An interface may go between the two calls: 0 then, which is no interface's.
-        let index = || if_nametoindex(name).unwrap_or(0);
-        let interface = named(&mut interfaces, name, index);
+        // An interface may go between the two calls, and Linux lists an address by its label.
+        let Ok(index) = if_nametoindex(name) else {
+            continue;
+        };
+        let interface = named(&mut interfaces, name, || index);
         interface.flags = flags(entry.flags);
 
         let Some(ip) = entry.address.as_ref().and_then(ip) else {
@@ -43,7 +45,7 @@ pub(super) fn list() -> io::Result<Vec<Interface>> {
 /// (ip-address(8)); no interface there has a colon in its name.
 fn without_label(name: &str) -> &str {
     match name.split_once(':') {
-        Some((interface, _)) if cfg!(target_os = "linux") => interface,
+        Some((interface, _)) if cfg!(any(target_os = "linux", target_os = "android")) => interface,
         _ => name,
     }
 }
