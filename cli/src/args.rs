@@ -35,7 +35,7 @@ DISCOVERY_MESSAGE, RESPONSE_PREFIX and so on), then the options; the last one wi
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Answers the clients that look for a server, until Ctrl-C or SIGTERM
+    /// Answers the clients that look for a server, until Ctrl-C, SIGTERM or SIGHUP
     #[command(after_help = SERVE_HELP)]
     Serve(ServeArgs),
     /// Finds the servers on the networks that this host is on
@@ -47,6 +47,8 @@ pub(crate) enum Command {
 
 const SERVE_HELP: &str = "\
 It prints what it is set to, then `listening on ...`; at the end, and on SIGUSR1, its counters.
+It never waits for whoever reads its output and its log: what they don't read in time is lost, and
+counted in its place. A second Ctrl-C or SIGTERM ends it at once.
 Exit codes: 0 stopped as told, 2 error.";
 
 const DISCOVER_HELP: &str = "\
