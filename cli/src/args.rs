@@ -35,7 +35,7 @@ DISCOVERY_MESSAGE, RESPONSE_PREFIX and so on), then the options; the last one wi
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Answers the clients that look for a server, until Ctrl-C, SIGTERM or SIGHUP
+    /// Answers the clients that look for a server, until Ctrl-C or SIGTERM
     #[command(after_help = SERVE_HELP)]
     Serve(ServeArgs),
     /// Finds the servers on the networks that this host is on

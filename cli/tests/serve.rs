@@ -13,7 +13,7 @@ mod service;
 use service::{Service, command, free_port, program, signal};
 
 /// At once, on a machine that has much else to do.
-const AT_ONCE: Duration = Duration::from_secs(2);
+const AT_ONCE: Duration = Duration::from_secs(15);
 
 impl Service {
     fn start(arguments: &[&str]) -> Self {

@@ -7,6 +7,7 @@ use std::num::NonZeroU16;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use procfs::ProcResult;
 use procfs::net::UdpNetEntry;
 use procfs::process::{FDTarget, Process, all_processes};
 use rustix::process::{geteuid, getuid};
@@ -14,26 +15,27 @@ use rustix::process::{geteuid, getuid};
 use super::mark::is_mark;
 use super::{Holder, Holders};
 
-/// How long the sockets of a process that ends may be there when it can't be seen any more.
-const ENDING: Duration = Duration::from_millis(500);
+/// How long a process that ends may keep a socket after it is last seen to have it.
+const ENDING: Duration = Duration::from_secs(1);
 /// How long to wait before another look.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Those that have `port`.
 pub(crate) fn holders(port: NonZeroU16) -> Holders {
     let deadline = Instant::now() + ENDING;
-    loop {
-        let (seen, unseen) = look(port);
-        let own = geteuid().as_raw();
-        let may_be_ending = unseen.iter().any(|socket| socket.uid == own);
-        if !may_be_ending || Instant::now() >= deadline {
-            return Holders {
-                ended: seen.is_empty() && unseen.is_empty(),
-                more: !unseen.is_empty(),
-                seen,
-            };
-        }
+    let own = geteuid().as_raw();
+    let (mut seen, mut unseen) = look(port);
+    // A socket of this user's is most likely one of a process that ends.
+    while unseen.iter().any(|socket| socket.uid == own) && Instant::now() < deadline {
         thread::sleep(PAUSE);
+        let (seen_now, unseen_now) = look(port);
+        seen = seen_now;
+        unseen.retain(|socket| unseen_now.iter().any(|it| it.inode == socket.inode));
+    }
+    Holders {
+        ended: seen.is_empty() && unseen.is_empty(),
+        more: !unseen.is_empty(),
+        seen,
     }
 }
 
@@ -48,11 +50,14 @@ fn look(port: NonZeroU16) -> (Vec<Holder>, Vec<UdpNetEntry>) {
     // A process that can't be read is another user's, or has just ended.
     for process in all_processes().into_iter().flatten().flatten() {
         let open = Open::of(&process, &sockets, port);
-        if !open.sockets.is_empty() {
+        if open.sockets.is_empty() {
+            continue;
+        }
+        if let Ok(is_same_user) = is_same_user(&process) {
             seen.push(Holder {
                 pid: process.pid(),
                 name: name(&process),
-                is_ours: open.is_marked && is_same_user(&process),
+                is_ours: open.is_marked && is_same_user,
             });
             found.extend(open.sockets);
         }
@@ -69,7 +74,7 @@ pub(crate) fn is_our_service_on(port: NonZeroU16, pid: i32) -> bool {
         return false;
     };
     let open = Open::of(&process, &numbers(port), port);
-    open.is_marked && !open.sockets.is_empty() && is_same_user(&process)
+    open.is_marked && !open.sockets.is_empty() && is_same_user(&process).unwrap_or(false)
 }
 
 /// Whether more than one socket gets what is sent to `address`, or to one of the addresses that
@@ -135,10 +140,10 @@ fn name(process: &Process) -> String {
     }
 }
 
-fn is_same_user(process: &Process) -> bool {
-    let own = (getuid().as_raw(), geteuid().as_raw());
-    let status = process.status();
-    status.is_ok_and(|status| (status.ruid, status.euid) == own)
+/// Fails if the process has ended.
+fn is_same_user(process: &Process) -> ProcResult<bool> {
+    let status = process.status()?;
+    Ok((status.ruid, status.euid) == (getuid().as_raw(), geteuid().as_raw()))
 }
 
 #[cfg(test)]
