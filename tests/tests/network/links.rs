@@ -1,7 +1,7 @@
 //! What is on the link by the kernel's own view: addresses with labels of their own, peers, and
 //! routes without a gateway.
 
-use udp_discovery_benches::lab::{self, Host, Lab};
+use udp_discovery_tests::lab::{self, Host, Lab};
 use udp_discovery_server::protocol::Interface;
 use udp_discovery_server::{Config, DropReason};
 
