@@ -20,6 +20,9 @@ pub(crate) fn tried(config: &Config, found: usize, report: &Report) -> String {
     if !report.skipped.is_empty() {
         let _ = write!(text, "\nnot asked: {}", list(&report.skipped));
     }
+    if let Some(last_resort) = report.last_resort {
+        let _ = write!(text, "\nnote: {last_resort}");
+    }
     let refused = refused(&report.counts);
     if !refused.is_empty() {
         let _ = write!(text, "\nrefused: {refused}");
@@ -125,9 +128,22 @@ mod tests {
             "asked on eth0 from 192.168.1.2: 192.168.1.255, 255.255.255.255; probes sent: 1; \
              send errors: 1, the last: network unreachable"
         );
-        assert_eq!(lines[2], "not asked: docker0 (a bridge of containers)");
+        assert_eq!(lines[2], "not asked: docker0 (container bridge)");
         assert_eq!(lines[3], "refused: 1 not a response");
         assert!(lines[4].starts_with("hint: "));
         assert_eq!(lines.len(), 5);
+    }
+
+    #[test]
+    fn it_says_what_was_asked_on_as_a_last_resort() {
+        let mut docker0 = Interface::new("docker0", 2);
+        docker0.flags.up = true;
+        let address = InterfaceAddress::new("172.17.0.1".parse().unwrap(), 16).unwrap();
+        docker0.addresses.push(address);
+        let config = Config::default();
+        let discovery = Discovery::new(Instant::now(), &config, &[docker0]).unwrap();
+        let text = tried(&config, 0, discovery.report());
+        let note = "\nnote: asked on container bridges, as no other network is up\n";
+        assert!(text.contains(note), "{text}");
     }
 }

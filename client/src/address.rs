@@ -63,8 +63,7 @@ impl Judge {
             networks: interfaces
                 .iter()
                 .filter(reachable)
-                .flat_map(addresses)
-                .map(|address| address.network())
+                .flat_map(Interface::networks)
                 .collect(),
             own: interfaces
                 .iter()
@@ -122,7 +121,7 @@ impl Judge {
 
 #[cfg(test)]
 mod tests {
-    use udp_discovery_protocol::InterfaceFlags;
+    use udp_discovery_protocol::{InterfaceFlags, InterfaceRoute};
 
     use super::*;
 
@@ -144,7 +143,7 @@ mod tests {
         interface
     }
 
-    /// A host with a LAN, a second network, a bridge of containers and a network that is down.
+    /// A host with a LAN, a second network, a container bridge and a network that is down.
     fn judge(policy: AddressPolicy) -> Judge {
         let mut down = interface("eth9", &[("10.9.0.1", 24)]);
         down.flags.up = false;
@@ -199,6 +198,44 @@ mod tests {
                 "{claim}"
             );
         }
+    }
+
+    #[test]
+    fn auto_takes_the_source_where_the_claim_is_on_a_container_network() {
+        for bridge in [
+            "docker0",
+            "docker_gwbridge",
+            "br-5f2a0c9b1d3e",
+            "podman0",
+            "cni0",
+            "lxcbr0",
+            "lxdbr0",
+            "incusbr0",
+            "virbr0",
+        ] {
+            let interfaces = [
+                interface("eth0", &[("192.168.1.2", 24)]),
+                interface(bridge, &[("10.88.0.1", 16)]),
+            ];
+            let judge = Judge::new(AddressPolicy::Auto, &interfaces, |_| false);
+            let address = judge.address(ip("10.88.0.5"), "192.168.1.7:9999".parse().unwrap());
+            assert_eq!(address, Some(ip("192.168.1.7")), "{bridge}");
+        }
+        let interfaces = [interface("br-lan", &[("10.88.0.1", 16)])];
+        let judge = Judge::new(AddressPolicy::Auto, &interfaces, |_| false);
+        let address = judge.address(ip("10.88.0.5"), "192.168.1.7:9999".parse().unwrap());
+        assert_eq!(address, Some(ip("10.88.0.5")));
+    }
+
+    #[test]
+    fn auto_takes_a_claim_that_a_route_without_a_gateway_leads_to() {
+        let mut eth0 = interface("eth0", &[("10.77.0.2", 32)]);
+        let network = "10.78.0.0/24".parse().unwrap();
+        eth0.routes.extend(InterfaceRoute::new(network, None));
+        let judge = Judge::new(AddressPolicy::Auto, &[eth0], |_| true);
+        let address = |claim| judge.address(ip(claim), "10.77.0.1:9999".parse().unwrap());
+        assert_eq!(address("10.78.0.5"), Some(ip("10.78.0.5")));
+        assert_eq!(address("10.79.0.5"), Some(ip("10.77.0.1")));
     }
 
     #[test]

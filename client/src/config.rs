@@ -68,7 +68,10 @@ impl Config {
     }
 
     /// The interfaces to ask on: names, or patterns with `*` and `?`. Default: empty, which means
-    /// all that are up, except loopback and container bridges.
+    /// all that are up, except loopback and
+    /// [container bridges](udp_discovery_protocol::Interface::is_container_bridge). If there are
+    /// only those, the container bridges are asked, or else loopback
+    /// ([`Report::last_resort`](crate::Report::last_resort)).
     ///
     /// An interface that is named here is asked on, whatever its kind.
     #[doc(alias = "interfaces_whitelist")]

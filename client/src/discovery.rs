@@ -176,6 +176,7 @@ impl Discovery {
             report: Report {
                 links: selection.links,
                 skipped: selection.skipped,
+                last_resort: selection.last_resort,
                 ..Report::default()
             },
         };

@@ -36,10 +36,12 @@
 //! ```
 //!
 //! # What a search does
-//! Every IPv4 address of every interface that is up, loopback and the bridges of containers left
-//! out, gets a socket of its own. From there the network's directed broadcast and
-//! 255.255.255.255 are asked, three times by default, spaced over the timeout: one lost packet
-//! loses no server. The deadline is absolute; nothing that arrives moves it.
+//! Every IPv4 address of every interface that is up, except loopback and
+//! [container bridges](protocol::Interface::is_container_bridge), gets a socket of its own. From
+//! there the network's directed broadcast, 255.255.255.255 and up to 16 hosts that only a peer
+//! address or a route makes on link are asked, three times by default, spaced over the timeout: one
+//! lost packet loses no server. Where nothing else is up, container bridges are asked on after all,
+//! and where those aren't either, loopback ([`Report::last_resort`]). The deadline is absolute; nothing that arrives moves it.
 //!
 //! A server is known by the address to use and the port: the wire has no other name for it. One
 //! that is reached on two networks, and names its address on each, is listed for each.
@@ -79,7 +81,7 @@ pub use client::{Client, Search};
 pub use config::{Config, DEFAULT_MAX_SERVERS, DEFAULT_PROBES};
 pub use discovery::{Discovery, Transmit};
 pub use error::DiscoverError;
-pub use report::{Counts, Link, Report, SkipReason, Skipped};
+pub use report::{Counts, LastResort, Link, Report, SkipReason, Skipped};
 pub use server::DiscoveredServer;
 pub use udp_discovery_protocol as protocol;
 

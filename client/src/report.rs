@@ -13,6 +13,8 @@ pub struct Report {
     pub links: Vec<Link>,
     /// The interfaces that were not asked on, and why.
     pub skipped: Vec<Skipped>,
+    /// What was asked on only because nothing else could be.
+    pub last_resort: Option<LastResort>,
     /// What became of the datagrams that came in.
     pub counts: Counts,
 }
@@ -105,10 +107,30 @@ pub struct Skipped {
     pub reason: SkipReason,
 }
 
-/// `docker0: a bridge of containers`
+/// `docker0: container bridge`
 impl fmt::Display for Skipped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.interface, self.reason)
+    }
+}
+
+/// What is asked on if a search without [`Config::interfaces`](crate::Config::interfaces) would
+/// otherwise have nothing to ask on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LastResort {
+    /// Container bridges: no other interface is up and has an IPv4 address.
+    ContainerBridges,
+    /// Loopback: no interface that leads to other hosts is up and has an IPv4 address.
+    Loopback,
+}
+
+impl fmt::Display for LastResort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ContainerBridges => "asked on container bridges, as no other network is up",
+            Self::Loopback => "asked on loopback, as no network is up",
+        })
     }
 }
 
@@ -124,7 +146,7 @@ pub enum SkipReason {
     Down,
     /// It leads to this host alone.
     Loopback,
-    /// Its name is that of a bridge of containers or virtual machines.
+    /// It is a container bridge, by its name.
     ContainerBridge,
     /// It has no IPv4 address to ask from.
     NoIpv4Address,
@@ -139,7 +161,7 @@ impl fmt::Display for SkipReason {
             Self::NotNamed => "not among the interfaces to use",
             Self::Down => "down",
             Self::Loopback => "loopback",
-            Self::ContainerBridge => "a bridge of containers",
+            Self::ContainerBridge => "container bridge",
             Self::NoIpv4Address => "no IPv4 address",
             Self::NobodyToAsk => "point-to-point, without the address of its other end",
         })
@@ -156,6 +178,6 @@ mod tests {
             interface: "docker0".into(),
             reason: SkipReason::ContainerBridge,
         };
-        assert_eq!(skipped.to_string(), "docker0: a bridge of containers");
+        assert_eq!(skipped.to_string(), "docker0: container bridge");
     }
 }

@@ -2,18 +2,31 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use udp_discovery_protocol::{Interface, InterfaceAddress, IpNet};
+use udp_discovery_protocol::{HostIp, Interface, InterfaceAddress, InterfaceRoute, IpNet};
 use wildmatch::WildMatch;
 
 use crate::config::Config;
 use crate::error::DiscoverError;
-use crate::report::{Link, SkipReason, Skipped};
+use crate::report::{LastResort, Link, SkipReason, Skipped};
+
+/// How many hosts of an interface are asked by unicast. A host that routes to its virtual
+/// machines one by one may have hundreds; the broadcast reaches those as well.
+const HOSTS_ASKED: usize = 16;
 
 /// The interface addresses to ask from, and the interfaces left out.
 #[derive(Debug)]
 pub(crate) struct Selection {
     pub(crate) links: Vec<Link>,
     pub(crate) skipped: Vec<Skipped>,
+    /// What is asked on only because nothing else can be.
+    pub(crate) last_resort: Option<LastResort>,
+}
+
+/// Which kinds of interface are asked on though they were not named.
+#[derive(Clone, Copy)]
+struct Kinds {
+    container_bridges: bool,
+    loopback: bool,
 }
 
 impl Selection {
@@ -24,10 +37,26 @@ impl Selection {
                 available: interfaces.iter().map(|it| it.name.clone()).collect(),
             });
         }
-        let mut selection = Self::of(interfaces, |it| names.judge(it, config.loopback()));
-        if selection.links.is_empty() && names.include.is_empty() {
-            // A host without a network still finds what runs on itself.
-            selection = Self::of(interfaces, |it| names.judge(it, true));
+        let mut kinds = Kinds {
+            container_bridges: false,
+            loopback: config.loopback(),
+        };
+        let mut selection = Self::of(interfaces, &names, kinds);
+        if names.include.is_empty() {
+            // A host on container bridges only is asked on them, and one without a network still
+            // finds what runs on itself.
+            if !selection.leaves_this_host() {
+                kinds.container_bridges = true;
+                selection = Self::of(interfaces, &names, kinds);
+                if selection.leaves_this_host() {
+                    selection.last_resort = Some(LastResort::ContainerBridges);
+                }
+            }
+            if selection.links.is_empty() {
+                kinds.loopback = true;
+                selection = Self::of(interfaces, &names, kinds);
+                selection.last_resort = Some(LastResort::Loopback);
+            }
         }
         if selection.links.is_empty() {
             return Err(DiscoverError::NoUsableInterface {
@@ -44,13 +73,24 @@ impl Selection {
             .any(|link| link.interface == interface.name)
     }
 
-    fn of(interfaces: &[Interface], judge: impl Fn(&Interface) -> Result<(), SkipReason>) -> Self {
+    /// Whether a link leads to other hosts.
+    fn leaves_this_host(&self) -> bool {
+        // A loopback link asks the address that it asks from.
+        let itself = |link: &Link| link.destinations == [link.local];
+        !self.links.iter().all(itself)
+    }
+
+    fn of(interfaces: &[Interface], names: &Names, kinds: Kinds) -> Self {
         let mut selection = Self {
             links: Vec::new(),
             skipped: Vec::new(),
+            last_resort: None,
         };
         for interface in interfaces {
-            match judge(interface).and_then(|()| links(interface)) {
+            match names
+                .judge(interface, kinds)
+                .and_then(|()| links(interface))
+            {
                 Ok(links) => selection.links.extend(links),
                 Err(reason) => selection.skipped.push(Skipped {
                     interface: interface.name.clone(),
@@ -82,9 +122,9 @@ impl Names {
     }
 
     /// Whether `interface` is to be asked on, and if not, why.
-    fn judge(&self, interface: &Interface, loopback: bool) -> Result<(), SkipReason> {
+    fn judge(&self, interface: &Interface, kinds: Kinds) -> Result<(), SkipReason> {
         let named = self.are_including(interface);
-        let wanted = named || loopback && interface.flags.loopback;
+        let wanted = named || kinds.loopback && interface.flags.loopback;
         if any_matches(&self.exclude, interface) {
             Err(SkipReason::Excluded)
         } else if !wanted && !self.include.is_empty() {
@@ -93,7 +133,7 @@ impl Names {
             Err(SkipReason::Down)
         } else if interface.flags.loopback && !wanted {
             Err(SkipReason::Loopback)
-        } else if interface.is_container_bridge() && !named {
+        } else if interface.is_container_bridge() && !named && !kinds.container_bridges {
             Err(SkipReason::ContainerBridge)
         } else {
             Ok(())
@@ -145,7 +185,10 @@ fn destinations(
         };
     }
     // The limited broadcast also reaches hosts whose idea of the network differs from ours.
-    directed.into_iter().chain([Ipv4Addr::BROADCAST]).collect()
+    let broadcasts = directed.into_iter().chain([Ipv4Addr::BROADCAST]);
+    broadcasts
+        .chain(routed_hosts(interface, local).take(HOSTS_ASKED))
+        .collect()
 }
 
 /// The hosts of a network of one or two addresses other than `local`; none of a larger one.
@@ -156,6 +199,34 @@ fn other_hosts(network: IpNet, local: Ipv4Addr) -> Vec<Ipv4Addr> {
         }
         _ => Vec::new(),
     }
+}
+
+/// The hosts that the system knows one by one to be on the link of `interface`, by a peer address
+/// or a route without a gateway, and reaches from `local`: there may be no broadcast there.
+fn routed_hosts(interface: &Interface, local: Ipv4Addr) -> impl Iterator<Item = Ipv4Addr> + '_ {
+    let peers = interface
+        .addresses
+        .iter()
+        .filter_map(InterfaceAddress::peer);
+    let networks = interface.routes.iter().map(InterfaceRoute::network);
+    let routes = networks.filter(|network| network.prefix_len() == 32);
+    let hosts = peers.chain(routes.map(|network| network.addr()));
+    hosts.filter_map(move |host| match host {
+        IpAddr::V4(v4)
+            if HostIp::new(host).is_ok()
+                && !hears_a_directed_broadcast(interface, v4)
+                && interface.address_towards(host) == Some(local.into()) =>
+        {
+            Some(v4)
+        }
+        _ => None,
+    })
+}
+
+fn hears_a_directed_broadcast(interface: &Interface, host: Ipv4Addr) -> bool {
+    interface.addresses.iter().any(|address| {
+        address.directed_broadcast().is_some() && address.network().contains(&IpAddr::V4(host))
+    })
 }
 
 #[cfg(test)]
@@ -223,7 +294,7 @@ mod tests {
                 "lo: loopback",
                 "eth1: down",
                 "eth2: no IPv4 address",
-                "docker0: a bridge of containers"
+                "docker0: container bridge"
             ]
         );
     }
@@ -248,9 +319,33 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_asked_if_there_is_nothing_else() {
+    fn what_the_default_leaves_out_is_asked_if_there_is_nothing_else() {
+        assert_eq!(select(&Config::default()).last_resort, None);
+
         let config = Config::default().with_excluded_interfaces(["eth0"]);
-        assert_eq!(names(&select(&config)), ["lo"]);
+        let selection = select(&config);
+        assert_eq!(names(&selection), ["docker0"]);
+        assert_eq!(selection.last_resort, Some(LastResort::ContainerBridges));
+        let selection = select(&config.with_loopback(true));
+        assert_eq!(names(&selection), ["lo", "docker0"]);
+        assert_eq!(selection.last_resort, Some(LastResort::ContainerBridges));
+
+        let config = Config::default().with_excluded_interfaces(["eth0", "docker0"]);
+        let selection = select(&config);
+        assert_eq!(names(&selection), ["lo"]);
+        assert_eq!(selection.last_resort, Some(LastResort::Loopback));
+        // It was asked for.
+        let selection = select(&config.with_loopback(true));
+        assert_eq!(names(&selection), ["lo"]);
+        assert_eq!(selection.last_resort, None);
+    }
+
+    #[test]
+    fn a_name_has_no_last_resort() {
+        let config = Config::default().with_interfaces(["docker0", "eth1"]);
+        let selection = select(&config);
+        assert_eq!(names(&selection), ["docker0"]);
+        assert_eq!(selection.last_resort, None);
     }
 
     #[test]
@@ -296,6 +391,77 @@ mod tests {
             let eth0 = interface("eth0", &[("192.168.1.2", prefix_len)]);
             assert_eq!(destinations_of(eth0), [["255.255.255.255"]]);
         }
+    }
+
+    #[test]
+    fn a_peer_is_asked_besides_the_broadcast() {
+        let mut eth0 = interface("eth0", &[("192.168.1.2", 24)]);
+        let address = InterfaceAddress::with_peer(ip("10.77.0.2"), ip("10.77.0.1"), 32).unwrap();
+        eth0.addresses.push(address);
+        // The directed broadcast reaches this one.
+        let address = InterfaceAddress::with_peer(ip("10.5.0.2"), ip("10.5.0.1"), 24).unwrap();
+        eth0.addresses.push(address);
+        assert_eq!(
+            destinations_of(eth0),
+            [
+                vec!["192.168.1.255", "255.255.255.255"],
+                vec!["255.255.255.255", "10.77.0.1"],
+                vec!["10.5.0.255", "255.255.255.255"]
+            ]
+        );
+    }
+
+    fn route(network: &str, source: Option<&str>) -> InterfaceRoute {
+        InterfaceRoute::new(network.parse().unwrap(), source.map(ip)).unwrap()
+    }
+
+    #[test]
+    fn hosts_that_a_route_names_are_asked_from_the_address_that_the_route_prefers() {
+        let mut eth0 = interface("eth0", &[("10.77.0.2", 32), ("10.77.0.3", 32)]);
+        eth0.routes = vec![
+            route("10.77.0.1/32", None),
+            route("10.77.0.4/32", Some("10.77.0.3")),
+            route("224.0.0.251/32", None),
+            route("10.78.0.0/24", None),
+            route("2001:db8::1/128", None),
+        ];
+        assert_eq!(
+            destinations_of(eth0),
+            [
+                ["255.255.255.255", "10.77.0.1"],
+                ["255.255.255.255", "10.77.0.4"]
+            ]
+        );
+    }
+
+    #[test]
+    fn a_host_that_hears_the_directed_broadcast_is_not_asked_again() {
+        let mut eth0 = interface("eth0", &[("192.168.1.2", 24)]);
+        eth0.routes = vec![route("192.168.1.9/32", None)];
+        assert_eq!(
+            destinations_of(eth0),
+            [["192.168.1.255", "255.255.255.255"]]
+        );
+    }
+
+    #[test]
+    fn no_more_than_16_hosts_are_asked_one_by_one() {
+        let mut eth0 = interface("eth0", &[("10.77.0.2", 32)]);
+        let host = |last| route(&format!("10.77.1.{last}/32"), None);
+        eth0.routes = (1..=17).map(host).collect();
+        let destinations = &destinations_of(eth0)[0];
+        assert_eq!(destinations.len(), 1 + 16);
+        assert_eq!(destinations[16], "10.77.1.16");
+    }
+
+    #[test]
+    fn no_route_is_asked_on_a_point_to_point_interface() {
+        let mut tun0 = interface("tun0", &[]);
+        tun0.flags.point_to_point = true;
+        let address = InterfaceAddress::with_peer(ip("10.7.0.1"), ip("10.7.0.2"), 32).unwrap();
+        tun0.addresses.push(address);
+        tun0.routes = vec![route("192.168.1.9/32", None)];
+        assert_eq!(destinations_of(tun0), [["10.7.0.2"]]);
     }
 
     #[test]

@@ -270,13 +270,8 @@ impl Run {
         let counts = |it: &&Interface| {
             it.flags.up && !it.flags.loopback && (it.name != "docker0" || asked(it))
         };
-        self.interfaces
-            .iter()
-            .filter(counts)
-            .flat_map(|interface| &interface.addresses)
-            .any(|address| {
-                host::in_network(address, ip) && !host::is_network_or_broadcast(address, ip)
-            })
+        let mut interfaces = self.interfaces.iter().filter(counts);
+        interfaces.any(|interface| host::can_be_on_link(interface, ip))
     }
 
     /// Takes what is to be sent, and tells perhaps that it could not be.

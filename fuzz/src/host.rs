@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use udp_discovery_protocol::{Interface, InterfaceAddress, InterfaceFlags};
+use udp_discovery_protocol::{Interface, InterfaceAddress, InterfaceFlags, InterfaceRoute, IpNet};
 
 use crate::input::Input;
 
@@ -21,7 +21,7 @@ pub const ADDRESSES: [&str; 32] = [
     "10.0.0.2", //
     "172.16.0.9",
     "10.200.0.1", // a tunnel, and its other end
-    "172.17.0.1", // a bridge of containers
+    "172.17.0.1", // a container bridge
     "172.17.0.5",
     "10.99.0.5", // on an interface that is down
     "127.0.0.1",
@@ -58,8 +58,8 @@ pub fn interfaces(input: &mut Input<'_>) -> Vec<Interface> {
     interfaces
 }
 
-/// Loopback, two networks, one of two addresses, a tunnel, a bridge of containers, and one that
-/// is down.
+/// Loopback, two networks, one of two addresses with a route without a gateway, a tunnel with one
+/// that doesn't count, a container bridge, and one that is down.
 fn fixed() -> Vec<Interface> {
     let mut lo = interface("lo", 1, &[("127.0.0.1", 8), ("::1", 128)]);
     lo.flags.loopback = true;
@@ -74,13 +74,17 @@ fn fixed() -> Vec<Interface> {
     let (ip, peer) = (parsed("10.200.0.1"), parsed("172.16.0.9"));
     let address = InterfaceAddress::with_peer(ip, peer, 32).expect("32 bits are enough");
     tun0.addresses.push(address);
+    tun0.routes.push(route("192.168.1.0/24", None));
+    let mut eth2 = interface("eth2", 4, &[("10.0.0.2", 31)]);
+    eth2.routes.push(route("203.0.113.8/31", None));
+    eth2.routes.push(route("203.0.113.9/32", Some("10.0.0.2")));
     let mut down = interface("eth9", 7, &[("10.99.0.1", 24)]);
     down.flags.up = false;
     vec![
         interface("eth1", 3, &[("10.0.0.7", 8)]),
         lo,
         interface("eth0", 2, &eth0),
-        interface("eth2", 4, &[("10.0.0.2", 31)]),
+        eth2,
         tun0,
         interface("docker0", 6, &[("172.17.0.1", 16)]),
         down,
@@ -104,6 +108,11 @@ fn address(ip: IpAddr, prefix_len: u8) -> InterfaceAddress {
     InterfaceAddress::new(ip, prefix_len).expect("an address has so many bits")
 }
 
+fn route(network: &str, source: Option<&str>) -> InterfaceRoute {
+    let network = network.parse().expect("it is a network");
+    InterfaceRoute::new(network, source.map(parsed)).expect("it is no default route")
+}
+
 fn parsed(ip: &str) -> IpAddr {
     ip.parse().expect("it is an address")
 }
@@ -118,23 +127,41 @@ pub fn held_by(interface: &Interface, ip: IpAddr) -> bool {
     interface.addresses.iter().any(|address| address.ip() == ip)
 }
 
-/// Whether `ip` is in the network of an address of `interface`.
+/// Whether `ip` is in the network of an address of `interface`, or in that of a route that counts.
 pub fn on_link(interface: &Interface, ip: IpAddr) -> bool {
-    interface
-        .addresses
-        .iter()
-        .any(|address| in_network(address, ip))
+    let mut addresses = interface.addresses.iter();
+    addresses.any(|address| in_network(address, ip)) || narrowest_route(interface, ip).is_some()
 }
 
-/// The addresses of `interface` on the smallest of its networks that `ip` is in.
+fn narrowest_route(interface: &Interface, ip: IpAddr) -> Option<&InterfaceRoute> {
+    let routes = interface.routes.iter();
+    let leads_there = |route: &&InterfaceRoute| {
+        same_prefix(route.network().addr(), route.network().prefix_len(), ip)
+    };
+    routes
+        .filter(|_| !interface.flags.point_to_point)
+        .filter(leads_there)
+        .max_by_key(|route| route.network().prefix_len())
+}
+
+/// The addresses of `interface` that may be named to `ip`: those on the smallest of its networks
+/// that `ip` is in, else the one that a route there prefers, else those of its family.
 pub fn addresses_towards(interface: &Interface, ip: IpAddr) -> Vec<IpAddr> {
     let on_link = || {
         let addresses = interface.addresses.iter();
         addresses.filter(|address| in_network(address, ip))
     };
-    let longest = on_link().map(InterfaceAddress::prefix_len).max();
+    let Some(longest) = on_link().map(InterfaceAddress::prefix_len).max() else {
+        let route = narrowest_route(interface, ip);
+        let own = interface.addresses.iter().map(InterfaceAddress::ip);
+        return match route.map(InterfaceRoute::source) {
+            None => Vec::new(),
+            Some(Some(source)) => vec![source],
+            Some(None) => own.filter(|own| own.is_ipv4() == ip.is_ipv4()).collect(),
+        };
+    };
     on_link()
-        .filter(|address| Some(address.prefix_len()) == longest)
+        .filter(|address| address.prefix_len() == longest)
         .map(InterfaceAddress::ip)
         .collect()
 }
@@ -155,22 +182,30 @@ pub fn same_prefix(network: IpAddr, len: u8, ip: IpAddr) -> bool {
     differ.leading_zeros() >= u32::from(len)
 }
 
-/// Whether `ip` is the first or the last address, which name no host, of the IPv4 network of
-/// `address`; one of one or two addresses has neither.
-pub fn is_network_or_broadcast(address: &InterfaceAddress, ip: IpAddr) -> bool {
-    is_end(address, ip, false) || is_end(address, ip, true)
+/// Whether a host on the link of `interface` can have `ip`: it is in one of the networks there and
+/// neither the first nor the last address of it, which name no host; an IPv4 network of one or
+/// two addresses has neither.
+pub fn can_be_on_link(interface: &Interface, ip: IpAddr) -> bool {
+    let routes = interface.routes.iter().map(InterfaceRoute::network);
+    let routes = routes.filter(|_| !interface.flags.point_to_point);
+    let addresses = interface.addresses.iter().map(InterfaceAddress::network);
+    addresses.chain(routes).any(|network| {
+        same_prefix(network.addr(), network.prefix_len(), ip)
+            && !is_end(network, ip, false)
+            && !is_end(network, ip, true)
+    })
 }
 
 /// Whether `ip` is the directed broadcast of the network of `address`.
 pub fn is_broadcast(address: &InterfaceAddress, ip: IpAddr) -> bool {
     // The network of everything ends with 255.255.255.255, which is another rule's.
-    address.prefix_len() > 0 && is_end(address, ip, true)
+    address.prefix_len() > 0 && is_end(address.network(), ip, true)
 }
 
-fn is_end(address: &InterfaceAddress, ip: IpAddr, last: bool) -> bool {
-    let IpAddr::V4(ip) = ip else { return false };
-    let len = address.prefix_len();
+fn is_end(network: IpNet, ip: IpAddr, last: bool) -> bool {
+    let IpAddr::V4(v4) = ip else { return false };
+    let len = network.prefix_len();
     let host_bits = u32::MAX.checked_shr(u32::from(len)).unwrap_or(0);
     let expected = if last { host_bits } else { 0 };
-    len <= 30 && in_network(address, ip.into()) && ip.to_bits() & host_bits == expected
+    len <= 30 && same_prefix(network.addr(), len, ip) && v4.to_bits() & host_bits == expected
 }

@@ -76,17 +76,13 @@ extern crate std;
 
 #[cfg(feature = "serde")]
 pub mod duration;
-mod interface;
-#[cfg(feature = "interfaces")]
-mod list_interfaces;
-#[cfg(feature = "interfaces")]
 mod net;
 mod settings;
 mod wire;
 
-pub use interface::{Interface, InterfaceAddress, InterfaceFlags};
 /// A network: an address and how many of its bits the network's addresses share.
 pub use ipnet::IpNet;
+pub use net::{Interface, InterfaceAddress, InterfaceFlags, InterfaceRoute};
 #[cfg(feature = "interfaces")]
 pub use net::{ReceiveErrorKind, SendErrorKind};
 pub use settings::{

@@ -1,5 +1,11 @@
 //! The network as the operating system shows it.
 
+mod interface;
+#[cfg(feature = "interfaces")]
+mod list;
+#[cfg(feature = "interfaces")]
 mod socket_error;
 
+pub use interface::{Interface, InterfaceAddress, InterfaceFlags, InterfaceRoute};
+#[cfg(feature = "interfaces")]
 pub use socket_error::{ReceiveErrorKind, SendErrorKind};

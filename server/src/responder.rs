@@ -233,11 +233,10 @@ impl Responder {
     /// The interface that is up and has the longest prefix that `ip` is in.
     fn interface_towards(&self, ip: IpAddr) -> Option<&Interface> {
         let prefix_len = |interface: &Interface| {
-            interface
-                .addresses
-                .iter()
-                .filter(|address| address.network().contains(&ip))
-                .map(InterfaceAddress::prefix_len)
+            let networks = interface.networks();
+            networks
+                .filter(|network| network.contains(&ip))
+                .map(|network| network.prefix_len())
                 .max()
         };
         self.interfaces

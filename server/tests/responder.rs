@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::time::Instant;
 
 use proptest::prelude::*;
-use udp_discovery_protocol::{Interface, InterfaceAddress, MAX_DATAGRAM_LEN};
+use udp_discovery_protocol::{Interface, InterfaceAddress, InterfaceRoute, MAX_DATAGRAM_LEN};
 use udp_discovery_server::{
     Allow, Arrival, Config, Datagram, DropReason, RateLimit, Reply, Responder,
 };
@@ -396,5 +396,27 @@ proptest! {
             let expected = format!("SERVER_IP:{}", reply.response);
             prop_assert_eq!(&reply.payload[..], expected.as_bytes());
         }
+    }
+}
+
+#[test]
+fn a_source_that_a_route_leads_to_is_answered_whether_or_not_the_interface_is_known() {
+    let mut responder = Responder::new(Config::default(), 9999, [1, 2]);
+    let mut eth0 = interface("eth0", ETH0, &[("10.77.0.2", 32)]);
+    let network = "10.77.0.1/32".parse().unwrap();
+    eth0.routes.extend(InterfaceRoute::new(network, None));
+    responder.set_interfaces(vec![eth0]);
+    for arrival in [None, Some(ETH0)] {
+        let mut answer = |source| {
+            let mut datagram = broadcast(REQUEST, ETH0, source);
+            datagram.arrival = Arrival {
+                interface: arrival,
+                ..Arrival::default()
+            };
+            let reply = responder.handle_datagram(Instant::now(), &datagram);
+            reply.map(|reply| reply.local)
+        };
+        assert_eq!(answer("10.77.0.1:5000"), Ok(ip("10.77.0.2")));
+        assert_eq!(answer("10.77.0.3:5000"), Err(DropReason::OffLink));
     }
 }

@@ -1,0 +1,127 @@
+//! Servers and searches on a tokio runtime that goes away, and futures that are dropped.
+
+use std::net::UdpSocket;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::{spawn_blocking, yield_now};
+use tokio::time::timeout;
+use udp_discovery_client::Config as ClientConfig;
+use udp_discovery_client::tokio::Client;
+use udp_discovery_server::State;
+
+use crate::alone;
+use crate::left_over::Holdings;
+use crate::service::{Asker, on_loopback};
+
+/// Far longer than a test takes.
+const LONG: Duration = Duration::from_mins(1);
+/// How long a future lives before it is dropped.
+const SHORT: Duration = Duration::from_millis(20);
+
+/// The runtimes that there are: on the calling thread, and on threads of its own.
+fn runtimes() -> [Runtime; 2] {
+    [Builder::new_current_thread(), Builder::new_multi_thread()]
+        .map(|mut builder| builder.enable_all().build().unwrap())
+}
+
+/// A client of `server` that waits for long.
+fn client(server: &UdpSocket) -> Client {
+    let port = server.local_addr().unwrap().port();
+    let config = ClientConfig::default()
+        .with_port(port)
+        .with_timeout(LONG)
+        .with_interfaces(["lo"]);
+    Client::new(config)
+}
+
+// FAULTS 38
+#[test]
+fn a_cancelled_server_leaves_nothing() {
+    let test = "tokio_faces::a_cancelled_server_leaves_nothing";
+    alone::run(test, || {
+        for runtime in runtimes() {
+            // Its own, such as the threads that it has started.
+            runtime.block_on(async { spawn_blocking(|| ()).await.unwrap() });
+            let before = Holdings::now();
+            let server = on_loopback().unwrap();
+            let (control, address) = (server.control(), server.local_addr());
+            let asker = Asker::new(address);
+            runtime.block_on(async {
+                let serving = tokio::spawn(server.serve());
+                let asking = spawn_blocking(move || assert!(asker.ask()));
+                asking.await.unwrap();
+                serving.abort();
+                assert!(serving.await.unwrap_err().is_cancelled());
+            });
+            assert_eq!(control.state(), State::Stopped);
+            drop(control);
+            assert_eq!(Holdings::now().descriptors, before.descriptors);
+            UdpSocket::bind(address).expect("the port is free");
+        }
+    });
+}
+
+// FAULTS 38
+#[test]
+fn a_server_whose_runtime_is_dropped_leaves_nothing() {
+    let test = "tokio_faces::a_server_whose_runtime_is_dropped_leaves_nothing";
+    alone::run(test, || {
+        let before = Holdings::now();
+        for runtime in runtimes() {
+            let server = on_loopback().unwrap();
+            let (control, address) = (server.control(), server.local_addr());
+            let asker = Asker::new(address);
+            runtime.spawn(server.serve());
+            let asking = async { spawn_blocking(move || assert!(asker.ask())).await };
+            runtime.block_on(asking).unwrap();
+            drop(runtime);
+            assert_eq!(control.state(), State::Stopped);
+            UdpSocket::bind(address).expect("the port is free");
+        }
+        before.wait_until_back();
+    });
+}
+
+// FAULTS 38
+#[test]
+fn a_cancelled_search_leaves_nothing() {
+    let test = "tokio_faces::a_cancelled_search_leaves_nothing";
+    alone::run(test, || {
+        let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let client = client(&silent);
+        for runtime in runtimes() {
+            let before = Holdings::now();
+            runtime.block_on(async {
+                assert!(timeout(SHORT, client.discover()).await.is_err());
+                assert!(timeout(SHORT, client.discover_one()).await.is_err());
+            });
+            silent.recv(&mut [0; 64]).expect("it was asked");
+            assert_eq!(Holdings::now().descriptors, before.descriptors);
+        }
+    });
+}
+
+// FAULTS 38
+#[test]
+fn a_search_whose_runtime_is_dropped_leaves_nothing() {
+    let test = "tokio_faces::a_search_whose_runtime_is_dropped_leaves_nothing";
+    alone::run(test, || {
+        let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let client = client(&silent);
+        let before = Holdings::now();
+        for runtime in runtimes() {
+            let searching = client.clone();
+            runtime.spawn(async move { searching.discover().await });
+            let kept = runtime.block_on(async {
+                yield_now().await;
+                client.search().unwrap()
+            });
+            silent.recv(&mut [0; 64]).expect("it was asked");
+            drop(runtime);
+            // A search may outlive its runtime, though it can't go on.
+            drop(kept);
+        }
+        before.wait_until_back();
+    });
+}

@@ -1,0 +1,17 @@
+//! The server and the client on networks of the laboratory, with real packets.
+//!
+//! A test names the row of the list of faults that it holds.
+
+#![cfg(target_os = "linux")]
+
+mod addresses;
+mod changes;
+mod kernel;
+mod links;
+mod loss;
+mod peers;
+mod ports;
+mod requests;
+mod search;
+mod sources;
+mod stage;
