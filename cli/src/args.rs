@@ -47,6 +47,8 @@ pub(crate) enum Command {
 
 const SERVE_HELP: &str = "\
 It prints what it is set to, then `listening on ...`; at the end, and on SIGUSR1, its counters.
+It never waits for whoever reads its output and its log: what they don't read in time is lost, and
+counted in its place. A second Ctrl-C or SIGTERM ends it at once.
 Exit codes: 0 stopped as told, 2 error.";
 
 const DISCOVER_HELP: &str = "\

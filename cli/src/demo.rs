@@ -31,25 +31,25 @@ pub(crate) fn run() -> Result<ExitCode, Failure> {
     let address = server.local_addr();
     say(format_args!(
         "server: listening on {address}, for a service on port {ADVERTISED}"
-    ));
+    ))?;
 
     let config = ClientConfig::default()
         .with_port(validate_port(address.port().into())?)
         .with_timeout(TIMEOUT)
         .with_interfaces(loopback_names()?);
     let request = config.settings().codec().message().clone();
-    say(format_args!("client: asking {address}: {request}"));
+    say(format_args!("client: asking {address}: {request}"))?;
     let found = Client::new(config)
         .discover_one()
         .map_err(|error| Failure::from(error).with_hint(HINT))?
         .ok_or(NotFound)?;
 
-    say(format_args!("server: answered {}", Escaped(&found.raw)));
+    say(format_args!("server: answered {}", Escaped(&found.raw)))?;
     say(format_args!(
         "client: found {found} on {} in {:.2} ms",
         found.interface,
         found.rtt.as_secs_f64() * 1e3
-    ));
+    ))?;
     server.shutdown()?;
     Ok(ExitCode::SUCCESS)
 }

@@ -10,7 +10,7 @@ use crate::args::DiscoverArgs;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::say;
+use crate::say::{self, OutputError};
 use crate::tried::tried;
 
 /// What it exits with when too few servers were found.
@@ -20,11 +20,7 @@ pub(crate) fn run(args: &DiscoverArgs) -> Result<ExitCode, Failure> {
     let config = config(args)?;
     let mut search = Client::new(config.clone()).search().map_err(explain)?;
     let mut output = Output::new(args.format, io::stdout());
-    let found = match collect(args, &config, &mut search, &mut output) {
-        Ok(found) => found,
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
-        Err(error) => return Err(error.into()),
-    };
+    let found = collect(args, &config, &mut search, &mut output)?;
     search.outcome().map_err(explain)?;
 
     let expected = args.expect.map_or(1, usize::from);
@@ -67,7 +63,7 @@ fn collect(
     config: &Config,
     search: &mut Search,
     output: &mut Output<io::Stdout>,
-) -> io::Result<usize> {
+) -> Result<usize, OutputError> {
     let wanted = if args.first {
         1
     } else {

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
+use crate::say::OutputError;
+
 /// An error with all its causes on one line, and perhaps what to do about it on the next.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -16,6 +18,12 @@ impl Failure {
             hint: Some(hint.into()),
             ..self
         }
+    }
+
+    /// Whether nobody reads the output any more.
+    pub(crate) fn is_closed_output(&self) -> bool {
+        let error = self.error.downcast_ref::<OutputError>();
+        error.is_some_and(OutputError::is_closed)
     }
 }
 

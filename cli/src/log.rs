@@ -5,15 +5,16 @@ use std::io::{self, IsTerminal as _};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::Verbosity;
+use crate::lossy_writer::LossyWriter;
 
-/// Starts to write log lines to standard error; which, it returns.
-pub(crate) fn start(verbosity: Verbosity, enabled: bool) -> LevelFilter {
+/// Starts to write log lines to `out`, which is standard error; which lines, it returns.
+pub(crate) fn start(verbosity: Verbosity, enabled: bool, out: LossyWriter) -> LevelFilter {
     let level = level(verbosity, enabled);
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(level)
         .with_target(false)
         .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr)
+        .with_writer(move || out.clone())
         // They would be written to standard error as well, and panic if it is closed.
         .log_internal_errors(false)
         .finish();

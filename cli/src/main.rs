@@ -15,6 +15,7 @@ mod event_log;
 mod failure;
 mod limit;
 mod log;
+mod lossy_writer;
 mod output;
 mod port_holder;
 mod progress;
@@ -27,20 +28,35 @@ mod systemd;
 mod tried;
 
 use args::{Cli, Command};
+use failure::Failure;
+use say::OutputError;
 
 /// What a command exits with when it couldn't do what it was told; clap uses it for arguments
 /// that are wrong.
 const ERROR: u8 = 2;
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
-        Command::Serve(args) => serve::run(&args),
-        Command::Discover(args) => discover::run(&args),
-        Command::Demo => demo::run(),
-    };
-    result.unwrap_or_else(|failure| {
-        // If nobody reads this, the exit code still tells.
-        let _ = writeln!(io::stderr(), "{failure}");
+    run().unwrap_or_else(|failure| {
+        if failure.is_closed_output() {
+            return ExitCode::SUCCESS;
+        }
+        say::warn(failure);
         ExitCode::from(ERROR)
     })
+}
+
+fn run() -> Result<ExitCode, Failure> {
+    match Cli::try_parse() {
+        Ok(cli) => match cli.command {
+            Command::Serve(args) => serve::run(&args),
+            Command::Discover(args) => discover::run(&args),
+            Command::Demo => demo::run(),
+        },
+        Err(error) if error.use_stderr() => error.exit(),
+        Err(help) => {
+            let printed = help.print().and_then(|()| io::stdout().flush());
+            printed.map_err(OutputError::from)?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
 }

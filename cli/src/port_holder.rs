@@ -7,6 +7,8 @@ use thiserror::Error;
 
 #[cfg(target_os = "linux")]
 pub(crate) mod linux;
+#[cfg(target_os = "linux")]
+pub(crate) mod mark;
 
 /// A program that has the port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub(crate) struct Holders {
     pub(crate) seen: Vec<Holder>,
     /// Whether there are sockets whose programs can't be seen: those of other users.
     pub(crate) more: bool,
+    /// Whether nobody has it any more.
+    pub(crate) ended: bool,
 }
 
 impl Holders {
@@ -44,12 +48,16 @@ impl Holders {
     }
 }
 
-/// The port is taken.
+/// The port is taken, or was.
 #[derive(Debug, Error)]
-#[error("UDP port {port} is in use{holders}")]
-pub(crate) struct PortTaken {
-    pub(crate) port: NonZeroU16,
-    pub(crate) holders: Holders,
+pub(crate) enum PortTaken {
+    #[error("UDP port {port} is in use{holders}")]
+    Now { port: NonZeroU16, holders: Holders },
+    /// After it was free.
+    #[error("UDP port {port} was taken meanwhile{holders}")]
+    Meanwhile { port: NonZeroU16, holders: Holders },
+    #[error("UDP port {port} was in use by a program that has ended meanwhile")]
+    Ended { port: NonZeroU16 },
 }
 
 /// `python3 (pid 1234)`
@@ -91,9 +99,10 @@ mod tests {
             let holders = Holders {
                 seen: seen.to_vec(),
                 more,
+                ended: false,
             };
             let port = NonZeroU16::new(9999).unwrap();
-            PortTaken { port, holders }.to_string()
+            PortTaken::Now { port, holders }.to_string()
         };
         assert_eq!(text(&[], false), "UDP port 9999 is in use");
         assert_eq!(
@@ -113,7 +122,14 @@ mod tests {
 
     #[test]
     fn one_that_is_not_ours_or_not_seen_makes_them_others() {
-        let are_all_ours = |seen, more| Holders { seen, more }.are_all_ours();
+        let are_all_ours = |seen, more| {
+            let holders = Holders {
+                seen,
+                more,
+                ended: false,
+            };
+            holders.are_all_ours()
+        };
         assert!(are_all_ours(vec![holder(1, true)], false));
         assert!(!are_all_ours(vec![], false));
         assert!(!are_all_ours(vec![holder(1, true)], true));

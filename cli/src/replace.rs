@@ -22,7 +22,7 @@ pub(crate) fn replace(port: NonZeroU16) -> Result<Vec<i32>, Failure> {
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn replace(_port: NonZeroU16) -> Result<Vec<i32>, Failure> {
     #[derive(Debug, thiserror::Error)]
-    #[error("--replace works on Linux alone: this system doesn't tell whose a port is")]
+    #[error("--replace works on Linux only: this system doesn't tell whose a port is")]
     struct NotHere;
     Err(Failure::from(NotHere).with_hint("stop the other service yourself, or choose --port"))
 }

@@ -3,13 +3,26 @@
 use std::fmt;
 use std::io::{self, Write};
 
-/// Writes a line to standard output at once. Whether anybody reads it makes no difference: a
-/// service goes on when the other end of its output has gone.
-pub(crate) fn say(line: impl fmt::Display) {
-    let _ = write(io::stdout().lock(), line);
+use thiserror::Error;
+
+/// Standard output can't be written to: its device is full, or nobody reads it.
+#[derive(Debug, Error)]
+#[error("can't write to standard output")]
+pub(crate) struct OutputError(#[from] io::Error);
+
+impl OutputError {
+    /// Whether its reader has gone: it has read as much as it wanted.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.kind() == io::ErrorKind::BrokenPipe
+    }
 }
 
-/// Writes a line to standard error, in the same way.
+/// Writes a line to standard output at once.
+pub(crate) fn say(line: impl fmt::Display) -> Result<(), OutputError> {
+    Ok(write(io::stdout().lock(), line)?)
+}
+
+/// Writes a line to standard error at once. If nobody reads it, the exit code still tells.
 pub(crate) fn warn(line: impl fmt::Display) {
     let _ = write(io::stderr().lock(), line);
 }

@@ -1,7 +1,8 @@
 //! `udp-discovery serve`: a server in the foreground.
 
+use std::io;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tracing_subscriber::filter::LevelFilter;
 use udp_discovery_protocol::Settings;
@@ -12,60 +13,88 @@ use udp_discovery_server::{
 use crate::args::{ServeArgs, allow};
 use crate::event_log::EventLog;
 use crate::failure::Failure;
+use crate::lossy_writer::LossyWriter;
+#[cfg(target_os = "linux")]
+use crate::port_holder::mark::Mark;
 use crate::port_holder::{Holders, PortTaken};
 use crate::replace::{REPLACE_HINT, replace};
-use crate::say::say;
 #[cfg(target_os = "linux")]
 use crate::systemd;
-use crate::{log, stop};
+use crate::{ERROR, log, stop};
 
+/// How long the last lines may take to be read.
+const LAST_LINES: Duration = Duration::from_millis(500);
+
+/// Serves until it is stopped. Whoever reads its output and its log can't keep it from answering
+/// or ending.
 pub(crate) fn run(args: &ServeArgs) -> Result<ExitCode, Failure> {
+    let output = LossyWriter::start("output", io::stdout())?;
+    let log = LossyWriter::start("log", io::stderr())?;
+    let ended = serve(args, &output, &log);
+    if let Err(failure) = &ended {
+        log.line(failure);
+    }
+    let deadline = Instant::now() + LAST_LINES;
+    output.flush_until(deadline);
+    log.flush_until(deadline);
+    Ok(match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(ERROR),
+    })
+}
+
+fn serve(args: &ServeArgs, output: &LossyWriter, log: &LossyWriter) -> Result<(), Failure> {
     let config = config(args)?;
-    let level = log::start(args.verbosity, config.settings().logging());
+    let level = log::start(args.verbosity, config.settings().logging(), log.clone());
     let port = config.settings().port();
     if args.replace {
         for pid in replace(port)? {
-            say(format_args!("stopped the service with pid {pid}"));
+            output.line(format_args!("stopped the service with pid {pid}"));
         }
     }
+    // Before it has the port, so that it is known for what it is as soon as it has. Without a mark
+    // it can't be replaced, and serves all the same. A socket of systemd's is never to be replaced.
+    #[cfg(target_os = "linux")]
+    let _mark = (!args.socket_activation).then(|| Mark::new(port));
     let server = open(args, config.clone())?;
     let control = server.control();
     // Before anybody learns that there is a server to be stopped.
-    stop::on_signals(control.clone(), print_counters)?;
+    let reports = output.clone();
+    let report = move |control: &Control| reports.line(counters(control));
+    stop::on_signals(control.clone(), report)?;
 
     for line in configuration(&config, level, &server) {
-        say(line);
+        output.line(line);
     }
     let address = server.local_addr();
     match args.duration.map(format_duration) {
-        Some(duration) => say(format_args!("listening on {address} for {duration}")),
-        None => say(format_args!("listening on {address}")),
+        Some(duration) => output.line(format_args!("listening on {address} for {duration}")),
+        None => output.line(format_args!("listening on {address}")),
     }
     if let Some(duration) = args.duration {
         stop::after(duration, control.clone())?;
     }
 
-    let mut log = EventLog::new();
-    let log = move |event: &Event<'_>| log.write(Instant::now(), event);
+    let mut events = EventLog::new();
+    let events = move |event: &Event<'_>| events.write(Instant::now(), event);
     #[cfg(target_os = "linux")]
-    let ended = systemd::answer(server, config.settings().codec(), log);
+    let ended = systemd::answer(server, config.settings().codec(), events);
     #[cfg(not(target_os = "linux"))]
-    let ended = server.on_event(log).run().map_err(Failure::from);
-    print_counters(&control);
-    ended?;
-    Ok(ExitCode::SUCCESS)
+    let ended = server.on_event(events).run().map_err(Failure::from);
+    output.line(counters(&control));
+    ended
 }
 
 #[cfg_attr(
     not(target_os = "linux"),
-    allow(unused_variables, reason = "systemd is on Linux alone")
+    allow(unused_variables, reason = "systemd is on Linux only")
 )]
 fn open(args: &ServeArgs, config: Config) -> Result<Server, Failure> {
     #[cfg(target_os = "linux")]
     if args.socket_activation {
         return Ok(Server::from_socket(systemd::handed_over()?, config)?);
     }
-    Server::bind(config).map_err(explain)
+    Server::bind(config).map_err(|error| explain(error, args.replace))
 }
 
 fn config(args: &ServeArgs) -> Result<Config, Failure> {
@@ -138,12 +167,13 @@ fn answers(config: &Config) -> String {
     )
 }
 
-fn print_counters(control: &Control) {
-    say(format_args!("counters: {}", control.stats()));
+fn counters(control: &Control) -> String {
+    format!("counters: {}", control.stats())
 }
 
-/// Who has the port, if that is what is wrong, and what to do.
-fn explain(error: BindError) -> Failure {
+/// Who has the port, if that is what is wrong, and what to do. If it was to be `replaced`, whoever
+/// has it now wasn't there then.
+fn explain(error: BindError, replaced: bool) -> Failure {
     let port = match error {
         BindError::PortInUse { port, .. } => port,
         BindError::NotPermitted { .. } => {
@@ -152,10 +182,18 @@ fn explain(error: BindError) -> Failure {
         other => return other.into(),
     };
     let holders = Holders::of(port);
+    if holders.ended {
+        return Failure::from(PortTaken::Ended { port }).with_hint("start it again");
+    }
     let hint = if holders.are_all_ours() {
         REPLACE_HINT
     } else {
         "choose another port with --port"
     };
-    Failure::from(PortTaken { port, holders }).with_hint(hint)
+    let error = if replaced {
+        PortTaken::Meanwhile { port, holders }
+    } else {
+        PortTaken::Now { port, holders }
+    };
+    Failure::from(error).with_hint(hint)
 }

@@ -1,41 +1,43 @@
 //! What stops a server from outside: signals, and the end of its time.
 
 use std::io;
-#[cfg(unix)]
-use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use udp_discovery_server::Control;
 
-/// From now on SIGINT (Ctrl-C) and SIGTERM stop the server, and SIGUSR1 has `report` called.
+/// From now on SIGINT (Ctrl-C), SIGTERM and SIGHUP stop the server, and SIGUSR1 has `report`
+/// called, which must not block. A second SIGINT or SIGTERM ends the process at once, whatever
+/// keeps it from stopping.
 #[cfg(unix)]
 pub(crate) fn on_signals(
     control: Control,
     report: impl Fn(&Control) + Send + 'static,
 ) -> io::Result<()> {
-    use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+    use signal_hook::flag;
     use signal_hook::iterator::Signals;
 
+    let stops = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the first one finds the flag unset.
+        flag::register_conditional_default(signal, Arc::clone(&stops))?;
+        flag::register(signal, Arc::clone(&stops))?;
+    }
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1])?;
-    // On a thread of its own: nobody may be reading what it prints, and a signal to stop is not
-    // to wait for that.
-    let (asked, requests) = mpsc::sync_channel(1);
-    let reported = control.clone();
-    thread::Builder::new()
-        .name("reports".into())
-        .spawn(move || {
-            for () in requests {
-                report(&reported);
-            }
-        })?;
+    // It is never the second one: when a session ends, it often comes with another signal.
+    if may_hang_up() {
+        signals.add_signal(SIGHUP)?;
+    }
     thread::Builder::new()
         .name("signals".into())
         .spawn(move || {
             for signal in signals.forever() {
                 if signal == SIGUSR1 {
-                    // One that has not been printed yet will do for both.
-                    let _ = asked.try_send(());
+                    report(&control);
                 } else {
                     control.stop();
                 }
@@ -44,14 +46,36 @@ pub(crate) fn on_signals(
     Ok(())
 }
 
-/// From now on Ctrl-C and the closing of the console stop the server. There is no signal to ask
-/// for a report by.
+/// Whether SIGHUP is known not to be ignored, as it is under nohup(1), which is to stay so.
+#[cfg(target_os = "linux")]
+fn may_hang_up() -> bool {
+    use procfs::process::Process;
+    use signal_hook::consts::SIGHUP;
+
+    let status = Process::myself().and_then(|process| process.status());
+    status.is_ok_and(|status| status.sigign & (1 << (SIGHUP - 1)) == 0)
+}
+
+/// Without `unsafe` only Linux tells whether SIGHUP is ignored: elsewhere it does what it did.
+#[cfg(all(unix, not(target_os = "linux")))]
+fn may_hang_up() -> bool {
+    false
+}
+
+/// From now on Ctrl-C and the closing of the console stop the server; the second time they end the
+/// process at once. There is no signal to ask for a report by.
 #[cfg(not(unix))]
 pub(crate) fn on_signals(
     control: Control,
     _report: impl Fn(&Control) + Send + 'static,
 ) -> io::Result<()> {
-    ctrlc::set_handler(move || control.stop()).map_err(io::Error::other)
+    let handler = move || {
+        if control.stop_requested() {
+            std::process::exit(crate::ERROR.into());
+        }
+        control.stop();
+    };
+    ctrlc::set_handler(handler).map_err(io::Error::other)
 }
 
 /// Stops the server when `duration` has passed.

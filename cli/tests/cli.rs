@@ -267,26 +267,50 @@ fn each_format_prints_what_was_found() {
     assert!(objects[1]["port"].is_null());
 }
 
-#[test]
-fn output_that_nobody_reads_ends_the_search_quietly() {
+/// What prints, in all ways, and a port that answers where it is needed.
+fn printing() -> Vec<Vec<String>> {
+    let mut commands: Vec<Vec<String>> = ["demo", "--help", "--version", "serve --help"]
+        .iter()
+        .map(|line| line.split(' ').map(Into::into).collect())
+        .collect();
     for format in ["table", "json", "plain"] {
         let port = answer_once(&["SERVER_IP:127.0.0.1:8000"]);
+        let line = format!("discover --first --timeout=10 --format {format} --port {port}");
+        commands.push(line.split(' ').map(Into::into).collect());
+    }
+    commands
+}
+
+fn run_printing_to(output: impl Into<Stdio>, arguments: &[String]) -> Output {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut command = command(&arguments);
+    command.stdout(output).stderr(Stdio::piped());
+    command.spawn().unwrap().wait_with_output().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn output_to_a_full_device_is_an_error() {
+    for arguments in printing() {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full");
+        let output = run_printing_to(full.unwrap(), &arguments);
+        let text = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
+        assert!(
+            text.starts_with("error: can't write to standard output: "),
+            "{arguments:?}: {text}"
+        );
+    }
+}
+
+#[test]
+fn output_that_nobody_reads_ends_it_quietly() {
+    for arguments in printing() {
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);
-        let output = command(&[
-            "discover",
-            "--timeout=1",
-            "--format",
-            format,
-            "--port",
-            &port,
-        ])
-        .stdout(writer)
-        .stderr(Stdio::piped())
-        .output()
-        .unwrap();
-        assert_eq!(output.status.code(), Some(0), "{format}");
-        assert_eq!(stderr(&output), "", "{format}");
+        let output = run_printing_to(writer, &arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        assert_eq!(stderr(&output), "", "{arguments:?}");
     }
 }
 

@@ -13,7 +13,7 @@ mod service;
 use service::{Service, command, free_port, program, signal};
 
 /// At once, on a machine that has much else to do.
-const AT_ONCE: Duration = Duration::from_secs(2);
+const AT_ONCE: Duration = Duration::from_secs(15);
 
 impl Service {
     fn start(arguments: &[&str]) -> Self {
@@ -267,60 +267,31 @@ mod linux {
     }
 
     #[test]
-    fn replace_stops_the_service_that_has_the_port() {
-        let first = Service::start(&["--advertise-port=1"]);
-        let second = Service::start_on(first.port, &["--replace", "--advertise-port=2"]);
-        let stopped = format!("stopped the service with pid {}", first.child.id());
-        assert_eq!(second.printed[0], stopped);
-        assert_eq!(second.ask(b"DISCOVER_SERVER"), b"SERVER_IP:127.0.0.1:2");
-        let (status, rest, _) = first.end();
+    fn a_hangup_stops_it_as_a_signal_to_end_does() {
+        let service = Service::start(&[]);
+        service.ask(b"DISCOVER_SERVER");
+        service.signal(Signal::HUP);
+        let (status, rest, _) = service.end();
         assert_eq!(status.code(), Some(0));
-        assert!(rest[0].starts_with("counters: "));
-    }
-
-    #[test]
-    fn replace_is_a_plain_start_if_nobody_has_the_port() {
-        let service = Service::start(&["--replace"]);
         assert!(
-            service.printed[0].starts_with("port "),
-            "{:?}",
-            service.printed
+            rest[0].starts_with("counters: received: 1, answered: 1"),
+            "{rest:?}"
         );
     }
 
-    /// If it were touched, this test would end.
+    /// Started by nohup(1), it outlives its terminal.
     #[test]
-    fn replace_does_not_touch_another_program() {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let port = socket.local_addr().unwrap().port();
-        let output = command(&["--replace", "--port", &port.to_string()])
-            .output()
-            .unwrap();
-        assert_eq!(output.status.code(), Some(2));
-        let text = stderr(&output);
-        assert!(
-            text.contains(&format!("(pid {})", std::process::id())),
-            "{text}"
-        );
-        assert!(text.contains("nothing was stopped"), "{text}");
-    }
-
-    #[test]
-    fn replace_does_not_touch_another_program_that_was_told_to_serve() {
-        let renamed = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("something-else");
-        fs::copy(program(), &renamed).unwrap();
+    fn a_hangup_that_is_ignored_when_it_starts_stays_ignored() {
         let port = free_port();
-        let port_text = port.to_string();
-        let mut command_of_other = Command::new(&renamed);
-        command_of_other.args(["serve", "--duration", "60", "--port", &port_text]);
-        let other = Service::spawn(&mut command_of_other, port);
-
-        let output = command(&["--replace", "--port", &port_text])
-            .output()
-            .unwrap();
-        assert_eq!(output.status.code(), Some(2));
-        let text = stderr(&output);
-        assert!(text.contains("nothing was stopped"), "{text}");
-        assert_eq!(other.ask(b"DISCOVER_SERVER"), b"SERVER_IP:127.0.0.1");
+        let plain = command(&["--port", &port.to_string()]);
+        let mut nohup = Command::new("nohup");
+        nohup.arg(plain.get_program()).args(plain.get_args());
+        let service = Service::spawn(&mut nohup, port);
+        service.signal(Signal::HUP);
+        assert_eq!(service.ask(b"DISCOVER_SERVER"), b"SERVER_IP:127.0.0.1");
+        service.signal(Signal::TERM);
+        let (status, rest, _) = service.end();
+        assert_eq!(status.code(), Some(0));
+        assert!(rest[0].starts_with("counters: received: 1"), "{rest:?}");
     }
 }

@@ -4,47 +4,68 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use procfs::ProcResult;
 use procfs::net::UdpNetEntry;
 use procfs::process::{FDTarget, Process, all_processes};
 use rustix::process::{geteuid, getuid};
 
+use super::mark::is_mark;
 use super::{Holder, Holders};
 
-/// The file name of our own program.
-const PROGRAM: &str = "udp-discovery";
-/// What Linux writes behind the name of a program whose file has been removed or replaced.
-const DELETED: &str = " (deleted)";
+/// How long a process that ends may keep a socket after it is last seen to have it.
+const ENDING: Duration = Duration::from_secs(1);
+/// How long to wait before another look.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Those that have `port`.
 pub(crate) fn holders(port: NonZeroU16) -> Holders {
-    let sockets = sockets(port);
-    if sockets.is_empty() {
-        return Holders::default();
-    }
-    let mut unseen = sockets.clone();
-    let mut seen = Vec::new();
-    // A process that can't be read is another user's, or has just ended.
-    for process in all_processes().into_iter().flatten().flatten() {
-        let open: Vec<u64> = open_sockets(&process)
-            .filter(|socket| sockets.contains(socket))
-            .collect();
-        if open.is_empty() {
-            continue;
-        }
-        for socket in open {
-            unseen.remove(&socket);
-        }
-        seen.push(Holder {
-            pid: process.pid(),
-            name: name(&process),
-            is_ours: is_our_service(&process),
-        });
+    let deadline = Instant::now() + ENDING;
+    let own = geteuid().as_raw();
+    let (mut seen, mut unseen) = look(port);
+    // A socket of this user's is most likely one of a process that ends.
+    while unseen.iter().any(|socket| socket.uid == own) && Instant::now() < deadline {
+        thread::sleep(PAUSE);
+        let (seen_now, unseen_now) = look(port);
+        seen = seen_now;
+        unseen.retain(|socket| unseen_now.iter().any(|it| it.inode == socket.inode));
     }
     Holders {
-        seen,
+        ended: seen.is_empty() && unseen.is_empty(),
         more: !unseen.is_empty(),
+        seen,
     }
+}
+
+/// The processes that have `port`, and the sockets of which no process is seen.
+fn look(port: NonZeroU16) -> (Vec<Holder>, Vec<UdpNetEntry>) {
+    let sockets = numbers(port);
+    let mut seen = Vec::new();
+    if sockets.is_empty() {
+        return (seen, Vec::new());
+    }
+    let mut found = HashSet::new();
+    // A process that can't be read is another user's, or has just ended.
+    for process in all_processes().into_iter().flatten().flatten() {
+        let open = Open::of(&process, &sockets, port);
+        if open.sockets.is_empty() {
+            continue;
+        }
+        if let Ok(is_same_user) = is_same_user(&process) {
+            seen.push(Holder {
+                pid: process.pid(),
+                name: name(&process),
+                is_ours: open.is_marked && is_same_user,
+            });
+            found.extend(open.sockets);
+        }
+    }
+    // Those that have been closed meanwhile are nobody's, and new ones are not looked for.
+    let unseen = sockets_on(port)
+        .filter(|socket| sockets.contains(&socket.inode) && !found.contains(&socket.inode));
+    (seen, unseen.collect())
 }
 
 /// Whether the process `pid` is a udp-discovery service of the same user that has `port`.
@@ -52,8 +73,8 @@ pub(crate) fn is_our_service_on(port: NonZeroU16, pid: i32) -> bool {
     let Ok(process) = Process::new(pid) else {
         return false;
     };
-    let sockets = sockets(port);
-    is_our_service(&process) && open_sockets(&process).any(|socket| sockets.contains(&socket))
+    let open = Open::of(&process, &numbers(port), port);
+    open.is_marked && !open.sockets.is_empty() && is_same_user(&process).unwrap_or(false)
 }
 
 /// Whether more than one socket gets what is sent to `address`, or to one of the addresses that
@@ -68,12 +89,14 @@ pub(crate) fn is_shared(address: SocketAddr) -> bool {
     sockets.count() > 1
 }
 
-/// The numbers of the sockets that have `port`, on whichever address.
-fn sockets(port: NonZeroU16) -> HashSet<u64> {
-    all_sockets()
-        .filter(|socket| socket.local_address.port() == port.get())
-        .map(|socket| socket.inode)
-        .collect()
+/// The numbers of the sockets that have `port`.
+fn numbers(port: NonZeroU16) -> HashSet<u64> {
+    sockets_on(port).map(|socket| socket.inode).collect()
+}
+
+/// The sockets that have `port`, on whichever address.
+fn sockets_on(port: NonZeroU16) -> impl Iterator<Item = UdpNetEntry> {
+    all_sockets().filter(move |socket| socket.local_address.port() == port.get())
 }
 
 /// Every UDP socket of this network namespace.
@@ -85,12 +108,28 @@ fn all_sockets() -> impl Iterator<Item = UdpNetEntry> {
     tables.into_iter().flatten().flatten().flatten()
 }
 
-fn open_sockets(process: &Process) -> impl Iterator<Item = u64> {
-    let descriptors = process.fd().into_iter().flatten().flatten();
-    descriptors.filter_map(|descriptor| match descriptor.target {
-        FDTarget::Socket(number) => Some(number),
-        _ => None,
-    })
+/// What a process has open that matters here.
+#[derive(Debug, Default)]
+struct Open {
+    /// Those of the sockets asked for that it has, by number.
+    sockets: Vec<u64>,
+    /// Whether it has the mark of a service on the port. The socket doesn't show that: it may be
+    /// inherited.
+    is_marked: bool,
+}
+
+impl Open {
+    fn of(process: &Process, sockets: &HashSet<u64>, port: NonZeroU16) -> Self {
+        let mut open = Self::default();
+        for descriptor in process.fd().into_iter().flatten().flatten() {
+            match descriptor.target {
+                FDTarget::Socket(number) if sockets.contains(&number) => open.sockets.push(number),
+                FDTarget::MemFD(name) if is_mark(&name, port) => open.is_marked = true,
+                _ => {}
+            }
+        }
+        open
+    }
 }
 
 /// The name that ps(1) shows. A program chooses its own, so control characters are escaped.
@@ -101,19 +140,10 @@ fn name(process: &Process) -> String {
     }
 }
 
-/// Whether it is of the same user, is called `udp-discovery`, and was told to `serve`.
-fn is_our_service(process: &Process) -> bool {
-    let is_same_user = process
-        .status()
-        .is_ok_and(|status| (status.ruid, status.euid) == (getuid().as_raw(), geteuid().as_raw()));
-    let is_our_program = process.exe().is_ok_and(|path| {
-        let name = path.file_name().and_then(|name| name.to_str());
-        name.is_some_and(|name| name.strip_suffix(DELETED).unwrap_or(name) == PROGRAM)
-    });
-    let serves = process
-        .cmdline()
-        .is_ok_and(|arguments| arguments.get(1).is_some_and(|command| command == "serve"));
-    is_same_user && is_our_program && serves
+/// Fails if the process has ended.
+fn is_same_user(process: &Process) -> ProcResult<bool> {
+    let status = process.status()?;
+    Ok((status.ruid, status.euid) == (getuid().as_raw(), geteuid().as_raw()))
 }
 
 #[cfg(test)]
@@ -122,10 +152,11 @@ mod tests {
 
     use socket2::{Domain, Socket, Type};
 
+    use super::super::mark::Mark;
     use super::*;
 
     #[test]
-    fn this_program_is_seen_to_have_its_port_and_is_no_service() {
+    fn this_program_is_seen_to_have_its_port_and_is_a_service_only_with_the_mark_of_the_port() {
         for address in ["127.0.0.1:0", "[::1]:0", "0.0.0.0:0"] {
             let Ok(socket) = UdpSocket::bind(address) else {
                 assert_eq!(address, "[::1]:0", "IPv6 alone may be missing");
@@ -141,8 +172,13 @@ mod tests {
                 .unwrap();
             assert!(!me.name.is_empty());
             assert!(!me.is_ours);
-            assert!(!holders.more);
+            assert!(!holders.more && !holders.ended);
             assert!(!is_our_service_on(port, own));
+
+            let _other = Mark::new(port.checked_add(1).unwrap_or(NonZeroU16::MIN)).unwrap();
+            assert!(!is_our_service_on(port, own));
+            let _mark = Mark::new(port).unwrap();
+            assert!(is_our_service_on(port, own));
         }
     }
 
@@ -177,6 +213,10 @@ mod tests {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let port = NonZeroU16::new(socket.local_addr().unwrap().port()).unwrap();
         drop(socket);
-        assert_eq!(holders(port), Holders::default());
+        let ended = Holders {
+            ended: true,
+            ..Holders::default()
+        };
+        assert_eq!(holders(port), ended);
     }
 }

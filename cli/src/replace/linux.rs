@@ -14,8 +14,8 @@ use crate::failure::Failure;
 use crate::port_holder::linux::is_our_service_on;
 use crate::port_holder::{Holders, PortTaken};
 
-/// How long a service may take to end. Ours end at once.
-const LIMIT: Duration = Duration::from_secs(2);
+/// How long a service may take to end. On a machine that isn't busy, ours end at once.
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// Why a service of ours couldn't be stopped.
 #[derive(Debug, Error)]
@@ -34,20 +34,16 @@ struct Service {
 
 pub(super) fn replace(port: NonZeroU16) -> Result<Vec<i32>, Failure> {
     let holders = Holders::of(port);
-    let services: Option<Vec<Service>> = holders
-        .seen
-        .iter()
-        .map(|holder| Service::on(port, holder.pid))
-        .collect();
-    let services = match services {
-        Some(services) if !holders.more => services,
-        _ => {
-            return Err(Failure::from(PortTaken { port, holders }).with_hint(
-                "--replace stops only udp-discovery services of this user; nothing was stopped. \
-                 Choose another port with --port",
-            ));
-        }
-    };
+    let are_others = !holders.seen.iter().all(|holder| holder.is_ours);
+    if are_others || holders.more {
+        return Err(Failure::from(PortTaken::Now { port, holders }).with_hint(
+            "--replace stops only udp-discovery services of this user; nothing was stopped. \
+             Choose another port with --port",
+        ));
+    }
+    // Those that have ended since are left out.
+    let pids = holders.seen.iter().map(|holder| holder.pid);
+    let services: Vec<Service> = pids.filter_map(|pid| Service::on(port, pid)).collect();
     for service in &services {
         service.terminate()?;
     }

@@ -35,7 +35,7 @@ const FIND_THE_OTHER: &str =
     "find the other program with `ss -lunp`, stop it, and start the service again";
 
 /// The one socket that was handed over, with its port to itself. It takes the variables
-/// `LISTEN_PID` and `LISTEN_FDS` from the environment: call it while there is one thread.
+/// `LISTEN_PID` and `LISTEN_FDS` from the environment: call it while no other thread reads that.
 pub(crate) fn handed_over() -> Result<UdpSocket, Failure> {
     let socket = take()?;
     let address = socket.local_addr()?;

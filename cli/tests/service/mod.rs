@@ -2,7 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::io::{BufRead as _, BufReader, Lines};
+use std::io::{BufRead as _, BufReader, Lines, Read as _};
 use std::net::UdpSocket;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -62,11 +62,12 @@ pub(crate) struct Service {
 impl Service {
     /// Returns when it says that it listens.
     pub(crate) fn spawn(command: &mut Command, port: u16) -> Self {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::spawn_with_log(command, port, Stdio::piped())
+    }
+
+    /// As `spawn`, with its log written to `log`.
+    pub(crate) fn spawn_with_log(command: &mut Command, port: u16, log: impl Into<Stdio>) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut printed = Vec::new();
         while !printed
@@ -91,8 +92,9 @@ impl Service {
     pub(crate) fn end(mut self) -> (ExitStatus, Vec<String>, String) {
         let rest = self.lines.by_ref().map(Result::unwrap).collect();
         let mut log = String::new();
-        let stderr = self.child.stderr.take().unwrap();
-        std::io::Read::read_to_string(&mut { stderr }, &mut log).unwrap();
+        if let Some(mut stderr) = self.child.stderr.take() {
+            stderr.read_to_string(&mut log).unwrap();
+        }
         (self.child.wait().unwrap(), rest, log)
     }
 

@@ -1,0 +1,142 @@
+//! A port that somebody else has.
+
+use std::env;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
+use udp_discovery_server::{BindError, Config, Server};
+use udp_discovery_tests::lab::{self, Host, Process};
+use udp_discovery_tests::python;
+
+use crate::stage::{Asker, SOON, Serving, answer_of, pair};
+
+/// The variable that tells [`holds_a_port`] what to bind.
+const BINDER: &str = "UDP_DISCOVERY_TEST_BINDER";
+
+/// Ways to bind the port that would share it with a server that let them.
+const BINDERS: [&str; 6] = [
+    "plain 0.0.0.0:9999",
+    "plain 10.77.1.2:9999",
+    "plain 127.0.0.1:9999",
+    "reuseaddr 0.0.0.0:9999",
+    "reuseport 0.0.0.0:9999",
+    "reuseaddr 10.77.1.2:9999",
+];
+
+/// Another process that binds a socket so, or says that it can't, and keeps it until its input
+/// ends.
+fn binder(host: &Host, how: &str) -> Process {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command
+        .args(["ports::holds_a_port", "--exact", "--ignored", "--nocapture"])
+        .env(BINDER, how);
+    host.spawn(command)
+}
+
+#[test]
+#[ignore = "it is the other process of another test"]
+fn holds_a_port() {
+    let how = env::var(BINDER).unwrap();
+    let (option, address) = how.split_once(' ').unwrap();
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+    match option {
+        "reuseaddr" => socket.set_reuse_address(true).unwrap(),
+        "reuseport" => socket.set_reuse_port(true).unwrap(),
+        _ => {}
+    }
+    match socket.bind(&address.parse::<SocketAddr>().unwrap().into()) {
+        Ok(()) => println!("bound"),
+        Err(error) => println!("refused: {error}"),
+    }
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+}
+
+/// Asserts that a server can't start on `host`, and says at once which port is taken.
+fn assert_taken(host: &Host) {
+    let start = Instant::now();
+    let error = host.run(|| Server::bind(Config::default())).unwrap_err();
+    assert!(start.elapsed() < Duration::from_secs(1));
+    assert_eq!(error.to_string(), "UDP port 9999 is in use");
+    match error {
+        BindError::PortInUse { port, .. } => assert_eq!(port.get(), 9999),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// FAULTS 34, FAULTS 35
+#[test]
+fn a_port_that_another_server_has_is_an_error_at_once_and_free_after_its_end() {
+    lab::run(
+        "ports::a_port_that_another_server_has_is_an_error_at_once_and_free_after_its_end",
+        || {
+            let (a, b) = pair();
+            let first = Serving::on(&b, Config::default());
+            assert_taken(&b);
+            let asker = Asker::at(&a, "10.77.1.1:0");
+            assert_eq!(asker.ask("10.77.1.2:9999"), answer_of("10.77.1.2"));
+            first.stop();
+            let _second = Serving::on(&b, Config::default());
+            assert_eq!(asker.ask("10.77.1.2:9999"), answer_of("10.77.1.2"));
+        },
+    );
+}
+
+/// FAULTS 34, FAULTS 35
+#[test]
+fn a_port_that_another_process_has_is_never_shared_however_it_was_bound() {
+    lab::run(
+        "ports::a_port_that_another_process_has_is_never_shared_however_it_was_bound",
+        || {
+            let (_, b) = pair();
+            for how in BINDERS {
+                let mut process = binder(&b, how);
+                process.wait_for_line("bound", SOON);
+                assert_taken(&b);
+                process.close_stdin();
+                assert!(process.wait(SOON).success());
+                Serving::on(&b, Config::default()).stop();
+            }
+        },
+    );
+}
+
+/// FAULTS 35
+#[test]
+fn no_other_process_can_bind_a_servers_port_however_it_tries() {
+    lab::run(
+        "ports::no_other_process_can_bind_a_servers_port_however_it_tries",
+        || {
+            let (a, b) = pair();
+            let _server = Serving::on(&b, Config::default());
+            for how in BINDERS {
+                binder(&b, how).wait_for_line("refused", SOON);
+            }
+            let asker = Asker::at(&a, "10.77.1.1:0");
+            assert_eq!(asker.ask("10.77.1.2:9999"), answer_of("10.77.1.2"));
+        },
+    );
+}
+
+/// FAULTS 35
+#[test]
+fn neither_the_python_server_nor_ours_shares_the_port_of_the_other() {
+    let test = "ports::neither_the_python_server_nor_ours_shares_the_port_of_the_other";
+    lab::run_with_python(env!("CARGO_TARGET_TMPDIR"), test, |interpreter| {
+        let (_, b) = pair();
+        let python = || b.spawn(python::server(interpreter, r#"{"DISCOVERY_PORT": 9999}"#));
+        let ours = Serving::on(&b, Config::default());
+        let mut theirs = python();
+        theirs.wait_for_line("Port 9999 is already in use", SOON);
+        assert!(!theirs.wait(SOON).success());
+        ours.stop();
+
+        let theirs = python();
+        theirs.wait_for_line("ready", SOON);
+        assert_taken(&b);
+        drop(theirs);
+        Serving::on(&b, Config::default()).stop();
+    });
+}
