@@ -2,6 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::io;
+use std::mem;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::num::NonZeroU16;
 use std::sync::Arc;
@@ -109,8 +110,10 @@ pub struct Transmit {
 /// What a search remembers of a link besides what it reports.
 #[derive(Debug)]
 struct LinkState {
-    /// When the last probe was sent.
+    /// When the last datagram left.
     sent_at: Instant,
+    /// When the last one before it left, should it turn out that it didn't.
+    sent_before: Instant,
     /// How many of the last probe's datagrams could not be sent.
     unsent: usize,
     /// How many errors of unknown meaning came in a row.
@@ -150,6 +153,7 @@ impl Discovery {
             .encode(Message::Request(Request), &mut request);
         let state = |_: &Link| LinkState {
             sent_at: now,
+            sent_before: now,
             unsent: 0,
             unknown_errors: 0,
         };
@@ -230,7 +234,7 @@ impl Discovery {
             };
             self.next = (at, nth + 1);
             let state = &mut self.links[at];
-            state.sent_at = now;
+            state.sent_before = mem::replace(&mut state.sent_at, now);
             if nth == 0 {
                 state.unsent = 0;
                 link.probes_sent += 1;
@@ -251,6 +255,7 @@ impl Discovery {
         else {
             return;
         };
+        state.sent_at = state.sent_before;
         state.unsent += 1;
         if state.unsent == link.destinations.len() {
             link.probes_sent = link.probes_sent.saturating_sub(1);

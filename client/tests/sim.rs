@@ -313,8 +313,12 @@ fn fault_20_a_claim_that_differs_is_used_by_policy_and_told() {
 fn fault_21_a_claim_that_is_no_address_is_refused() {
     for claim in [
         "0.0.0.0",
+        "0.1.2.3",
         "224.0.0.1",
+        "240.0.0.1",
+        "254.1.2.3",
         "255.255.255.255",
+        "[::ffff:10.0.1.7]",
         "300.1.1.1",
         "01.2.3.4",
         "١٠.٠.٠.١",
@@ -325,6 +329,24 @@ fn fault_21_a_claim_that_is_no_address_is_refused() {
         let (found, counts) = answered(&Config::default(), "10.0.1.7:9999", answer.as_bytes());
         assert_eq!(found, [], "{claim}");
         assert_eq!(counts.malformed, 1, "{claim}");
+    }
+}
+
+#[test]
+fn an_answer_from_a_source_that_no_host_has_is_refused_by_every_policy() {
+    for policy in [
+        AddressPolicy::Auto,
+        AddressPolicy::Claim,
+        AddressPolicy::Source,
+        AddressPolicy::Match,
+    ] {
+        let config = Config::default().with_address_policy(policy);
+        for source in ["0.1.2.3", "224.0.0.1", "240.0.0.1", "255.255.255.255"] {
+            let source = format!("{source}:9999");
+            let (found, counts) = answered(&config, &source, b"SERVER_IP:10.0.1.7");
+            assert_eq!(found, [], "{source}");
+            assert_eq!(counts.refused_address, 1, "{source}");
+        }
     }
 }
 
@@ -497,6 +519,21 @@ fn a_later_probe_makes_up_for_one_that_could_not_be_sent() {
     assert!(search.outcome().is_ok());
     assert_eq!(search.report().links[0].probes_sent, 1);
     assert_eq!(elapsed, 500 * MS);
+}
+
+#[test]
+fn a_round_trip_is_measured_from_the_last_probe_that_left() {
+    let start = Instant::now();
+    let mut search = Discovery::new(start, &Config::default(), &[eth0()]).unwrap();
+    while search.poll_transmit(start).is_some() {}
+    let second = search.poll_timeout().unwrap();
+    search.handle_timeout(second);
+    while let Some(transmit) = search.poll_transmit(second) {
+        search.handle_send_error(transmit.link, io::ErrorKind::NetworkUnreachable.into());
+    }
+    search.handle_datagram(second + MS, 0, server(7), b"SERVER_IP:10.0.1.7");
+    let rtt = search.poll_event().unwrap().rtt;
+    assert_eq!(rtt, second + MS - start);
 }
 
 #[test]
