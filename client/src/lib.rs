@@ -37,10 +37,16 @@
 //! ```
 //!
 //! # What a search does
-//! Every IPv4 address of every interface that is up, loopback and the bridges of containers left
-//! out, gets a socket of its own. From there the network's directed broadcast and
-//! 255.255.255.255 are asked, three times by default, spaced over the timeout: one lost packet
-//! loses no server. The deadline is absolute; nothing that arrives moves it.
+//! Every IPv4 address of every interface that is up gets a socket of its own; loopback and
+//! container bridges are left out. From each the search sends three probes by default, spaced over
+//! the timeout, so that one lost packet loses no server. The deadline is absolute; nothing that
+//! arrives moves it.
+//!
+//! A probe is one datagram per address, so by default a search from one address sends three. The
+//! probes go to the network's directed broadcast address and to 255.255.255.255 in turn: a host
+//! with our prefix hears each of them and answers it once, one whose prefix differs hears only the
+//! second. If the system refuses to send to one of the two, the same probe goes to the other. A
+//! link to a single host, such as a point-to-point tunnel, has only that host's address to ask.
 //!
 //! A server is known by the address to use and the port: the wire has no other name for it. One
 //! that is reached on two networks, and names its address on each, is listed for each.
@@ -81,7 +87,7 @@ pub use client::{Client, Search};
 pub use config::{Config, DEFAULT_MAX_SERVERS, DEFAULT_PROBES};
 pub use discovery::{Discovery, Transmit};
 pub use error::DiscoverError;
-pub use report::{Counts, Link, Report, SkipReason, Skipped};
+pub use report::{Counts, Destination, DestinationKind, Link, Report, SkipReason, Skipped};
 pub use server::DiscoveredServer;
 pub use udp_discovery_protocol as protocol;
 

@@ -7,7 +7,7 @@ use wildmatch::WildMatch;
 
 use crate::config::Config;
 use crate::error::DiscoverError;
-use crate::report::{Link, SkipReason, Skipped};
+use crate::report::{Destination, Link, SkipReason, Skipped};
 
 /// The interface addresses to ask from, and the interfaces left out.
 #[derive(Debug)]
@@ -128,16 +128,16 @@ fn links(interface: &Interface) -> Result<Vec<Link>, SkipReason> {
     Ok(links)
 }
 
-/// Whom a probe from `local` goes to.
+/// Where the probes from `local` go.
 fn destinations(
     interface: &Interface,
     address: &InterfaceAddress,
     local: Ipv4Addr,
-) -> Vec<Ipv4Addr> {
+) -> Vec<Destination> {
     if interface.flags.loopback {
-        return vec![local];
+        return vec![Destination::unicast(local)];
     }
-    let directed = address.directed_broadcast();
+    let directed = address.directed_broadcast().map(Destination::broadcast);
     if interface.flags.point_to_point {
         return match directed {
             Some(directed) => vec![directed],
@@ -145,15 +145,18 @@ fn destinations(
         };
     }
     // The limited broadcast also reaches hosts whose idea of the network differs from ours.
-    directed.into_iter().chain([Ipv4Addr::BROADCAST]).collect()
+    let limited = Destination::broadcast(Ipv4Addr::BROADCAST);
+    directed.into_iter().chain([limited]).collect()
 }
 
 /// The hosts of a network of one or two addresses other than `local`; none of a larger one.
-fn other_hosts(network: IpNet, local: Ipv4Addr) -> Vec<Ipv4Addr> {
+fn other_hosts(network: IpNet, local: Ipv4Addr) -> Vec<Destination> {
     match network {
-        IpNet::V4(network) if network.prefix_len() >= 31 => {
-            network.hosts().filter(|&host| host != local).collect()
-        }
+        IpNet::V4(network) if network.prefix_len() >= 31 => network
+            .hosts()
+            .filter(|&host| host != local)
+            .map(Destination::unicast)
+            .collect(),
         _ => Vec::new(),
     }
 }
@@ -208,7 +211,12 @@ mod tests {
 
     fn destinations_of(interface: Interface) -> Vec<Vec<String>> {
         let selection = Selection::new(&Config::default(), &[interface]).unwrap();
-        let text = |link: Link| link.destinations.iter().map(ToString::to_string).collect();
+        let text = |link: Link| {
+            link.destinations
+                .iter()
+                .map(|it| it.ip.to_string())
+                .collect()
+        };
         selection.links.into_iter().map(text).collect()
     }
 

@@ -134,7 +134,7 @@ impl<S: Endpoint> Sockets<S> {
             if let Some(Some(endpoint)) = self.endpoints.get(transmit.link)
                 && let Err(error) = send(endpoint, &transmit)
             {
-                discovery.handle_send_error(transmit.link, error);
+                discovery.handle_send_error(error);
             }
         }
     }
@@ -258,7 +258,7 @@ mod tests {
             .extend([io::ErrorKind::Interrupted; 3]);
         let (mut discovery, sockets) = sockets(endpoint);
         sockets.send(&mut discovery, Instant::now);
-        assert_eq!(sockets.endpoints[0].as_ref().unwrap().sent.get(), 2);
+        assert_eq!(sockets.endpoints[0].as_ref().unwrap().sent.get(), 1);
         assert_eq!(discovery.links()[0].send_errors, 0);
     }
 
