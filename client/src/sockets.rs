@@ -18,8 +18,8 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 /// How many datagrams are received from one socket before the next has its turn.
 const BATCH: usize = 64;
 
-/// How many datagrams are received from all sockets before the clock is looked at: a few
-/// milliseconds of work, so that no flood holds a search past its deadline.
+/// How many datagrams are received before the caller's other work has its turn: a few
+/// milliseconds, so that no flood holds up a search's deadline or the other tasks of its thread.
 const PASS: usize = 1024;
 
 /// What a search does next, whichever way it waits.
@@ -29,7 +29,7 @@ pub(crate) enum Turn {
     Found(DiscoveredServer),
     /// Nothing more: it is over.
     Over,
-    /// Take another turn: there may be more to receive.
+    /// Let others work, then take another turn: there may be more to receive.
     Again,
     /// Wait for something to receive, until then.
     Wait(Instant),
@@ -58,14 +58,8 @@ pub(crate) fn open(local: Ipv4Addr) -> io::Result<UdpSocket> {
 pub(crate) struct Sockets<S> {
     endpoints: Vec<Option<S>>,
     buffer: Vec<u8>,
-}
-
-/// Whether the sockets hold more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Received {
-    Everything,
-    /// As much as is good at a time.
-    Some,
+    /// How many more datagrams are received before others have their turn.
+    budget: usize,
 }
 
 impl<S: Endpoint> Sockets<S> {
@@ -92,6 +86,7 @@ impl<S: Endpoint> Sockets<S> {
         Ok(Self {
             endpoints,
             buffer: vec![0; buffer_size.get()],
+            budget: PASS,
         })
     }
 
@@ -101,30 +96,39 @@ impl<S: Endpoint> Sockets<S> {
         self.endpoints.iter().flatten()
     }
 
-    /// Receives what is there, moves the search on, and sends what is due.
-    fn pass(&mut self, discovery: &mut Discovery, clock: impl Fn() -> Instant) -> Received {
-        let received = self.receive(discovery, &clock);
+    /// Receives what is there, up to the budget, moves the search on, and sends what is due.
+    fn pass(&mut self, discovery: &mut Discovery, clock: impl Fn() -> Instant) {
+        self.receive(discovery, &clock);
         discovery.handle_timeout(clock());
         self.send(discovery, &clock);
-        received
     }
 
-    /// Does what is to be done until the next server is found, one pass of it at the most.
+    /// Does what is to be done until the next server is found.
     pub(crate) fn turn(&mut self, discovery: &mut Discovery, clock: impl Fn() -> Instant) -> Turn {
         // When the search is over nothing more is received: what was found is handed out.
         if discovery.poll_timeout().is_none() {
             return discovery.poll_event().map_or(Turn::Over, Turn::Found);
         }
+        if self.budget == 0 {
+            self.budget = PASS;
+            return Turn::Again;
+        }
         // What is there is received before any server is handed out: the caller may take its
         // time with each, and the sockets don't hold much.
-        let received = self.pass(discovery, clock);
+        self.pass(discovery, clock);
         if let Some(server) = discovery.poll_event() {
             return Turn::Found(server);
         }
         match discovery.poll_timeout() {
             None => Turn::Over,
-            Some(at) if received == Received::Everything => Turn::Wait(at),
-            Some(_) => Turn::Again,
+            Some(_) if self.budget == 0 => {
+                self.budget = PASS;
+                Turn::Again
+            }
+            Some(at) => {
+                self.budget = PASS;
+                Turn::Wait(at)
+            }
         }
     }
 
@@ -139,39 +143,27 @@ impl<S: Endpoint> Sockets<S> {
         }
     }
 
-    fn receive(&mut self, discovery: &mut Discovery, clock: impl Fn() -> Instant) -> Received {
-        let mut budget = PASS;
+    fn receive(&mut self, discovery: &mut Discovery, clock: impl Fn() -> Instant) {
         let mut unread: Vec<usize> = (0..self.endpoints.len()).collect();
-        while !unread.is_empty() {
-            if budget == 0 {
-                return Received::Some;
-            }
-            unread.retain(|&link| self.receive_batch(discovery, link, clock(), &mut budget));
+        while self.budget > 0 && !unread.is_empty() {
+            unread.retain(|&link| self.receive_batch(discovery, link, clock()));
         }
-        Received::Everything
     }
 
     /// Receives from one socket: whether it may hold more.
-    fn receive_batch(
-        &mut self,
-        discovery: &mut Discovery,
-        link: usize,
-        now: Instant,
-        budget: &mut usize,
-    ) -> bool {
+    fn receive_batch(&mut self, discovery: &mut Discovery, link: usize, now: Instant) -> bool {
         let Some(endpoint) = &self.endpoints[link] else {
             return false;
         };
-        for _ in 0..BATCH.min(*budget) {
-            *budget -= 1;
+        for _ in 0..BATCH.min(self.budget) {
             match endpoint.receive(&mut self.buffer) {
                 Ok((len, source)) => {
                     discovery.handle_datagram(now, link, source, &self.buffer[..len]);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => discovery.handle_receive_error(link, error),
             }
+            self.budget -= 1;
             if discovery.is_given_up(link) {
                 self.endpoints[link] = None;
                 return false;
@@ -245,6 +237,7 @@ mod tests {
         let sockets = Sockets {
             endpoints: vec![Some(endpoint)],
             buffer: vec![0; BufferSize::default().get()],
+            budget: PASS,
         };
         (discovery, sockets)
     }
@@ -292,8 +285,8 @@ mod tests {
             Err(io::ErrorKind::HostUnreachable.into()),
             ANSWER,
         ]));
-        let received = sockets.pass(&mut discovery, Instant::now);
-        assert_eq!(received, Received::Everything);
+        sockets.pass(&mut discovery, Instant::now);
+        assert!(sockets.budget > 0, "nothing is left to receive");
         assert!(discovery.poll_event().is_some());
         assert_eq!(discovery.report().counts.receive_errors, 3);
     }
@@ -303,8 +296,8 @@ mod tests {
         let unknown = || Err(io::ErrorKind::Other.into());
         let (mut discovery, mut sockets) =
             sockets(receiving(std::iter::repeat_with(unknown).take(1000)));
-        let received = sockets.pass(&mut discovery, Instant::now);
-        assert_eq!(received, Received::Everything);
+        sockets.pass(&mut discovery, Instant::now);
+        assert!(sockets.budget > 0, "nothing is left to receive");
         assert!(sockets.endpoints[0].is_none());
         assert_eq!(discovery.report().counts.receive_errors, 64);
         assert!(discovery.links()[0].given_up.is_some());
@@ -334,6 +327,7 @@ mod tests {
         let mut sockets = Sockets {
             endpoints: vec![Some(Endless::default())],
             buffer: vec![0; BufferSize::default().get()],
+            budget: PASS,
         };
         let received = |sockets: &Sockets<Endless>| {
             usize::from(sockets.endpoints[0].as_ref().unwrap().0.get())
@@ -347,16 +341,53 @@ mod tests {
         assert_eq!(found, PASS);
     }
 
+    /// Defect D6.
     #[test]
-    fn a_flood_is_received_in_passes_between_which_the_clock_is_looked_at() {
-        let flood = std::iter::repeat_with(|| ANSWER).take(PASS + 1);
+    fn a_flood_is_received_in_passes_between_which_others_have_their_turn() {
+        let (mut discovery, _) = sockets(Scripted::default());
+        let mut sockets = Sockets {
+            endpoints: vec![Some(Endless::default())],
+            buffer: vec![0; BufferSize::default().get()],
+            budget: PASS,
+        };
+        let start = discovery.deadline() - Config::default().settings().timeout();
+        for passes in 1..10_u16 {
+            assert!(matches!(
+                sockets.turn(&mut discovery, || start),
+                Turn::Found(_)
+            ));
+            assert!(matches!(
+                sockets.turn(&mut discovery, || start),
+                Turn::Again
+            ));
+            let received = sockets.endpoints[0].as_ref().unwrap().0.get();
+            assert_eq!(usize::from(received), usize::from(passes) * PASS);
+        }
+    }
+
+    #[test]
+    fn a_flood_that_is_no_servers_is_received_in_passes_too() {
+        let flood = std::iter::repeat_with(|| Ok(&b"junk"[..])).take(PASS + 1);
         let (mut discovery, mut sockets) = sockets(receiving(flood));
-        assert_eq!(sockets.pass(&mut discovery, Instant::now), Received::Some);
-        assert_eq!(discovery.report().counts.duplicates, PASS as u64 - 1);
-        assert_eq!(
-            sockets.pass(&mut discovery, Instant::now),
-            Received::Everything
-        );
-        assert_eq!(discovery.report().counts.duplicates, PASS as u64);
+        assert!(matches!(
+            sockets.turn(&mut discovery, Instant::now),
+            Turn::Again
+        ));
+        assert_eq!(discovery.report().counts.malformed, PASS as u64);
+        assert!(matches!(
+            sockets.turn(&mut discovery, Instant::now),
+            Turn::Wait(_)
+        ));
+        assert_eq!(discovery.report().counts.malformed, PASS as u64 + 1);
+    }
+
+    #[test]
+    fn small_passes_count_together_until_others_had_their_turn() {
+        let one_by_one = (0..PASS).flat_map(|_| [ANSWER, Err(io::ErrorKind::WouldBlock.into())]);
+        let (mut discovery, mut sockets) = sockets(receiving(one_by_one));
+        for _ in 0..PASS {
+            sockets.pass(&mut discovery, Instant::now);
+        }
+        assert_eq!(sockets.budget, 0);
     }
 }

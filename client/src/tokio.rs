@@ -16,16 +16,15 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use ::tokio::net::UdpSocket;
+use ::tokio::io::Interest;
 use ::tokio::task;
 use ::tokio::time::{self, Sleep};
-use socket2::SockRef;
 use udp_discovery_protocol::Interface;
 
 use crate::config::Config;
@@ -126,7 +125,7 @@ impl Client {
         let mut discovery = Discovery::new(now(), &self.config, &interfaces)?;
         let buffer_size = self.config.settings().buffer_size();
         let sockets = Sockets::open(&mut discovery, buffer_size, |_, socket| {
-            UdpSocket::from_std(socket)
+            Registered::new(socket)
         })?;
         sockets.send(&mut discovery, now);
         Ok(Search { discovery, sockets })
@@ -140,7 +139,7 @@ impl Client {
 #[must_use = "nobody is found before the search is asked for the next server"]
 pub struct Search {
     discovery: Discovery,
-    sockets: Sockets<UdpSocket>,
+    sockets: Sockets<Registered>,
 }
 
 impl Search {
@@ -153,7 +152,6 @@ impl Search {
             match self.sockets.turn(&mut self.discovery, now) {
                 Turn::Found(server) => return Some(server),
                 Turn::Over => return None,
-                // A flood must not keep the other tasks of this thread from their turn.
                 Turn::Again => task::yield_now().await,
                 Turn::Wait(at) => self.wait(at).await,
             }
@@ -188,7 +186,7 @@ impl Search {
         let ready = self
             .sockets
             .endpoints()
-            .any(|socket| socket.poll_recv_ready(context).is_ready());
+            .any(|socket| socket.readiness.poll_recv_ready(context).is_ready());
         if ready {
             return Poll::Ready(());
         }
@@ -201,14 +199,35 @@ fn now() -> Instant {
     time::Instant::now().into_std()
 }
 
-impl Endpoint for UdpSocket {
-    /// It is sent past tokio, which knows that a new socket can send only after the next turn of
-    /// its loop.
+/// A socket, and a duplicate of its descriptor by which the runtime reports that it is readable.
+///
+/// What the runtime knows is as old as the last time it looked. On a thread that was busy past the
+/// deadline that is too old, so the socket itself is asked.
+#[derive(Debug)]
+struct Registered {
+    socket: UdpSocket,
+    readiness: ::tokio::net::UdpSocket,
+}
+
+impl Registered {
+    fn new(socket: UdpSocket) -> io::Result<Self> {
+        let readiness = ::tokio::net::UdpSocket::from_std(socket.try_clone()?)?;
+        Ok(Self { socket, readiness })
+    }
+}
+
+impl Endpoint for Registered {
     fn send(&self, payload: &[u8], destination: SocketAddr) -> io::Result<usize> {
-        SockRef::from(self).send_to(payload, &destination.into())
+        self.socket.send_to(payload, destination)
     }
 
     fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.try_recv_from(buffer)
+        let mut receive = || self.socket.recv_from(buffer);
+        // If the runtime knows that the socket is readable and it is not any more, this also
+        // clears what the runtime knows, so that waiting waits.
+        match self.readiness.try_io(Interest::READABLE, &mut receive) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => receive(),
+            result => result,
+        }
     }
 }

@@ -89,7 +89,7 @@ mod on_tokio {
             yield_now().await;
             client.search().unwrap()
         });
-        assert_eq!(open_descriptors(), with_runtime + 2);
+        assert_eq!(open_descriptors(), with_runtime + 4);
         drop(runtime);
         drop(search);
         assert_eq!(open_descriptors(), before, "after the runtime was dropped");
