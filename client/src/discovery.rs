@@ -381,8 +381,7 @@ impl Discovery {
         if self.is_over() {
             return None;
         }
-        let due = self.schedule.due().unwrap_or(self.deadline);
-        Some(due.min(self.deadline))
+        Some(self.schedule.due().unwrap_or(self.deadline))
     }
 
     /// Starts the next probe if it is due, and ends the search at the deadline.

@@ -162,6 +162,7 @@ mod tests {
         let ip = Ipv4Addr::BROADCAST;
         let destinations = [Destination::broadcast(ip), Destination::broadcast(ip)];
         let mut targets = Targets::new(1, &destinations);
+        assert!(!targets.is_empty());
         assert_eq!(targets.next(), Some(1));
         targets.fall_back();
         assert_eq!(targets.next(), Some(0));

@@ -326,7 +326,8 @@ mod tests {
 
     #[test]
     fn a_point_to_point_link_without_a_known_end_is_skipped() {
-        let mut wg0 = interface("wg0", &[("10.8.0.1", 32)]);
+        // The network of everything has no broadcast address of its own, and no hosts to list.
+        let mut wg0 = interface("wg0", &[("10.8.0.1", 32), ("10.8.0.1", 0)]);
         wg0.flags.point_to_point = true;
         match Selection::new(&Config::default(), &[wg0]) {
             Err(DiscoverError::NoUsableInterface { skipped }) => {

@@ -47,8 +47,13 @@ pub(crate) fn open(local: Ipv4Addr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
     socket.set_broadcast(true)?;
-    // Fewer bytes will do as well.
-    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+    // The system's default may be more, and less will do.
+    if socket
+        .recv_buffer_size()
+        .is_ok_and(|size| size < RECEIVE_BUFFER)
+    {
+        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+    }
     socket.bind(&SockAddr::from(SocketAddr::from((local, 0))))?;
     Ok(socket.into())
 }
@@ -188,6 +193,7 @@ mod tests {
     use std::cell::{Cell, RefCell};
     use std::collections::VecDeque;
 
+    use socket2::SockRef;
     use udp_discovery_protocol::{Interface, InterfaceAddress};
 
     use super::*;
@@ -240,6 +246,39 @@ mod tests {
             budget: PASS,
         };
         (discovery, sockets)
+    }
+
+    #[test]
+    fn a_socket_holds_no_less_than_one_that_was_left_alone() {
+        let size = |socket: &UdpSocket| SockRef::from(socket).recv_buffer_size().unwrap();
+        let other = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let socket = open(Ipv4Addr::LOCALHOST).unwrap();
+        assert!(size(&socket) >= size(&other));
+    }
+
+    #[test]
+    fn a_flood_on_one_link_leaves_the_others_their_share() {
+        let mut interfaces = Vec::new();
+        for (index, name) in [(2, "eth0"), (3, "eth1")] {
+            let mut interface = Interface::new(name, index);
+            interface.flags.up = true;
+            let ip = format!("10.0.{index}.2").parse().unwrap();
+            interface
+                .addresses
+                .push(InterfaceAddress::new(ip, 24).unwrap());
+            interfaces.push(interface);
+        }
+        let mut discovery =
+            Discovery::new(Instant::now(), &Config::default(), &interfaces).unwrap();
+        let mut sockets = Sockets {
+            endpoints: vec![Some(Endless::default()), Some(Endless::default())],
+            buffer: vec![0; BufferSize::default().get()],
+            budget: PASS,
+        };
+        sockets.pass(&mut discovery, Instant::now);
+        for endpoint in sockets.endpoints.iter().flatten() {
+            assert_eq!(usize::from(endpoint.0.get()), PASS / 2);
+        }
     }
 
     #[test]
@@ -350,7 +389,7 @@ mod tests {
             buffer: vec![0; BufferSize::default().get()],
             budget: PASS,
         };
-        let start = discovery.deadline() - Config::default().settings().timeout();
+        let start = Instant::now();
         for passes in 1..10_u16 {
             assert!(matches!(
                 sockets.turn(&mut discovery, || start),

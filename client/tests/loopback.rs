@@ -1,6 +1,5 @@
 //! Real sockets, on loopback only.
 
-use std::collections::HashSet;
 use std::net::{SocketAddr, UdpSocket};
 use std::num::NonZeroU16;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};

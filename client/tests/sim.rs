@@ -454,8 +454,11 @@ fn a_search_without_time_still_asks_once() {
 #[test]
 fn a_search_may_last_longer_than_the_clock_can_tell() {
     let config = Config::default().with_timeout(Duration::MAX);
-    let search = Discovery::new(Instant::now(), &config, &[eth0()]).unwrap();
+    let start = Instant::now();
+    let search = Discovery::new(start, &config, &[eth0()]).unwrap();
     assert!(search.poll_timeout().is_some());
+    let year = Duration::from_hours(8760);
+    assert_eq!(search.deadline(), start + year, "it is cut to a year");
 }
 
 #[test]
@@ -656,6 +659,61 @@ fn fault_30_a_search_without_any_socket_is_over_with_an_error() {
         search.outcome(),
         Err(DiscoverError::OpenSocket { .. })
     ));
+}
+
+/// The system's code for a datagram that is longer than the buffer: EMSGSIZE, WSAEMSGSIZE.
+const TOO_LONG: i32 = if cfg!(windows) {
+    10040
+} else if cfg!(target_os = "linux") {
+    90
+} else {
+    40
+};
+
+/// The system's code for a descriptor that is no socket: EBADF, WSAEBADF.
+const NOT_A_SOCKET: i32 = if cfg!(windows) { 10009 } else { 9 };
+
+#[test]
+fn a_datagram_that_the_system_reports_as_too_long_is_one_that_came_in() {
+    let mut search = Discovery::new(Instant::now(), &Config::default(), &[eth0()]).unwrap();
+    for _ in 0..100 {
+        search.handle_receive_error(0, io::Error::from_raw_os_error(TOO_LONG));
+    }
+    let counts = search.report().counts;
+    assert_eq!((counts.too_long, counts.receive_errors), (100, 0));
+    assert!(!search.is_given_up(0));
+}
+
+#[test]
+fn a_socket_that_has_nothing_to_receive_has_no_error() {
+    let mut search = Discovery::new(Instant::now(), &Config::default(), &[eth0()]).unwrap();
+    for kind in [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted] {
+        search.handle_receive_error(0, kind.into());
+    }
+    assert_eq!(search.report().counts, Counts::default());
+}
+
+#[test]
+fn a_link_whose_socket_is_none_is_given_up_at_once() {
+    let mut search = Discovery::new(Instant::now(), &Config::default(), &[eth0()]).unwrap();
+    search.handle_receive_error(0, io::Error::from_raw_os_error(NOT_A_SOCKET));
+    assert!(search.is_given_up(0));
+    assert_eq!(search.report().counts.receive_errors, 1);
+}
+
+#[test]
+fn the_network_of_a_container_bridge_counts_only_if_the_bridge_is_asked_on() {
+    let interfaces = [eth0(), interface("docker0", "172.17.0.1", 16)];
+    for (config, expected) in [
+        (Config::default(), "10.0.1.7"),
+        (Config::default().with_interfaces(["eth0"]), "10.0.1.7"),
+        (Config::default().with_interfaces(["*"]), "172.17.0.5"),
+    ] {
+        let now = Instant::now();
+        let mut search = Discovery::new(now, &config, &interfaces).unwrap();
+        search.handle_datagram(now, 0, server(7), b"SERVER_IP:172.17.0.5");
+        assert_eq!(search.poll_event().unwrap().to_string(), expected);
+    }
 }
 
 #[test]
