@@ -23,7 +23,7 @@ fn table() -> BTreeMap<String, Vec<(String, String)>> {
     for line in read("docs/faults.md").lines() {
         if let Some(heading) = line.strip_prefix("## ") {
             let (number, _) = heading.split_once('.').expect("a row has a number");
-            row = number.to_owned();
+            row = String::from(number);
             assert!(
                 rows.insert(row.clone(), Vec::new()).is_none(),
                 "row {row} is there twice"

@@ -58,7 +58,8 @@
 //! # Features
 //! - `load`: [`protocol::ClientSettings`] from a TOML file and from environment variables; a
 //!   [`Config`] is made from them by `Config::from`.
-//! - `tokio`: the same searches on a tokio runtime, in the module `tokio`.
+//! - `tokio`: the same searches on a tokio runtime: the methods of [`Client`] that end in `_async`,
+//!   and the module `tokio`. There a search is a stream.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -70,20 +71,22 @@ struct Readme;
 use std::time::Duration;
 
 mod address;
+mod blocking;
 mod client;
 mod config;
 mod discovery;
+mod driver;
 mod error;
 mod probes;
 mod report;
 mod select;
 mod server;
-mod sockets;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 
 pub use address::AddressPolicy;
-pub use client::{Client, Search};
+pub use blocking::Search;
+pub use client::Client;
 pub use config::{Config, DEFAULT_MAX_SERVERS, DEFAULT_PROBES};
 pub use discovery::{Discovery, Transmit};
 pub use error::DiscoverError;

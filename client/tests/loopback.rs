@@ -157,10 +157,7 @@ impl Face {
         match self {
             Self::Blocking => Client::new(config).discover(),
             #[cfg(feature = "tokio")]
-            Self::Tokio => {
-                let client = udp_discovery_client::tokio::Client::new(config);
-                runtime().block_on(client.discover())
-            }
+            Self::Tokio => runtime().block_on(Client::new(config).discover_async()),
         }
     }
 
@@ -169,8 +166,8 @@ impl Face {
             Self::Blocking => Client::new(config).discover_one().unwrap(),
             #[cfg(feature = "tokio")]
             Self::Tokio => {
-                let client = udp_discovery_client::tokio::Client::new(config);
-                runtime().block_on(client.discover_one()).unwrap()
+                let one = runtime().block_on(Client::new(config).discover_one_async());
+                one.unwrap()
             }
         }
     }
@@ -195,8 +192,7 @@ impl Search {
     #[cfg(feature = "tokio")]
     fn tokio(config: Config) -> Self {
         let runtime = runtime();
-        let client = udp_discovery_client::tokio::Client::new(config);
-        let search = runtime.block_on(async { client.search().unwrap() });
+        let search = runtime.block_on(async { Client::new(config).search_async().unwrap() });
         Self::Tokio(search, runtime)
     }
 
@@ -411,13 +407,14 @@ fn a_name_that_no_interface_has_is_an_error() {
 
 #[cfg(feature = "tokio")]
 mod on_tokio {
+    use std::future::poll_fn;
+    use std::pin::pin;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use tokio::task::yield_now;
-    use udp_discovery_client::tokio::Client;
-
     use super::*;
+    use futures_core::Stream;
+    use tokio::task::yield_now;
 
     #[tokio::test]
     async fn waiting_for_the_next_server_may_be_cancelled() {
@@ -427,7 +424,7 @@ mod on_tokio {
                 send(socket, "SERVER_IP:127.0.0.1:8000", client);
             }
         });
-        let mut search = Client::new(server.config(LONG)).search().unwrap();
+        let mut search = Client::new(server.config(LONG)).search_async().unwrap();
         let cancelled = tokio::time::timeout(10 * MS, search.next()).await;
         assert!(cancelled.is_err());
         answer.send(()).unwrap();
@@ -453,7 +450,7 @@ mod on_tokio {
         let config = server
             .config(500 * MS)
             .with_max_servers(1_000_000.try_into().unwrap());
-        let mut search = Client::new(config).search().unwrap();
+        let mut search = Client::new(config).search_async().unwrap();
         let (mut last_turn, mut received_then, mut most) = (0, 0, 0);
         while search.next().await.is_some() {
             let received = search.report().counts.accepted;
@@ -467,5 +464,31 @@ mod on_tokio {
         let received = search.report().counts.accepted;
         assert!(received > 4 * PASS, "{received} are no flood");
         assert!(most <= PASS, "{most} of {received} at once");
+    }
+
+    #[tokio::test]
+    async fn a_search_is_a_stream() {
+        let server = Server::answering("SERVER_IP:127.0.0.1:8000");
+        let search = Client::new(server.config(100 * MS)).search_async().unwrap();
+        let mut search = pin!(search);
+        let first = poll_fn(|context| search.as_mut().poll_next(context)).await;
+        assert_eq!(first.unwrap().to_string(), "127.0.0.1:8000");
+        let second = poll_fn(|context| search.as_mut().poll_next(context)).await;
+        assert_eq!(second, None);
+    }
+
+    #[test]
+    fn a_search_whose_runtime_is_gone_ends_at_once() {
+        let silent = Server::start(|_, _| ());
+        let first = runtime();
+        let mut search = first.block_on(async {
+            let client = Client::new(silent.config(LONG));
+            client.search_async().unwrap()
+        });
+        drop(first);
+        let start = Instant::now();
+        assert_eq!(runtime().block_on(search.next()), None);
+        assert!(start.elapsed() < LONG / 2);
+        assert!(search.report().links[0].given_up.is_some());
     }
 }

@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 
 use udp_discovery_benches::lab::Host;
 use udp_discovery_client::protocol::{Interface, InterfaceAddress};
-use udp_discovery_client::{
-    self as blocking, Config, DiscoveredServer, Discovery, Report, tokio as on_tokio,
-};
+use udp_discovery_client::{Client, Config, DiscoveredServer, Discovery, Report};
 
 use crate::flood::{Bounds, Flood, Sender};
 use crate::gauge::resident_kib;
@@ -104,7 +102,7 @@ fn a_search_keeps_as_many_servers_as_it_may_and_ends_at_its_deadline() {
     site::run(test, |site| {
         flood(site, |config| {
             let start = Instant::now();
-            let mut search = blocking::Client::new(config).search().unwrap();
+            let mut search = Client::new(config).search().unwrap();
             let servers = search.by_ref().collect();
             Outcome {
                 time: start.elapsed(),
@@ -126,7 +124,7 @@ fn a_search_on_tokio_keeps_as_many_servers_as_it_may_and_ends_at_its_deadline() 
             let runtime = runtime.enable_all().build().unwrap();
             runtime.block_on(async {
                 let start = Instant::now();
-                let mut search = on_tokio::Client::new(config).search().unwrap();
+                let mut search = Client::new(config).search_async().unwrap();
                 let mut servers = Vec::new();
                 while let Some(server) = search.next().await {
                     servers.push(server);
@@ -165,7 +163,7 @@ fn five_thousand_servers_that_answer_at_once_are_all_found() {
             let config = Config::default()
                 .with_timeout(TIMEOUT)
                 .with_max_servers(NonZeroUsize::new(10_000).unwrap());
-            let search = || blocking::Client::new(config).discover().unwrap();
+            let search = || Client::new(config).discover().unwrap();
             site.client.run(search)
         });
         assert_eq!(found.len(), 5000);
