@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::mem;
-use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::net::{SocketAddr, SocketAddrV4};
 use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use crate::error::DiscoverError;
 use crate::probes::{Schedule, Targets};
 use crate::report::{DestinationKind, Link, Report};
 use crate::select::Selection;
-use crate::server::DiscoveredServer;
+use crate::server::{DiscoveredServer, ServerKey};
 
 /// The longest search: a year. A longer timeout is cut to it, so that every deadline is a time
 /// that the clock can tell.
@@ -91,7 +91,7 @@ pub struct Discovery {
     /// How many probes were started.
     probes: usize,
     last_transmit: Option<LastTransmit>,
-    known: HashSet<(IpAddr, Option<NonZeroU16>)>,
+    known: HashSet<ServerKey>,
     found: VecDeque<DiscoveredServer>,
     report: Report,
 }
@@ -306,13 +306,13 @@ impl Discovery {
         };
         state.unknown_errors = 0;
         let rtt = now.saturating_duration_since(state.sent_at);
-        match self.judge(source, payload) {
-            Ok((ip, response)) => {
+        match self.new_server(source, payload) {
+            Ok((key, response)) => {
                 self.report.counts.accepted += 1;
-                self.known.insert((ip, response.port()));
+                self.known.insert(key);
                 self.found.push_back(DiscoveredServer {
-                    ip,
-                    port: response.port(),
+                    ip: key.ip,
+                    port: key.port,
                     claimed_ip: response.ip(),
                     source,
                     interface: self.report.links[link].interface.clone(),
@@ -429,8 +429,12 @@ impl Discovery {
         self.report.links.iter().all(|link| link.probes_sent == 0)
     }
 
-    /// The address to use of a server that is new, and what it said.
-    fn judge(&self, source: SocketAddr, payload: &[u8]) -> Result<(IpAddr, Response), Refusal> {
+    /// The key of a server that is new, and its answer.
+    fn new_server(
+        &self,
+        source: SocketAddr,
+        payload: &[u8],
+    ) -> Result<(ServerKey, Response), Refusal> {
         if !self.any_source_port && source.port() != self.port.get() {
             return Err(Refusal::WrongSourcePort);
         }
@@ -443,12 +447,16 @@ impl Discovery {
             .judge
             .address(response.ip(), source)
             .ok_or(Refusal::RefusedAddress)?;
-        if self.known.contains(&(ip, response.port())) {
+        let key = ServerKey {
+            ip,
+            port: response.port(),
+        };
+        if self.known.contains(&key) {
             Err(Refusal::Duplicate)
         } else if self.known.len() >= self.max_servers {
             Err(Refusal::OverTheCap)
         } else {
-            Ok((ip, response))
+            Ok((key, response))
         }
     }
 

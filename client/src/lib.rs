@@ -48,8 +48,9 @@
 //! second. If the system refuses to send to one of the two, the same probe goes to the other. A
 //! link to a single host, such as a point-to-point tunnel, has only that host's address to ask.
 //!
-//! A server is known by the address to use and the port: the wire has no other name for it. One
-//! that is reached on two networks, and names its address on each, is listed for each.
+//! A server is known by its [`ServerKey`], the address to use and the port: the wire has no other
+//! name for it. One that is reached on two networks, and names its address on each, is listed for
+//! each.
 //!
 //! Whoever is on the network can answer, and can name any address. What is kept is bounded
 //! ([`Config::max_servers`]), and the address to use is judged ([`AddressPolicy`]), but a server
@@ -91,7 +92,7 @@ pub use config::{Config, DEFAULT_MAX_SERVERS, DEFAULT_PROBES};
 pub use discovery::{Discovery, Transmit};
 pub use error::DiscoverError;
 pub use report::{Counts, Destination, DestinationKind, Link, Report, SkipReason, Skipped};
-pub use server::DiscoveredServer;
+pub use server::{DiscoveredServer, ServerKey};
 pub use udp_discovery_protocol as protocol;
 
 /// Finds every server that answers within `timeout`, in the order in which they do, with the
