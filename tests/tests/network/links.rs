@@ -1,6 +1,7 @@
 //! What is on the link by the kernel's own view: addresses with labels of their own, peers, and
 //! routes without a gateway.
 
+use udp_discovery_client::Destination;
 use udp_discovery_server::protocol::Interface;
 use udp_discovery_server::{Config, DropReason};
 use udp_discovery_tests::lab::{self, Host, Lab};
@@ -25,7 +26,7 @@ fn asked(host: &Host) -> Vec<String> {
     let links = report.links.iter();
     links
         .flat_map(|link| {
-            let text = |to| format!("{} {to}", link.interface);
+            let text = |to: &Destination| format!("{} {}", link.interface, to.ip);
             link.destinations.iter().map(text).collect::<Vec<_>>()
         })
         .collect()
