@@ -38,13 +38,17 @@ pub(crate) fn tried(config: &Config, found: usize, report: &Report) -> String {
 }
 
 fn link(link: &Link) -> String {
-    let destinations: Vec<String> = link.destinations.iter().map(ToString::to_string).collect();
+    let destinations: Vec<String> = link
+        .destinations
+        .iter()
+        .map(|destination| format!("{} to {}", destination.sent, destination.ip))
+        .collect();
     let mut text = format!(
-        "{} from {}: {}; probes sent: {}",
+        "{} from {}; probes sent: {} ({})",
         link.interface,
         link.local,
-        destinations.join(", "),
-        link.probes_sent
+        link.probes_sent,
+        destinations.join(", ")
     );
     if let Some(error) = &link.last_send_error {
         let _ = write!(
@@ -113,8 +117,8 @@ mod tests {
         let mut discovery = Discovery::new(now, &config, &[eth0, docker0]).unwrap();
         while let Some(transmit) = discovery.poll_transmit(now) {
             let error = io::Error::from(io::ErrorKind::NetworkUnreachable);
-            if transmit.destination.ip().is_broadcast() {
-                discovery.handle_send_error(transmit.link, error);
+            if !transmit.destination.ip().is_broadcast() {
+                discovery.handle_send_error(error);
             }
         }
         let source = "192.168.1.9:9999".parse().unwrap();
@@ -125,8 +129,8 @@ mod tests {
         assert_eq!(lines[0], "no server on UDP port 9999 within 500ms");
         assert_eq!(
             lines[1],
-            "asked on eth0 from 192.168.1.2: 192.168.1.255, 255.255.255.255; probes sent: 1; \
-             send errors: 1, the last: network unreachable"
+            "asked on eth0 from 192.168.1.2; probes sent: 1 (0 to 192.168.1.255, \
+             1 to 255.255.255.255); send errors: 1, the last: network unreachable"
         );
         assert_eq!(lines[2], "not asked: docker0 (container bridge)");
         assert_eq!(lines[3], "refused: 1 not a response");

@@ -1,6 +1,7 @@
 //! `udp-discovery serve --replace`: which programs it stops, and which never.
 #![cfg(target_os = "linux")]
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::UdpSocket;
@@ -24,6 +25,13 @@ fn folder(name: &str) -> PathBuf {
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir(&folder).unwrap();
     folder
+}
+
+/// Copies a program. A process of its own writes the file: what another test starts meanwhile would
+/// inherit this one's descriptor, and a file that is being written can't be run.
+fn copy(from: impl AsRef<OsStr>, to: &Path) {
+    let copied = Command::new("cp").arg("-L").arg(from).arg(to).status();
+    assert!(copied.unwrap().success());
 }
 
 fn start_on(port: u16, arguments: &[&str]) -> Service {
@@ -86,11 +94,11 @@ fn it_stops_a_service_whose_program_was_upgraded() {
         |path: &Path| fs::remove_file(path).unwrap(),
         |path: &Path| {
             let new = path.with_extension("new");
-            fs::copy(program(), &new).unwrap();
+            copy(program(), &new);
             fs::rename(&new, path).unwrap();
         },
     ] {
-        fs::copy(program(), &program_of_first).unwrap();
+        copy(program(), &program_of_first);
         let first = start_program(&program_of_first, free_port());
         replace_file(&program_of_first);
         replaced(first);
@@ -100,7 +108,7 @@ fn it_stops_a_service_whose_program_was_upgraded() {
 #[test]
 fn it_stops_a_service_whose_program_has_another_name() {
     let renamed = folder("renamed").join("something-else");
-    fs::copy(program(), &renamed).unwrap();
+    copy(program(), &renamed);
     replaced(start_program(&renamed, free_port()));
 }
 
@@ -118,7 +126,7 @@ fn it_does_not_touch_another_program() {
 fn it_does_not_touch_another_program_that_only_looks_like_a_service() {
     let folder = folder("named-alike");
     let shell = folder.join("udp-discovery");
-    fs::copy("/bin/sh", &shell).unwrap();
+    copy("/bin/sh", &shell);
     // It is there until something is sent to its port.
     fs::write(folder.join("serve"), "echo ready\nread line\n").unwrap();
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -2,6 +2,8 @@
 //! stops all the same. It is asked on loopback only.
 #![cfg(target_os = "linux")]
 
+use std::env;
+use std::fs;
 use std::io::{self, BufRead as _, BufReader, PipeReader, PipeWriter, Write as _};
 use std::net::UdpSocket;
 use std::os::unix::net::UnixDatagram;
@@ -60,6 +62,7 @@ fn log_every_answer_to(log: PipeWriter) -> Service {
     let port = free_port();
     let mut command = command(&["-v", "--rate-limit=off", "--port", &port.to_string()]);
     let service = Service::spawn_with_log(&mut command, port, log);
+    // It has the log open as well, which would then never end.
     drop(command);
     service
 }
@@ -141,8 +144,8 @@ fn log_lines_that_are_lost_are_counted_when_somebody_reads_again() {
 /// A service manager that takes no more messages holds it up, as nothing else does.
 #[test]
 fn a_second_signal_ends_it_at_once() {
-    let folder = std::env::temp_dir().join(format!("udp-discovery-full-{}", std::process::id()));
-    std::fs::create_dir(&folder).unwrap();
+    let folder = env::temp_dir().join(format!("udp-discovery-full-{}", std::process::id()));
+    fs::create_dir(&folder).unwrap();
     let path = folder.join("notify");
     let _manager = UnixDatagram::bind(&path).unwrap();
     let filler = UnixDatagram::unbound().unwrap();
@@ -152,7 +155,6 @@ fn a_second_signal_ends_it_at_once() {
     let port = free_port();
     let mut command = command(&["--port", &port.to_string()]);
     let mut service = Service::spawn(command.env("NOTIFY_SOCKET", &path), port);
-    std::fs::remove_dir_all(&folder).unwrap();
     service.signal(Signal::TERM);
     // Two that arrive together are one.
     let deadline = Instant::now() + LONG;
@@ -163,5 +165,6 @@ fn a_second_signal_ends_it_at_once() {
         assert!(Instant::now() < deadline, "it goes on");
         service.signal(Signal::TERM);
     };
+    fs::remove_dir_all(&folder).unwrap();
     assert_eq!(status.signal(), Some(Signal::TERM.as_raw()));
 }

@@ -148,12 +148,12 @@ mod tests {
         let mut down = interface("eth9", &[("10.9.0.1", 24)]);
         down.flags.up = false;
         let interfaces = [
-            interface("lo", &[("127.0.0.1", 8), ("::1", 128)]),
+            interface("lo", &[("127.0.0.1", 8), ("::1", 128), ("10.5.0.1", 24)]),
             interface(
                 "eth0",
                 &[("192.168.1.2", 24), ("2001:db8::2", 64), ("fe80::2", 64)],
             ),
-            interface("eth1", &[("10.0.0.2", 31)]),
+            interface("eth1", &[("10.0.0.2", 31), ("10.1.0.1", 30)]),
             interface("docker0", &[("172.17.0.1", 16)]),
             down,
         ];
@@ -168,7 +168,13 @@ mod tests {
 
     #[test]
     fn auto_takes_a_claim_that_can_be_reached() {
-        for claim in ["192.168.1.7", "192.168.1.8", "10.0.0.3", "2001:db8::7"] {
+        for claim in [
+            "192.168.1.7",
+            "192.168.1.8",
+            "10.0.0.3", // of a network of two
+            "10.1.0.2", // of a network of four, which has two hosts
+            "2001:db8::7",
+        ] {
             assert_eq!(
                 from_the_lan(AddressPolicy::Auto, claim),
                 Some(ip(claim)),
@@ -189,6 +195,9 @@ mod tests {
             "203.0.113.9",   // nowhere near
             "192.168.1.255", // no host's
             "192.168.1.0",   //
+            "10.1.0.0",      // no host's in a network of four either
+            "10.1.0.3",      //
+            "10.5.0.5",      // on a network of loopback
             "fe80::7",       // on which link?
             "2001:db9::7",   //
         ] {

@@ -2,7 +2,8 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::io;
-use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::mem;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,10 +16,10 @@ use udp_discovery_protocol::{
 use crate::address::Judge;
 use crate::config::Config;
 use crate::error::DiscoverError;
-use crate::probes::Schedule;
-use crate::report::{Link, Report};
+use crate::probes::{Schedule, Targets};
+use crate::report::{DestinationKind, Link, Report};
 use crate::select::Selection;
-use crate::server::DiscoveredServer;
+use crate::server::{DiscoveredServer, ServerKey};
 
 /// The longest search: a year. A longer timeout is cut to it, so that every deadline is a time
 /// that the clock can tell.
@@ -88,9 +89,10 @@ pub struct Discovery {
     now: Instant,
     ended: bool,
     links: Vec<LinkState>,
-    /// The link and its destination that the probe being sent goes to next.
-    next: (usize, usize),
-    known: HashSet<(IpAddr, Option<NonZeroU16>)>,
+    /// How many probes were started.
+    probes: usize,
+    last_transmit: Option<LastTransmit>,
+    known: HashSet<ServerKey>,
     found: VecDeque<DiscoveredServer>,
     report: Report,
 }
@@ -110,12 +112,23 @@ pub struct Transmit {
 /// What a search remembers of a link besides what it reports.
 #[derive(Debug)]
 struct LinkState {
-    /// When the last probe was sent.
+    /// When the last datagram left.
     sent_at: Instant,
-    /// How many of the last probe's datagrams could not be sent.
-    unsent: usize,
+    /// Where the current probe is still to be sent.
+    targets: Targets,
+    /// Whether the current probe was sent to at least one destination.
+    probe_sent: bool,
     /// How many errors of unknown meaning came in a row.
     unknown_errors: u32,
+}
+
+/// The datagram last taken to be sent, and what to restore if it could not be.
+#[derive(Debug)]
+struct LastTransmit {
+    link: usize,
+    destination: usize,
+    sent_before: Instant,
+    probe_sent_before: bool,
 }
 
 /// Why a datagram is not a new server.
@@ -154,7 +167,8 @@ impl Discovery {
             .encode(Message::Request(Request), &mut request);
         let state = |_: &Link| LinkState {
             sent_at: now,
-            unsent: 0,
+            targets: Targets::default(),
+            probe_sent: false,
             unknown_errors: 0,
         };
         let mut discovery = Self {
@@ -170,7 +184,8 @@ impl Discovery {
             now,
             ended: false,
             links: selection.links.iter().map(state).collect(),
-            next: (selection.links.len(), 0),
+            probes: 0,
+            last_transmit: None,
             known: HashSet::new(),
             found: VecDeque::new(),
             report: Report {
@@ -226,43 +241,52 @@ impl Discovery {
     /// [`handle_send_error`](Self::handle_send_error) follows.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
         let now = self.advance(now);
-        loop {
-            let (at, nth) = self.next;
-            let link = self.report.links.get_mut(at)?;
-            let destination = link.destinations.get(nth).copied();
-            let Some(destination) = destination.filter(|_| link.given_up.is_none()) else {
-                self.next = (at + 1, 0);
-                continue;
-            };
-            self.next = (at, nth + 1);
-            let state = &mut self.links[at];
-            state.sent_at = now;
-            if nth == 0 {
-                state.unsent = 0;
-                link.probes_sent += 1;
-            }
-            return Some(Transmit {
-                link: at,
-                destination: SocketAddrV4::new(destination, self.port),
-                payload: self.request.clone(),
-            });
+        let (link, destination) = self
+            .links
+            .iter_mut()
+            .enumerate()
+            .find_map(|(at, state)| Some((at, state.targets.next()?)))?;
+        let state = &mut self.links[link];
+        let report = &mut self.report.links[link];
+        self.last_transmit = Some(LastTransmit {
+            link,
+            destination,
+            sent_before: mem::replace(&mut state.sent_at, now),
+            probe_sent_before: state.probe_sent,
+        });
+        if !mem::replace(&mut state.probe_sent, true) {
+            report.probes_sent += 1;
         }
+        let destination = &mut report.destinations[destination];
+        destination.sent += 1;
+        Some(Transmit {
+            link,
+            destination: SocketAddrV4::new(destination.ip, self.port),
+            payload: self.request.clone(),
+        })
     }
 
-    /// Tells that the datagram last taken from [`poll_transmit`](Self::poll_transmit), which was
-    /// to be sent on `link`, could not be sent. It is not sent again; the next probe is tried all
-    /// the same.
-    pub fn handle_send_error(&mut self, link: usize, error: io::Error) {
-        let (Some(state), Some(link)) = (self.links.get_mut(link), self.report.links.get_mut(link))
-        else {
+    /// Reports that the datagram last taken from [`poll_transmit`](Self::poll_transmit) could not
+    /// be sent. If it was a broadcast, the probe goes to the link's other broadcast address
+    /// instead, which `poll_transmit` returns next.
+    pub fn handle_send_error(&mut self, error: io::Error) {
+        let Some(last) = self.last_transmit.take() else {
             return;
         };
-        state.unsent += 1;
-        if state.unsent == link.destinations.len() {
-            link.probes_sent = link.probes_sent.saturating_sub(1);
+        let state = &mut self.links[last.link];
+        let report = &mut self.report.links[last.link];
+        let destination = &mut report.destinations[last.destination];
+        destination.sent -= 1;
+        if destination.kind == DestinationKind::Broadcast {
+            state.targets.fall_back();
         }
-        link.send_errors = link.send_errors.saturating_add(1);
-        link.last_send_error = Some(Arc::new(error));
+        if !last.probe_sent_before {
+            state.probe_sent = false;
+            report.probes_sent -= 1;
+        }
+        state.sent_at = last.sent_before;
+        report.send_errors = report.send_errors.saturating_add(1);
+        report.last_send_error = Some(Arc::new(error));
     }
 
     /// Takes a datagram that came from `source` by the socket of `link`. Whatever it is, it is
@@ -288,14 +312,13 @@ impl Discovery {
         };
         state.unknown_errors = 0;
         let rtt = now.saturating_duration_since(state.sent_at);
-        match self.judge(source, payload) {
-            Ok((ip, response)) => {
-                let port = response.port().or(self.default_port);
+        match self.new_server(source, payload) {
+            Ok((key, response)) => {
                 self.report.counts.accepted += 1;
-                self.known.insert((ip, port));
+                self.known.insert(key);
                 self.found.push_back(DiscoveredServer {
-                    ip,
-                    port,
+                    ip: key.ip,
+                    port: key.port,
                     claimed_ip: response.ip(),
                     source,
                     interface: self.report.links[link].interface.clone(),
@@ -338,8 +361,10 @@ impl Discovery {
     /// Gives a link up: nothing more is sent on it. To be called if its socket can't be opened or
     /// used. When all are given up the search is over.
     pub fn give_up(&mut self, link: usize, error: io::Error) {
-        if let Some(link) = self.report.links.get_mut(link) {
-            link.given_up.get_or_insert_with(|| Arc::new(error));
+        if let Some(state) = self.links.get_mut(link) {
+            state.targets = Targets::default();
+            let given_up = &mut self.report.links[link].given_up;
+            given_up.get_or_insert_with(|| Arc::new(error));
         }
     }
 
@@ -362,8 +387,7 @@ impl Discovery {
         if self.is_over() {
             return None;
         }
-        let due = self.schedule.due().unwrap_or(self.deadline);
-        Some(due.min(self.deadline))
+        Some(self.schedule.due().unwrap_or(self.deadline))
     }
 
     /// Starts the next probe if it is due, and ends the search at the deadline.
@@ -371,16 +395,25 @@ impl Discovery {
         let now = self.advance(now);
         if now >= self.deadline {
             self.ended = true;
-            self.next = (self.links.len(), 0);
+            for state in &mut self.links {
+                state.targets = Targets::default();
+            }
         } else {
             self.start_probe_if_due();
         }
     }
 
     fn start_probe_if_due(&mut self) {
-        if self.schedule.take(self.now) {
-            self.next = (0, 0);
+        if !self.schedule.take(self.now) {
+            return;
         }
+        for (state, link) in self.links.iter_mut().zip(&self.report.links) {
+            if link.given_up.is_none() {
+                state.targets = Targets::new(self.probes, &link.destinations);
+                state.probe_sent = false;
+            }
+        }
+        self.probes += 1;
     }
 
     /// The latest time so far.
@@ -392,7 +425,7 @@ impl Discovery {
     /// Whether nothing can be found any more.
     fn is_over(&self) -> bool {
         let every_probe_was_tried =
-            || self.schedule.due().is_none() && self.next.0 >= self.links.len();
+            || self.schedule.due().is_none() && self.links.iter().all(|it| it.targets.is_empty());
         self.ended
             || self.report.links.iter().all(|link| link.given_up.is_some())
             || (self.nothing_was_sent() && every_probe_was_tried())
@@ -402,8 +435,12 @@ impl Discovery {
         self.report.links.iter().all(|link| link.probes_sent == 0)
     }
 
-    /// The address to use of a server that is new, and what it said.
-    fn judge(&self, source: SocketAddr, payload: &[u8]) -> Result<(IpAddr, Response), Refusal> {
+    /// The key of a server that is new, and its answer.
+    fn new_server(
+        &self,
+        source: SocketAddr,
+        payload: &[u8],
+    ) -> Result<(ServerKey, Response), Refusal> {
         if !self.any_source_port && source.port() != self.port {
             return Err(Refusal::WrongSourcePort);
         }
@@ -416,13 +453,16 @@ impl Discovery {
             .judge
             .address(response.ip(), source)
             .ok_or(Refusal::RefusedAddress)?;
-        let port = response.port().or(self.default_port);
-        if self.known.contains(&(ip, port)) {
+        let key = ServerKey {
+            ip,
+            port: response.port().or(self.default_port),
+        };
+        if self.known.contains(&key) {
             Err(Refusal::Duplicate)
         } else if self.known.len() >= self.max_servers {
             Err(Refusal::OverTheCap)
         } else {
-            Ok((ip, response))
+            Ok((key, response))
         }
     }
 

@@ -36,15 +36,22 @@
 //! ```
 //!
 //! # What a search does
-//! Every IPv4 address of every interface that is up, except loopback and
-//! [container bridges](protocol::Interface::is_container_bridge), gets a socket of its own. From
-//! there the network's directed broadcast, 255.255.255.255 and up to 16 hosts that only a peer
-//! address or a route makes on link are asked, three times by default, spaced over the timeout: one
-//! lost packet loses no server. Where nothing else is up, container bridges are asked on after all,
-//! and where those aren't either, loopback ([`Report::last_resort`]). The deadline is absolute; nothing that arrives moves it.
+//! Every IPv4 address of every interface that is up gets a socket of its own; loopback and
+//! [container bridges](protocol::Interface::is_container_bridge) are left out. If nothing else is
+//! up, container bridges are asked after all, or else loopback ([`Report::last_resort`]). From each
+//! address the search sends three probes by default, spaced over the timeout, so that one lost
+//! packet loses no server. The deadline is absolute; nothing that arrives moves it.
 //!
-//! A server is known by the address to use and the port: the wire has no other name for it. One
-//! that is reached on two networks, and names its address on each, is listed for each.
+//! A probe is one datagram per address, so by default a search from one address sends three. The
+//! probes go to the network's directed broadcast address and to 255.255.255.255 in turn: a host
+//! with our prefix hears each of them and answers it once, one whose prefix differs hears only the
+//! second. If the system refuses to send to one of the two, the same probe goes to the other. A
+//! link to a single host, such as a point-to-point tunnel, has only that host's address to ask. Up
+//! to 16 hosts that only a peer address or a host route puts on the link are asked by unicast too.
+//!
+//! A server is known by its [`ServerKey`], the address to use and the port: the wire has no other
+//! name for it. One that is reached on two networks, and names its address on each, is listed for
+//! each.
 //!
 //! Whoever is on the network can answer, and can name any address. What is kept is bounded
 //! ([`Config::max_servers`]), and the address to use is judged ([`AddressPolicy`]), but a server
@@ -52,7 +59,8 @@
 //!
 //! # Features
 //! - `serde`: `Deserialize` and `Serialize` for [`Config`].
-//! - `tokio`: the same searches on a tokio runtime, in the module `tokio`.
+//! - `tokio`: the same searches on a tokio runtime: the methods of [`Client`] that end in `_async`,
+//!   and the module `tokio`. There a search is a stream.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -64,25 +72,29 @@ struct Readme;
 use std::time::Duration;
 
 mod address;
+mod blocking;
 mod client;
 mod config;
 mod discovery;
+mod driver;
 mod error;
 mod probes;
 mod report;
 mod select;
 mod server;
-mod sockets;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 
 pub use address::AddressPolicy;
-pub use client::{Client, Search};
+pub use blocking::Search;
+pub use client::Client;
 pub use config::{Config, DEFAULT_MAX_SERVERS, DEFAULT_PROBES};
 pub use discovery::{Discovery, Transmit};
 pub use error::DiscoverError;
-pub use report::{Counts, LastResort, Link, Report, SkipReason, Skipped};
-pub use server::DiscoveredServer;
+pub use report::{
+    Counts, Destination, DestinationKind, LastResort, Link, Report, SkipReason, Skipped,
+};
+pub use server::{DiscoveredServer, ServerKey};
 pub use udp_discovery_protocol as protocol;
 
 /// Finds every server that answers within `timeout`, in the order in which they do, with the

@@ -1,7 +1,10 @@
-//! When the probes of a search are due.
+//! When the probes of a search are due, and where each goes.
 
+use std::collections::VecDeque;
 use std::num::NonZeroU8;
 use std::time::{Duration, Instant};
+
+use crate::report::{Destination, DestinationKind};
 
 /// Probes spaced evenly from the start of a search, with as much time after the last one as
 /// between two.
@@ -41,8 +44,60 @@ impl Schedule {
     }
 }
 
+/// Where one probe on one link is still to be sent: positions in the link's destinations.
+///
+/// A probe goes to one broadcast address and to every unicast one. The broadcast addresses take
+/// turns, since a host that hears both would answer twice. If the system refuses to send to one,
+/// the probe goes to the next: without a default route, for instance, it refuses 255.255.255.255.
+#[derive(Debug, Default)]
+pub(crate) struct Targets {
+    due: VecDeque<usize>,
+    /// The other broadcast addresses.
+    fallbacks: VecDeque<usize>,
+}
+
+impl Targets {
+    /// Those of the probe with this number, counted from 0.
+    pub(crate) fn new(probe: usize, destinations: &[Destination]) -> Self {
+        let positions = |kind| {
+            let all = destinations.iter().enumerate();
+            all.filter(move |(_, destination)| destination.kind == kind)
+                .map(|(at, _)| at)
+        };
+        let mut fallbacks: VecDeque<usize> = positions(DestinationKind::Broadcast).collect();
+        if !fallbacks.is_empty() {
+            fallbacks.rotate_left(probe % fallbacks.len());
+        }
+        let broadcast = fallbacks.pop_front().into_iter();
+        Self {
+            due: broadcast
+                .chain(positions(DestinationKind::Unicast))
+                .collect(),
+            fallbacks,
+        }
+    }
+
+    /// The next destination.
+    pub(crate) fn next(&mut self) -> Option<usize> {
+        self.due.pop_front()
+    }
+
+    /// Replaces a broadcast destination that could not be sent to.
+    pub(crate) fn fall_back(&mut self) {
+        if let Some(fallback) = self.fallbacks.pop_front() {
+            self.due.push_front(fallback);
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.due.is_empty()
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
@@ -79,5 +134,39 @@ mod tests {
         let mut schedule = schedule(start, Duration::ZERO);
         assert!(schedule.take(start));
         assert_eq!(schedule.due(), None);
+    }
+
+    fn all(mut targets: Targets) -> Vec<usize> {
+        std::iter::from_fn(|| targets.next()).collect()
+    }
+
+    #[test]
+    fn broadcast_addresses_take_turns_and_unicast_ones_are_all_asked() {
+        let ip = Ipv4Addr::new(10, 0, 0, 255);
+        let destinations = [
+            Destination::unicast(ip),
+            Destination::broadcast(ip),
+            Destination::broadcast(ip),
+            Destination::unicast(ip),
+        ];
+        let targets = |probe| all(Targets::new(probe, &destinations));
+        assert_eq!(targets(0), [1, 0, 3]);
+        assert_eq!(targets(1), [2, 0, 3]);
+        assert_eq!(targets(2), [1, 0, 3]);
+        assert_eq!(all(Targets::new(7, &destinations[..1])), [0]);
+        assert_eq!(all(Targets::new(7, &destinations[1..2])), [0]);
+    }
+
+    #[test]
+    fn a_probe_falls_back_to_each_other_broadcast_address_once() {
+        let ip = Ipv4Addr::BROADCAST;
+        let destinations = [Destination::broadcast(ip), Destination::broadcast(ip)];
+        let mut targets = Targets::new(1, &destinations);
+        assert!(!targets.is_empty());
+        assert_eq!(targets.next(), Some(1));
+        targets.fall_back();
+        assert_eq!(targets.next(), Some(0));
+        targets.fall_back();
+        assert!(targets.is_empty());
     }
 }

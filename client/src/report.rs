@@ -37,9 +37,10 @@ pub struct Link {
     pub index: u32,
     /// The address that is asked from.
     pub local: Ipv4Addr,
-    /// The addresses that each probe goes to.
-    pub destinations: Vec<Ipv4Addr>,
-    /// How many probes were sent: those that left to one destination at the least.
+    /// The addresses that the probes go to: each probe to one of the broadcast addresses, in
+    /// turn, and to every unicast one.
+    pub destinations: Vec<Destination>,
+    /// How many probes were sent, to at least one destination each.
     pub probes_sent: u32,
     /// How many datagrams the system refused to send.
     pub send_errors: u32,
@@ -56,7 +57,7 @@ impl Link {
         interface: &str,
         index: u32,
         local: Ipv4Addr,
-        destinations: Vec<Ipv4Addr>,
+        destinations: Vec<Destination>,
     ) -> Self {
         Self {
             interface: interface.to_owned(),
@@ -69,6 +70,40 @@ impl Link {
             given_up: None,
         }
     }
+}
+
+/// An address that the probes of a [`Link`] go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Destination {
+    /// The address.
+    pub ip: Ipv4Addr,
+    /// Whom the address reaches.
+    pub kind: DestinationKind,
+    /// How many datagrams were sent to it.
+    pub sent: u32,
+}
+
+impl Destination {
+    pub(crate) fn broadcast(ip: Ipv4Addr) -> Self {
+        let kind = DestinationKind::Broadcast;
+        Self { ip, kind, sent: 0 }
+    }
+
+    pub(crate) fn unicast(ip: Ipv4Addr) -> Self {
+        let kind = DestinationKind::Unicast;
+        Self { ip, kind, sent: 0 }
+    }
+}
+
+/// Whom a [`Destination`] reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DestinationKind {
+    /// Every host of a network.
+    Broadcast,
+    /// One host.
+    Unicast,
 }
 
 /// What became of the datagrams that came in, each counted once.

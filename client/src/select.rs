@@ -7,7 +7,7 @@ use wildmatch::WildMatch;
 
 use crate::config::Config;
 use crate::error::DiscoverError;
-use crate::report::{LastResort, Link, SkipReason, Skipped};
+use crate::report::{Destination, LastResort, Link, SkipReason, Skipped};
 
 /// How many hosts of an interface are asked by unicast. A host that routes to its virtual
 /// machines one by one may have hundreds; the broadcast reaches those as well.
@@ -76,7 +76,7 @@ impl Selection {
     /// Whether a link leads to other hosts.
     fn leaves_this_host(&self) -> bool {
         // A loopback link asks the address that it asks from.
-        let itself = |link: &Link| link.destinations == [link.local];
+        let itself = |link: &Link| link.destinations.iter().all(|it| it.ip == link.local);
         !self.links.iter().all(itself)
     }
 
@@ -168,16 +168,16 @@ fn links(interface: &Interface) -> Result<Vec<Link>, SkipReason> {
     Ok(links)
 }
 
-/// Whom a probe from `local` goes to.
+/// Where the probes from `local` go.
 fn destinations(
     interface: &Interface,
     address: &InterfaceAddress,
     local: Ipv4Addr,
-) -> Vec<Ipv4Addr> {
+) -> Vec<Destination> {
     if interface.flags.loopback {
-        return vec![local];
+        return vec![Destination::unicast(local)];
     }
-    let directed = address.directed_broadcast();
+    let directed = address.directed_broadcast().map(Destination::broadcast);
     if interface.flags.point_to_point {
         return match directed {
             Some(directed) => vec![directed],
@@ -185,18 +185,20 @@ fn destinations(
         };
     }
     // The limited broadcast also reaches hosts whose idea of the network differs from ours.
-    let broadcasts = directed.into_iter().chain([Ipv4Addr::BROADCAST]);
-    broadcasts
-        .chain(routed_hosts(interface, local).take(HOSTS_ASKED))
-        .collect()
+    let limited = Destination::broadcast(Ipv4Addr::BROADCAST);
+    let hosts = routed_hosts(interface, local).take(HOSTS_ASKED);
+    let hosts = hosts.map(Destination::unicast);
+    directed.into_iter().chain([limited]).chain(hosts).collect()
 }
 
 /// The hosts of a network of one or two addresses other than `local`; none of a larger one.
-fn other_hosts(network: IpNet, local: Ipv4Addr) -> Vec<Ipv4Addr> {
+fn other_hosts(network: IpNet, local: Ipv4Addr) -> Vec<Destination> {
     match network {
-        IpNet::V4(network) if network.prefix_len() >= 31 => {
-            network.hosts().filter(|&host| host != local).collect()
-        }
+        IpNet::V4(network) if network.prefix_len() >= 31 => network
+            .hosts()
+            .filter(|&host| host != local)
+            .map(Destination::unicast)
+            .collect(),
         _ => Vec::new(),
     }
 }
@@ -279,7 +281,12 @@ mod tests {
 
     fn destinations_of(interface: Interface) -> Vec<Vec<String>> {
         let selection = Selection::new(&Config::default(), &[interface]).unwrap();
-        let text = |link: Link| link.destinations.iter().map(ToString::to_string).collect();
+        let text = |link: Link| {
+            link.destinations
+                .iter()
+                .map(|it| it.ip.to_string())
+                .collect()
+        };
         selection.links.into_iter().map(text).collect()
     }
 
@@ -484,7 +491,8 @@ mod tests {
 
     #[test]
     fn a_point_to_point_link_without_a_known_end_is_skipped() {
-        let mut wg0 = interface("wg0", &[("10.8.0.1", 32)]);
+        // The network of everything has no broadcast address of its own, and no hosts to list.
+        let mut wg0 = interface("wg0", &[("10.8.0.1", 32), ("10.8.0.1", 0)]);
         wg0.flags.point_to_point = true;
         match Selection::new(&Config::default(), &[wg0]) {
             Err(DiscoverError::NoUsableInterface { skipped }) => {

@@ -6,36 +6,165 @@ use std::num::NonZeroU16;
 use std::time::Duration;
 
 use bytes::Bytes;
+use udp_discovery_protocol::{DEFAULT_PORT, DEFAULT_RESPONSE_PREFIX};
 
 /// A server that answered.
 ///
 /// It is displayed as what a user connects to: `192.168.1.7`, `192.168.1.7:8000`,
 /// `[2001:db8::7]:8000`.
+///
+/// ```
+/// use udp_discovery_client::DiscoveredServer;
+///
+/// // Tests of programs that use servers make them without a network.
+/// let server = DiscoveredServer::new([192, 168, 1, 7], 8000);
+/// assert_eq!(server.socket_addr(), Some("192.168.1.7:8000".parse()?));
+/// assert_eq!(server.url("http").to_string(), "http://192.168.1.7:8000");
+///
+/// let without_port = DiscoveredServer::new([192, 168, 1, 7], None);
+/// assert_eq!(without_port.socket_addr(), None);
+/// assert_eq!(without_port.socket_addr_or(80), "192.168.1.7:80".parse()?);
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
+///
+/// Equality compares every field, the round-trip time too. What identifies a server is its
+/// [`key`](Self::key).
 #[doc(alias = "DiscoveryResult")]
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DiscoveredServer {
     /// The address to use, chosen by the [`AddressPolicy`](crate::AddressPolicy).
     pub ip: IpAddr,
-    /// The port of the service, if the server told one. It is not the port of the discovery.
+    /// The port of the service, if the server named one. It is not the port of the discovery.
     pub port: Option<NonZeroU16>,
-    /// The address that the server named. It is not [`ip`](Self::ip) if it would be of no use
+    /// The address that the server named. It differs from [`ip`](Self::ip) if it would be of no use
     /// here, such as that of a container bridge.
     pub claimed_ip: IpAddr,
     /// Where the answer came from.
     pub source: SocketAddr,
-    /// The name of the interface that the answer came by.
+    /// The name of the interface that received the answer.
     pub interface: String,
     /// The time from the last probe sent on that interface address to the answer.
     ///
-    /// Answers don't say which probe they belong to. If one takes longer than the probes are
-    /// apart, this is too short by a multiple of that.
+    /// Answers don't say which probe they belong to. If one takes longer than the time between two
+    /// probes, this is too short by a multiple of that time.
     pub rtt: Duration,
     /// The answer as it was on the wire.
     pub raw: Bytes,
 }
 
+/// What identifies a server: the address to use and the port. The wire has no other name for it.
+///
+/// It is displayed as the server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub struct ServerKey {
+    /// The address to use.
+    pub ip: IpAddr,
+    /// The port of the service, if the server named one.
+    pub port: Option<NonZeroU16>,
+}
+
+impl DiscoveredServer {
+    /// A server as a search would find it at `ip`, for tests: it named its own address and `port`,
+    /// and answered from the default discovery port without delay. The port 0 means none.
+    ///
+    /// The setters, or the fields, change the rest.
+    pub fn new(ip: impl Into<IpAddr>, port: impl Into<Option<u16>>) -> Self {
+        let ip = ip.into();
+        let port = port.into().and_then(NonZeroU16::new);
+        let key = ServerKey { ip, port };
+        Self {
+            ip,
+            port,
+            claimed_ip: ip,
+            source: SocketAddr::new(ip, DEFAULT_PORT),
+            interface: String::new(),
+            rtt: Duration::ZERO,
+            raw: format!("{DEFAULT_RESPONSE_PREFIX}{key}").into(),
+        }
+    }
+
+    /// Sets [`claimed_ip`](Self::claimed_ip).
+    #[must_use]
+    pub fn with_claimed_ip(self, claimed_ip: impl Into<IpAddr>) -> Self {
+        Self {
+            claimed_ip: claimed_ip.into(),
+            ..self
+        }
+    }
+
+    /// Sets the [`source`](Self::source).
+    #[must_use]
+    pub fn with_source(self, source: SocketAddr) -> Self {
+        Self { source, ..self }
+    }
+
+    /// Sets the [`interface`](Self::interface).
+    #[must_use]
+    pub fn with_interface(self, interface: impl Into<String>) -> Self {
+        Self {
+            interface: interface.into(),
+            ..self
+        }
+    }
+
+    /// Sets the [`rtt`](Self::rtt).
+    #[must_use]
+    pub fn with_rtt(self, rtt: Duration) -> Self {
+        Self { rtt, ..self }
+    }
+
+    /// Sets the [`raw`](Self::raw) answer.
+    #[must_use]
+    pub fn with_raw(self, raw: impl Into<Bytes>) -> Self {
+        Self {
+            raw: raw.into(),
+            ..self
+        }
+    }
+
+    /// The address and port to connect to, if the server named a port.
+    pub fn socket_addr(&self) -> Option<SocketAddr> {
+        self.port.map(|port| SocketAddr::new(self.ip, port.get()))
+    }
+
+    /// The address and port to connect to, with `port` if the server named none.
+    pub fn socket_addr_or(&self, port: u16) -> SocketAddr {
+        self.socket_addr()
+            .unwrap_or_else(|| SocketAddr::new(self.ip, port))
+    }
+
+    /// The server as the beginning of a URL, such as `http://192.168.1.7:8000`. Without a port the
+    /// URL means the scheme's own.
+    pub fn url<'a>(&'a self, scheme: &'a str) -> impl fmt::Display + 'a {
+        struct Url<'a>(&'a str, ServerKey);
+
+        impl fmt::Display for Url<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}://{}", self.0, self.1)
+            }
+        }
+
+        Url(scheme, self.key())
+    }
+
+    /// What identifies the server.
+    pub fn key(&self) -> ServerKey {
+        ServerKey {
+            ip: self.ip,
+            port: self.port,
+        }
+    }
+}
+
 impl fmt::Display for DiscoveredServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.key().fmt(f)
+    }
+}
+
+impl fmt::Display for ServerKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.ip, self.port) {
             (ip, Some(port)) => write!(f, "{}", SocketAddr::new(ip, port.get())),
@@ -49,24 +178,62 @@ impl fmt::Display for DiscoveredServer {
 mod tests {
     use super::*;
 
+    fn server(ip: &str, port: impl Into<Option<u16>>) -> DiscoveredServer {
+        DiscoveredServer::new(ip.parse::<IpAddr>().unwrap(), port)
+    }
+
     #[test]
     fn it_is_displayed_as_what_a_user_connects_to() {
-        let display = |ip: &str, port| {
-            let ip = ip.parse().unwrap();
-            let server = DiscoveredServer {
-                ip,
-                port: NonZeroU16::new(port),
-                claimed_ip: ip,
-                source: "192.168.1.7:9999".parse().unwrap(),
-                interface: "eth0".into(),
-                rtt: Duration::ZERO,
-                raw: Bytes::new(),
-            };
-            server.to_string()
-        };
-        assert_eq!(display("192.168.1.7", 0), "192.168.1.7");
-        assert_eq!(display("192.168.1.7", 8000), "192.168.1.7:8000");
-        assert_eq!(display("2001:db8::7", 0), "[2001:db8::7]");
-        assert_eq!(display("2001:db8::7", 8000), "[2001:db8::7]:8000");
+        let display = |ip, port: Option<u16>| server(ip, port).to_string();
+        assert_eq!(display("192.168.1.7", None), "192.168.1.7");
+        assert_eq!(display("192.168.1.7", Some(8000)), "192.168.1.7:8000");
+        assert_eq!(display("2001:db8::7", None), "[2001:db8::7]");
+        assert_eq!(display("2001:db8::7", Some(8000)), "[2001:db8::7]:8000");
+    }
+
+    #[test]
+    fn a_url_has_a_port_only_if_the_server_named_one() {
+        let url = |ip, port: u16| server(ip, port).url("http").to_string();
+        assert_eq!(url("192.168.1.7", 8000), "http://192.168.1.7:8000");
+        assert_eq!(url("192.168.1.7", 0), "http://192.168.1.7");
+        assert_eq!(url("2001:db8::7", 8000), "http://[2001:db8::7]:8000");
+        assert_eq!(url("2001:db8::7", 0), "http://[2001:db8::7]");
+    }
+
+    #[test]
+    fn the_port_to_connect_to_is_the_servers_or_the_callers() {
+        let address = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let named = server("192.168.1.7", 8000);
+        assert_eq!(named.socket_addr(), Some(address("192.168.1.7:8000")));
+        assert_eq!(named.socket_addr_or(80), address("192.168.1.7:8000"));
+        let unnamed = server("2001:db8::7", None);
+        assert_eq!(unnamed.socket_addr(), None);
+        assert_eq!(unnamed.socket_addr_or(80), address("[2001:db8::7]:80"));
+    }
+
+    #[test]
+    fn servers_with_one_address_and_port_have_one_key() {
+        let first = server("192.168.1.7", 8000).with_interface("eth0");
+        let second = server("192.168.1.7", 8000).with_rtt(Duration::from_millis(1));
+        assert_ne!(first, second);
+        assert_eq!(first.key(), second.key());
+        assert!(first.key() < server("192.168.1.7", 8001).key());
+        assert_ne!(first.key(), server("192.168.1.8", 8000).key());
+    }
+
+    #[test]
+    fn a_made_up_server_is_like_one_that_was_found() {
+        let source = "192.168.1.9:9999".parse().unwrap();
+        let server = server("192.168.1.7", 8000);
+        assert_eq!(server.source, "192.168.1.7:9999".parse().unwrap());
+        assert_eq!(&server.raw[..], b"SERVER_IP:192.168.1.7:8000");
+        let server = server
+            .with_claimed_ip([172, 17, 0, 1])
+            .with_source(source)
+            .with_raw("SERVER_IP:172.17.0.1:8000");
+        assert_eq!(server.claimed_ip.to_string(), "172.17.0.1");
+        assert_eq!(server.source, source);
+        assert_eq!(&server.raw[..], b"SERVER_IP:172.17.0.1:8000");
+        assert_eq!(server.to_string(), "192.168.1.7:8000");
     }
 }

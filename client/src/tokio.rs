@@ -1,4 +1,4 @@
-//! The same searches on a tokio runtime.
+//! Searches on a tokio runtime.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), udp_discovery_client::DiscoverError> {
@@ -11,158 +11,109 @@
 //! # }
 //! ```
 //!
-//! The runtime must have its IO and its time driver enabled. Listing the interfaces and opening
-//! the sockets take a system call or two each and are done in place.
+//! With a configuration of its own a program calls the methods of
+//! [`Client`](crate::Client) whose names end in `_async`.
+//!
+//! The runtime must have its I/O and time drivers enabled. Starting a search lists the interfaces
+//! and opens the sockets in place; each takes a few system calls.
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use ::tokio::net::UdpSocket;
+use ::tokio::io::Interest;
 use ::tokio::task;
 use ::tokio::time::{self, Sleep};
-use socket2::SockRef;
-use udp_discovery_protocol::Interface;
+use futures_core::Stream;
 
+use crate::client::Client;
 use crate::config::Config;
-use crate::discovery::Discovery;
+use crate::driver::{Driver, Endpoint, Step};
 use crate::error::DiscoverError;
 use crate::report::Report;
 use crate::server::DiscoveredServer;
-use crate::sockets::{Endpoint, Sockets, Turn};
 
-/// Finds every server that answers within `timeout`, in the order in which they do, with the
+/// Finds every server that answers within `timeout`, in the order of their answers, with the
 /// default [`Config`].
 ///
 /// # Errors
-/// [`DiscoverError`], if the search could not be made. That nobody answered is no error.
+/// [`DiscoverError`], if the search could not be made. That nobody answered is not an error.
 ///
 /// # Panics
-/// Outside a tokio runtime with IO and time.
+/// Outside a tokio runtime with its I/O and time drivers enabled.
 pub async fn discover(timeout: Duration) -> Result<Vec<DiscoveredServer>, DiscoverError> {
-    Client::new(Config::default().with_timeout(timeout))
-        .discover()
-        .await
+    let client = Client::new(Config::default().with_timeout(timeout));
+    client.discover_async().await
 }
 
 /// Finds the first server that answers within `timeout`, with the default [`Config`].
 ///
 /// # Errors
-/// [`DiscoverError`], if the search could not be made. That nobody answered is no error.
+/// [`DiscoverError`], if the search could not be made. That nobody answered is not an error.
 ///
 /// # Panics
-/// Outside a tokio runtime with IO and time.
+/// Outside a tokio runtime with its I/O and time drivers enabled.
 pub async fn discover_one(timeout: Duration) -> Result<Option<DiscoveredServer>, DiscoverError> {
-    Client::new(Config::default().with_timeout(timeout))
-        .discover_one()
-        .await
+    let client = Client::new(Config::default().with_timeout(timeout));
+    client.discover_one_async().await
 }
 
-/// Finds servers with the same [`Config`], as often as wanted. It is [`crate::Client`] with
-/// another face.
-#[derive(Clone, Debug, Default)]
-pub struct Client {
-    config: Config,
-}
-
-impl Client {
-    /// A client that searches as `config` says. Nothing is opened before a search.
-    pub fn new(config: Config) -> Self {
-        Self { config }
-    }
-
-    /// What it was told.
-    pub fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// Finds every server that answers before the timeout, in the order in which they do.
-    ///
-    /// # Errors
-    /// [`DiscoverError`], if the search could not be made. That nobody answered is no error.
-    ///
-    /// # Panics
-    /// Outside a tokio runtime with IO and time.
-    pub async fn discover(&self) -> Result<Vec<DiscoveredServer>, DiscoverError> {
-        let mut search = self.search()?;
-        let mut servers = Vec::new();
-        while let Some(server) = search.next().await {
-            servers.push(server);
-        }
-        search.outcome()?;
-        Ok(servers)
-    }
-
-    /// Finds the first server that answers, and returns at once when it does.
-    ///
-    /// # Errors
-    /// [`DiscoverError`], if the search could not be made. That nobody answered is no error.
-    ///
-    /// # Panics
-    /// Outside a tokio runtime with IO and time.
-    pub async fn discover_one(&self) -> Result<Option<DiscoveredServer>, DiscoverError> {
-        let mut search = self.search()?;
-        let server = search.next().await;
-        search.outcome()?;
-        Ok(server)
-    }
-
-    /// Starts a search and sends its first probes.
-    ///
-    /// # Errors
-    /// [`DiscoverError`], if the search could not be made. That no probe could be sent is known
-    /// from [`Search::outcome`], since the later ones may get through.
-    ///
-    /// # Panics
-    /// Outside a tokio runtime with IO and time.
-    pub fn search(&self) -> Result<Search, DiscoverError> {
-        let interfaces = Interface::list().map_err(|error| DiscoverError::ListInterfaces {
-            source: Arc::new(error),
-        })?;
-        let mut discovery = Discovery::new(now(), &self.config, &interfaces)?;
-        let buffer_size = self.config.settings().buffer_size();
-        let sockets = Sockets::open(&mut discovery, buffer_size, |_, socket| {
-            UdpSocket::from_std(socket)
-        })?;
-        sockets.send(&mut discovery, now);
-        Ok(Search { discovery, sockets })
-    }
-}
-
-/// A search that is going on. It is [`crate::Search`] with another face.
+/// A running search: a [`Stream`] of the servers as they answer, which ends at the deadline.
 ///
-/// Dropping it closes its sockets.
+/// [`next`](Self::next) needs no extension trait. The deadline is the configured timeout after the
+/// call of [`Client::search_async`]. Probes are sent only while the stream is polled. Dropping the
+/// search closes its sockets.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), udp_discovery_client::DiscoverError> {
+/// use std::time::Duration;
+/// use udp_discovery_client::{Client, Config};
+///
+/// let mut search = Client::new(Config::default()).search_async()?;
+/// let mut tick = tokio::time::interval(Duration::from_millis(100));
+/// loop {
+///     tokio::select! {
+///         server = search.next() => match server {
+///             Some(server) => println!("{server}"),
+///             None => break,
+///         },
+///         _ = tick.tick() => println!("searching"),
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
-#[must_use = "nobody is found before the search is asked for the next server"]
+#[must_use = "nobody is found before the search is polled"]
 pub struct Search {
-    discovery: Discovery,
-    sockets: Sockets<UdpSocket>,
+    driver: Driver<Registered>,
+    timer: Pin<Box<Sleep>>,
 }
 
 impl Search {
-    /// Waits for the next server to answer; none when the deadline has come.
-    ///
-    /// It may be cancelled: nothing is lost by that, and the next call goes on. While nobody
-    /// calls it, no probes are sent.
-    pub async fn next(&mut self) -> Option<DiscoveredServer> {
-        loop {
-            match self.sockets.turn(&mut self.discovery, now) {
-                Turn::Found(server) => return Some(server),
-                Turn::Over => return None,
-                // A flood must not keep the other tasks of this thread from their turn.
-                Turn::Again => task::yield_now().await,
-                Turn::Wait(at) => self.wait(at).await,
-            }
-        }
+    pub(crate) fn start(config: &Config) -> Result<Self, DiscoverError> {
+        let driver = Driver::start(config, now, |_, socket| Registered::new(socket))?;
+        let deadline = time::Instant::from_std(driver.discovery().deadline());
+        Ok(Self {
+            driver,
+            timer: Box::pin(time::sleep_until(deadline)),
+        })
     }
 
-    /// What the search did so far: whom it asked, and what became of the answers.
+    /// Waits for the next server to answer. Returns `None` once the deadline has passed.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost if the future is dropped; the next call continues.
+    pub async fn next(&mut self) -> Option<DiscoveredServer> {
+        poll_fn(|context| self.poll(context)).await
+    }
+
+    /// What the search has done so far: whom it asked, and what became of the answers.
     pub fn report(&self) -> &Report {
-        self.discovery.report()
+        self.driver.discovery().report()
     }
 
     /// Whether the search could be made at all.
@@ -170,45 +121,98 @@ impl Search {
     /// # Errors
     /// [`DiscoverError::NothingSent`], if it is over and no probe could be sent.
     pub fn outcome(&self) -> Result<(), DiscoverError> {
-        self.discovery.outcome()
+        self.driver.discovery().outcome()
     }
 
-    /// When the search ends, by the clock of tokio.
+    /// When the search ends, by tokio's clock.
     pub fn deadline(&self) -> time::Instant {
-        time::Instant::from_std(self.discovery.deadline())
+        time::Instant::from_std(self.driver.discovery().deadline())
     }
 
-    /// Waits for something to receive, until `at` at the latest.
-    async fn wait(&self, at: Instant) {
-        let mut timer = pin!(time::sleep_until(time::Instant::from_std(at)));
-        poll_fn(|context| self.poll_ready(timer.as_mut(), context)).await;
-    }
-
-    fn poll_ready(&self, timer: Pin<&mut Sleep>, context: &mut Context<'_>) -> Poll<()> {
-        let ready = self
-            .sockets
-            .endpoints()
-            .any(|socket| socket.poll_recv_ready(context).is_ready());
-        if ready {
-            return Poll::Ready(());
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<DiscoveredServer>> {
+        loop {
+            match self.driver.step(now) {
+                Step::Found(server) => return Poll::Ready(Some(server)),
+                Step::Over => return Poll::Ready(None),
+                Step::Yield => {
+                    // Its first poll has the task woken after the others and after the drivers.
+                    let _pending = pin!(task::yield_now()).poll(context);
+                    return Poll::Pending;
+                }
+                Step::Wait(at) => {
+                    if self.poll_readable(at, context).is_pending() {
+                        return Poll::Pending;
+                    }
+                }
+            }
         }
-        timer.poll(context)
+    }
+
+    /// Waits until a socket is readable, until `at` at the latest.
+    fn poll_readable(&mut self, at: Instant, context: &mut Context<'_>) -> Poll<()> {
+        let ready = self.driver.sockets().find_map(|(link, socket)| {
+            match socket.readiness.poll_recv_ready(context) {
+                Poll::Ready(result) => Some((link, result)),
+                Poll::Pending => None,
+            }
+        });
+        match ready {
+            Some((_, Ok(()))) => Poll::Ready(()),
+            // The runtime of the search is gone.
+            Some((link, Err(error))) => {
+                self.driver.give_up(link, error);
+                Poll::Ready(())
+            }
+            None => {
+                self.timer.as_mut().reset(time::Instant::from_std(at));
+                self.timer.as_mut().poll(context)
+            }
+        }
     }
 }
 
-/// The time by the clock of tokio, which tests may have paused.
+impl Stream for Search {
+    type Item = DiscoveredServer;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().poll(context)
+    }
+}
+
+/// The time by tokio's clock, which a test may have paused.
 fn now() -> Instant {
     time::Instant::now().into_std()
 }
 
-impl Endpoint for UdpSocket {
-    /// It is sent past tokio, which knows that a new socket can send only after the next turn of
-    /// its loop.
+/// A socket, and a duplicate of its descriptor by which the runtime reports that it is readable.
+///
+/// What the runtime reports is as old as its last look at the system. On a thread that was busy
+/// past the deadline that is too old, so the socket itself is asked.
+#[derive(Debug)]
+struct Registered {
+    socket: UdpSocket,
+    readiness: ::tokio::net::UdpSocket,
+}
+
+impl Registered {
+    fn new(socket: UdpSocket) -> io::Result<Self> {
+        let readiness = ::tokio::net::UdpSocket::from_std(socket.try_clone()?)?;
+        Ok(Self { socket, readiness })
+    }
+}
+
+impl Endpoint for Registered {
     fn send(&self, payload: &[u8], destination: SocketAddr) -> io::Result<usize> {
-        SockRef::from(self).send_to(payload, &destination.into())
+        self.socket.send_to(payload, destination)
     }
 
     fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.try_recv_from(buffer)
+        let mut receive = || self.socket.recv_from(buffer);
+        // If the socket is no longer readable this clears the runtime's readiness, so that the
+        // next wait waits. Without readiness it doesn't ask the socket.
+        match self.readiness.try_io(Interest::READABLE, &mut receive) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => receive(),
+            result => result,
+        }
     }
 }

@@ -62,18 +62,17 @@ fn no_descriptor_is_left_over_whatever_becomes_of_a_search() {
 mod on_tokio {
     use tokio::runtime::Builder;
     use tokio::task::yield_now;
-    use udp_discovery_client::tokio::Client;
 
     use super::*;
 
     const LONG: Duration = Duration::from_secs(30);
 
     pub(crate) fn no_descriptor_is_left_over(server: &UdpSocket, before: usize) {
-        let client = Client::new(super::client(server, LONG).config().clone());
+        let client = client(server, LONG);
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let with_runtime = open_descriptors();
         runtime.block_on(async {
-            let search = tokio::time::timeout(Duration::from_millis(10), client.discover());
+            let search = tokio::time::timeout(Duration::from_millis(10), client.discover_async());
             assert!(search.await.is_err(), "it was cancelled");
         });
         assert_eq!(
@@ -83,12 +82,12 @@ mod on_tokio {
         );
 
         let search = runtime.block_on(async {
-            let mut abandoned = client.search().unwrap();
+            let mut abandoned = client.search_async().unwrap();
             tokio::spawn(async move { abandoned.next().await });
             yield_now().await;
-            client.search().unwrap()
+            client.search_async().unwrap()
         });
-        assert_eq!(open_descriptors(), with_runtime + 2);
+        assert_eq!(open_descriptors(), with_runtime + 4);
         drop(runtime);
         drop(search);
         assert_eq!(open_descriptors(), before, "after the runtime was dropped");

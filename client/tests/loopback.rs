@@ -1,12 +1,11 @@
-//! Real sockets, on loopback alone.
+//! Real sockets, on loopback only.
 
-use std::collections::HashSet;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use udp_discovery_client::{Client, Config, DiscoverError};
+use udp_discovery_client::{Client, Config, DiscoverError, DiscoveredServer, Report};
 use udp_discovery_protocol::Interface;
 
 const MS: Duration = Duration::from_millis(1);
@@ -103,10 +102,6 @@ impl Server {
             .with_timeout(timeout)
             .with_interfaces([loopback.name])
     }
-
-    fn client(&self, timeout: Duration) -> Client {
-        Client::new(self.config(timeout))
-    }
 }
 
 impl Drop for Server {
@@ -134,6 +129,109 @@ fn send(socket: &UdpSocket, answer: &str, client: SocketAddr) {
     let _ = socket.send_to(answer.as_bytes(), client);
 }
 
+/// One of the two ways to search. Every rule below holds for both.
+#[derive(Clone, Copy, Debug)]
+enum Face {
+    Blocking,
+    #[cfg(feature = "tokio")]
+    Tokio,
+}
+
+const FACES: &[Face] = &[
+    Face::Blocking,
+    #[cfg(feature = "tokio")]
+    Face::Tokio,
+];
+
+impl Face {
+    fn search(self, config: Config) -> Search {
+        match self {
+            Self::Blocking => Search::Blocking(Client::new(config).search().unwrap()),
+            #[cfg(feature = "tokio")]
+            Self::Tokio => Search::tokio(config),
+        }
+    }
+
+    fn discover(self, config: Config) -> Result<Vec<DiscoveredServer>, DiscoverError> {
+        match self {
+            Self::Blocking => Client::new(config).discover(),
+            #[cfg(feature = "tokio")]
+            Self::Tokio => runtime().block_on(Client::new(config).discover_async()),
+        }
+    }
+
+    fn discover_one(self, config: Config) -> Option<DiscoveredServer> {
+        match self {
+            Self::Blocking => Client::new(config).discover_one().unwrap(),
+            #[cfg(feature = "tokio")]
+            Self::Tokio => {
+                let one = runtime().block_on(Client::new(config).discover_one_async());
+                one.unwrap()
+            }
+        }
+    }
+}
+
+#[cfg(feature = "tokio")]
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+/// A search by one of the faces. Between two calls of `next` a runtime does nothing.
+enum Search {
+    Blocking(udp_discovery_client::Search),
+    #[cfg(feature = "tokio")]
+    Tokio(udp_discovery_client::tokio::Search, tokio::runtime::Runtime),
+}
+
+impl Search {
+    #[cfg(feature = "tokio")]
+    fn tokio(config: Config) -> Self {
+        let runtime = runtime();
+        let search = runtime.block_on(async { Client::new(config).search_async().unwrap() });
+        Self::Tokio(search, runtime)
+    }
+
+    fn report(&self) -> &Report {
+        match self {
+            Self::Blocking(search) => search.report(),
+            #[cfg(feature = "tokio")]
+            Self::Tokio(search, _) => search.report(),
+        }
+    }
+
+    fn outcome(&self) -> Result<(), DiscoverError> {
+        match self {
+            Self::Blocking(search) => search.outcome(),
+            #[cfg(feature = "tokio")]
+            Self::Tokio(search, _) => search.outcome(),
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        match self {
+            Self::Blocking(search) => search.deadline(),
+            #[cfg(feature = "tokio")]
+            Self::Tokio(search, _) => search.deadline().into_std(),
+        }
+    }
+}
+
+impl Iterator for Search {
+    type Item = DiscoveredServer;
+
+    fn next(&mut self) -> Option<DiscoveredServer> {
+        match self {
+            Self::Blocking(search) => search.next(),
+            #[cfg(feature = "tokio")]
+            Self::Tokio(search, runtime) => runtime.block_on(search.next()),
+        }
+    }
+}
+
 /// Asserts that a search of `timeout` took so long, and not much longer.
 fn assert_on_time(start: Instant, timeout: Duration) {
     let elapsed = start.elapsed();
@@ -143,211 +241,179 @@ fn assert_on_time(start: Instant, timeout: Duration) {
 
 #[test]
 fn a_server_is_found_once_however_often_it_answers() {
-    let server = Server::repeating("SERVER_IP:127.0.0.1:8000");
-    let start = Instant::now();
-    let mut search = server.client(200 * MS).search().unwrap();
-    let found: Vec<_> = search.by_ref().collect();
-    assert_on_time(start, 200 * MS);
+    for &face in FACES {
+        let server = Server::repeating("SERVER_IP:127.0.0.1:8000");
+        let start = Instant::now();
+        let mut search = face.search(server.config(200 * MS));
+        let found: Vec<_> = search.by_ref().collect();
+        assert_on_time(start, 200 * MS);
 
-    assert_eq!(found.len(), 1);
-    assert_eq!(found[0].to_string(), "127.0.0.1:8000");
-    assert_eq!(found[0].source, server.socket.local_addr().unwrap());
-    assert_eq!(&found[0].raw[..], b"SERVER_IP:127.0.0.1:8000");
-    assert!(found[0].rtt < 200 * MS);
-    let report = search.report();
-    assert!((1..=3).contains(&report.links[0].probes_sent));
-    assert_eq!(report.links[0].interface, found[0].interface);
-    assert!(report.counts.duplicates >= 2);
-    search.outcome().unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].to_string(), "127.0.0.1:8000");
+        assert_eq!(found[0].source, server.socket.local_addr().unwrap());
+        assert_eq!(&found[0].raw[..], b"SERVER_IP:127.0.0.1:8000");
+        assert!(found[0].rtt < 200 * MS);
+        let report = search.report();
+        assert!((1..=3).contains(&report.links[0].probes_sent));
+        assert_eq!(report.links[0].interface, found[0].interface);
+        assert!(report.counts.duplicates >= 2);
+        search.outcome().unwrap();
+    }
 }
 
 #[test]
 fn that_nobody_answers_is_no_error() {
-    let silent = Server::start(|_, _| ());
-    let start = Instant::now();
-    assert_eq!(silent.client(100 * MS).discover().unwrap(), []);
-    assert_on_time(start, 100 * MS);
-    assert_eq!(silent.client(10 * MS).discover_one().unwrap(), None);
+    for &face in FACES {
+        let silent = Server::start(|_, _| ());
+        let start = Instant::now();
+        assert_eq!(face.discover(silent.config(100 * MS)).unwrap(), []);
+        assert_on_time(start, 100 * MS);
+        assert_eq!(face.discover_one(silent.config(10 * MS)), None);
+    }
 }
 
 #[test]
 fn that_nobody_listens_is_no_error() {
-    let server = Server::answering("SERVER_IP:127.0.0.1");
-    let client = server.client(100 * MS);
-    drop(server); // the system now refuses what is sent to its port
-    let start = Instant::now();
-    assert_eq!(client.discover().unwrap(), []);
-    assert_on_time(start, 100 * MS);
+    for &face in FACES {
+        let server = Server::answering("SERVER_IP:127.0.0.1");
+        let config = server.config(100 * MS);
+        drop(server); // the system now refuses what is sent to its port
+        let start = Instant::now();
+        assert_eq!(face.discover(config).unwrap(), []);
+        assert_on_time(start, 100 * MS);
+    }
 }
 
 #[test]
 fn the_first_answer_ends_the_search_for_one() {
-    let server = Server::answering("SERVER_IP:127.0.0.1:8000");
-    let start = Instant::now();
-    let found = server.client(LONG).discover_one().unwrap().unwrap();
-    assert_eq!(found.to_string(), "127.0.0.1:8000");
-    assert!(start.elapsed() < LONG / 2);
+    for &face in FACES {
+        let server = Server::answering("SERVER_IP:127.0.0.1:8000");
+        let start = Instant::now();
+        let found = face.discover_one(server.config(LONG)).unwrap();
+        assert_eq!(found.to_string(), "127.0.0.1:8000");
+        assert!(start.elapsed() < LONG / 2);
+    }
 }
 
 #[test]
 fn a_chatty_server_does_not_move_the_deadline() {
-    let (server, stop) = Server::chatty(20 * MS);
-    let start = Instant::now();
-    let found = server.client(500 * MS).discover().unwrap();
-    assert_on_time(start, 500 * MS);
-    assert!(!found.is_empty());
-    drop(stop);
-}
-
-#[test]
-fn a_flood_of_servers_neither_moves_the_deadline_nor_is_kept() {
-    let (server, stop) = Server::chatty(Duration::ZERO);
-    let config = server
-        .config(300 * MS)
-        .with_max_servers(100.try_into().unwrap());
-    let start = Instant::now();
-    let mut search = Client::new(config).search().unwrap();
-    let found = search.by_ref().count();
-    assert_on_time(start, 300 * MS);
-    assert_eq!(found, 100);
-    assert!(search.report().capped());
-    drop(stop);
-}
-
-#[test]
-fn an_answer_to_an_earlier_search_is_never_seen_by_the_next() {
-    let server = Server::late();
-    assert_eq!(server.client(20 * MS).discover().unwrap(), []);
-    let found = server.client(LONG).discover_one().unwrap().unwrap();
-    assert_eq!(found.to_string(), "127.0.0.1:2");
-}
-
-#[test]
-fn an_answer_from_another_port_is_refused_unless_allowed() {
-    let other = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let server = Server::start(move |socket, client| {
-        send(&other, "SERVER_IP:127.0.0.1:1", client);
-        send(socket, "SERVER_IP:127.0.0.1:2", client);
-    });
-    let mut search = server.client(LONG).search().unwrap();
-    assert_eq!(search.next().unwrap().to_string(), "127.0.0.1:2");
-    assert_eq!(search.report().counts.wrong_source_port, 1);
-
-    let config = server.config(LONG).with_any_source_port(true);
-    let found = Client::new(config).discover_one().unwrap().unwrap();
-    assert_eq!(found.to_string(), "127.0.0.1:1");
-}
-
-#[test]
-fn a_datagram_longer_than_the_buffer_is_not_its_beginning() {
-    let long = format!("SERVER_IP:127.0.0.1:1{}", " ".repeat(2000));
-    let server = Server::start(move |socket, client| {
-        send(socket, &long, client);
-        send(socket, "SERVER_IP:127.0.0.1:2", client);
-    });
-    let mut search = server.client(LONG).search().unwrap();
-    assert_eq!(search.next().unwrap().to_string(), "127.0.0.1:2");
-    assert_eq!(search.report().counts.too_long, 1);
-}
-
-#[test]
-fn a_caller_that_takes_its_time_still_gets_every_server() {
-    let server = Server::start(|socket, client| {
-        for number in 1..=50 {
-            send(socket, &format!("SERVER_IP:127.0.0.1:{number}"), client);
-        }
-    });
-    let config = server.config(200 * MS).with_probes(1.try_into().unwrap());
-    let mut ports = HashSet::new();
-    let search = Client::new(config).search().unwrap();
-    let deadline = search.deadline();
-    for server in search {
-        ports.insert(server.port);
-        if ports.len() == 2 {
-            // The caller is busy until the deadline.
-            while Instant::now() < deadline {
-                thread::yield_now();
-            }
-        }
-    }
-    assert_eq!(ports.len(), 50);
-}
-
-#[test]
-fn a_name_that_no_interface_has_is_an_error() {
-    let config = Config::default().with_interfaces(["no such interface"]);
-    match Client::new(config).discover() {
-        Err(DiscoverError::NoSuchInterface { available }) => assert!(!available.is_empty()),
-        other => panic!("{other:?}"),
-    }
-}
-
-#[cfg(feature = "tokio")]
-mod on_tokio {
-    use udp_discovery_client::tokio::Client;
-
-    use super::*;
-
-    fn client(server: &Server, timeout: Duration) -> Client {
-        Client::new(server.config(timeout))
-    }
-
-    #[tokio::test]
-    async fn a_server_is_found_once_however_often_it_answers() {
-        let server = Server::repeating("SERVER_IP:127.0.0.1:8000");
-        let start = Instant::now();
-        let mut search = client(&server, 200 * MS).search().unwrap();
-        let found = search.next().await.unwrap();
-        assert_eq!(found.to_string(), "127.0.0.1:8000");
-        assert_eq!(search.next().await, None);
-        assert_on_time(start, 200 * MS);
-        assert!(search.report().counts.duplicates >= 2);
-    }
-
-    #[tokio::test]
-    async fn the_first_answer_ends_the_search_for_one() {
-        let server = Server::answering("SERVER_IP:127.0.0.1:8000");
-        let start = Instant::now();
-        let found = client(&server, LONG).discover_one().await.unwrap();
-        assert_eq!(found.unwrap().to_string(), "127.0.0.1:8000");
-        assert!(start.elapsed() < LONG / 2);
-    }
-
-    #[tokio::test]
-    async fn a_chatty_server_does_not_move_the_deadline() {
+    for &face in FACES {
         let (server, stop) = Server::chatty(20 * MS);
         let start = Instant::now();
-        let found = client(&server, 500 * MS).discover().await.unwrap();
+        let found = face.discover(server.config(500 * MS)).unwrap();
         assert_on_time(start, 500 * MS);
         assert!(!found.is_empty());
         drop(stop);
     }
+}
 
-    #[tokio::test]
-    async fn a_flood_of_servers_neither_moves_the_deadline_nor_is_kept() {
+#[test]
+fn a_flood_of_servers_neither_moves_the_deadline_nor_is_kept() {
+    for &face in FACES {
         let (server, stop) = Server::chatty(Duration::ZERO);
         let config = server
             .config(300 * MS)
             .with_max_servers(100.try_into().unwrap());
         let start = Instant::now();
-        let mut search = Client::new(config).search().unwrap();
-        let mut found = 0;
-        while search.next().await.is_some() {
-            found += 1;
-        }
+        let mut search = face.search(config);
+        let found = search.by_ref().count();
         assert_on_time(start, 300 * MS);
         assert_eq!(found, 100);
         assert!(search.report().capped());
         drop(stop);
     }
+}
 
-    #[tokio::test]
-    async fn an_answer_to_an_earlier_search_is_never_seen_by_the_next() {
+#[test]
+fn an_answer_to_an_earlier_search_is_never_seen_by_the_next() {
+    for &face in FACES {
         let server = Server::late();
-        assert_eq!(client(&server, 20 * MS).discover().await.unwrap(), []);
-        let found = client(&server, LONG).discover_one().await.unwrap();
-        assert_eq!(found.unwrap().to_string(), "127.0.0.1:2");
+        assert_eq!(face.discover(server.config(20 * MS)).unwrap(), []);
+        let found = face.discover_one(server.config(LONG)).unwrap();
+        assert_eq!(found.to_string(), "127.0.0.1:2");
     }
+}
+
+#[test]
+fn an_answer_from_another_port_is_refused_unless_allowed() {
+    for &face in FACES {
+        let other = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let server = Server::start(move |socket, client| {
+            send(&other, "SERVER_IP:127.0.0.1:1", client);
+            send(socket, "SERVER_IP:127.0.0.1:2", client);
+        });
+        let mut search = face.search(server.config(LONG));
+        assert_eq!(search.next().unwrap().to_string(), "127.0.0.1:2");
+        assert_eq!(search.report().counts.wrong_source_port, 1);
+
+        let config = server.config(LONG).with_any_source_port(true);
+        let found = face.discover_one(config).unwrap();
+        assert_eq!(found.to_string(), "127.0.0.1:1");
+    }
+}
+
+#[test]
+fn a_datagram_longer_than_the_buffer_is_not_its_beginning() {
+    for &face in FACES {
+        let long = format!("SERVER_IP:127.0.0.1:1{}", " ".repeat(2000));
+        let server = Server::start(move |socket, client| {
+            send(socket, &long, client);
+            send(socket, "SERVER_IP:127.0.0.1:2", client);
+        });
+        let mut search = face.search(server.config(LONG));
+        assert_eq!(search.next().unwrap().to_string(), "127.0.0.1:2");
+        assert_eq!(search.report().counts.too_long, 1);
+    }
+}
+
+/// Defect D5.
+#[test]
+fn a_caller_that_is_busy_past_the_deadline_still_gets_every_server_that_answered_in_time() {
+    for &face in FACES {
+        let (more, wanted) = mpsc::channel::<()>();
+        let (sent, all_sent) = mpsc::channel();
+        let server = Server::start(move |socket, client| {
+            send(socket, "SERVER_IP:127.0.0.1:1", client);
+            if wanted.recv().is_ok() {
+                for number in 2..=50 {
+                    send(socket, &format!("SERVER_IP:127.0.0.1:{number}"), client);
+                }
+                sent.send(()).unwrap();
+            }
+        });
+        let config = server.config(200 * MS).with_probes(1.try_into().unwrap());
+        let mut search = face.search(config);
+        assert_eq!(search.next().unwrap().to_string(), "127.0.0.1:1");
+        more.send(()).unwrap();
+        all_sent.recv().unwrap();
+        while Instant::now() < search.deadline() {
+            thread::sleep(MS);
+        }
+        assert_eq!(search.count(), 49, "{face:?}");
+    }
+}
+
+#[test]
+fn a_name_that_no_interface_has_is_an_error() {
+    for &face in FACES {
+        let config = Config::default().with_interfaces(["no such interface"]);
+        match face.discover(config) {
+            Err(DiscoverError::NoSuchInterface { available }) => assert!(!available.is_empty()),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[cfg(feature = "tokio")]
+mod on_tokio {
+    use std::future::poll_fn;
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use futures_core::Stream;
+    use tokio::task::yield_now;
 
     #[tokio::test]
     async fn waiting_for_the_next_server_may_be_cancelled() {
@@ -357,11 +423,71 @@ mod on_tokio {
                 send(socket, "SERVER_IP:127.0.0.1:8000", client);
             }
         });
-        let mut search = client(&server, LONG).search().unwrap();
+        let mut search = Client::new(server.config(LONG)).search_async().unwrap();
         let cancelled = tokio::time::timeout(10 * MS, search.next()).await;
         assert!(cancelled.is_err());
         answer.send(()).unwrap();
         assert!(search.next().await.is_some());
         drop(answer);
+    }
+
+    /// Defect D6.
+    #[tokio::test]
+    async fn a_flood_of_new_servers_leaves_the_other_tasks_of_the_thread_their_share() {
+        /// How many datagrams a search may receive before other tasks run.
+        const PASS: u64 = 1024;
+
+        let turns = Arc::new(AtomicU64::new(0));
+        let counting = Arc::clone(&turns);
+        tokio::spawn(async move {
+            loop {
+                counting.fetch_add(1, Ordering::Relaxed);
+                yield_now().await;
+            }
+        });
+        let (server, stop) = Server::chatty(Duration::ZERO);
+        let config = server
+            .config(500 * MS)
+            .with_max_servers(1_000_000.try_into().unwrap());
+        let mut search = Client::new(config).search_async().unwrap();
+        let (mut last_turn, mut received_then, mut most) = (0, 0, 0);
+        while search.next().await.is_some() {
+            let received = search.report().counts.accepted;
+            let turn = turns.load(Ordering::Relaxed);
+            if turn != last_turn {
+                (last_turn, received_then) = (turn, received);
+            }
+            most = most.max(received - received_then);
+        }
+        drop(stop);
+        let received = search.report().counts.accepted;
+        assert!(received > 4 * PASS, "{received} are no flood");
+        assert!(most <= PASS, "{most} of {received} at once");
+    }
+
+    #[tokio::test]
+    async fn a_search_is_a_stream() {
+        let server = Server::answering("SERVER_IP:127.0.0.1:8000");
+        let search = Client::new(server.config(100 * MS)).search_async().unwrap();
+        let mut search = pin!(search);
+        let first = poll_fn(|context| search.as_mut().poll_next(context)).await;
+        assert_eq!(first.unwrap().to_string(), "127.0.0.1:8000");
+        let second = poll_fn(|context| search.as_mut().poll_next(context)).await;
+        assert_eq!(second, None);
+    }
+
+    #[test]
+    fn a_search_whose_runtime_is_gone_ends_at_once() {
+        let silent = Server::start(|_, _| ());
+        let first = runtime();
+        let mut search = first.block_on(async {
+            let client = Client::new(silent.config(LONG));
+            client.search_async().unwrap()
+        });
+        drop(first);
+        let start = Instant::now();
+        assert_eq!(runtime().block_on(search.next()), None);
+        assert!(start.elapsed() < LONG / 2);
+        assert!(search.report().links[0].given_up.is_some());
     }
 }

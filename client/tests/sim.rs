@@ -17,6 +17,9 @@ use udp_discovery_protocol::{Interface, InterfaceAddress, InterfaceFlags};
 const MS: Duration = Duration::from_millis(1);
 const PORT: u16 = 9999;
 
+/// The directed broadcast address of [`eth0`].
+const DIRECTED: Ipv4Addr = Ipv4Addr::new(10, 0, 255, 255);
+
 /// More steps than any search here takes: one that turns in circles fails.
 const MAX_STEPS: usize = 1_000_000;
 
@@ -60,8 +63,10 @@ struct Sim {
     rng: Rng,
     faults: Faults,
     search: Discovery,
-    /// The servers' addresses. Each answers every probe to 255.255.255.255 with its own address.
+    /// The servers' addresses. Each answers every probe that it hears with its own address.
     servers: Vec<Ipv4Addr>,
+    /// Whether the servers have the client's prefix, and so hear its directed broadcast.
+    same_prefix: bool,
     /// What is on its way to the client, the earliest first: when it arrives, from where, what.
     to_client: BinaryHeap<Reverse<(Instant, SocketAddr, Vec<u8>)>>,
     found: Vec<DiscoveredServer>,
@@ -77,6 +82,7 @@ impl Sim {
             faults: CALM,
             search: Discovery::new(start, config, &[eth0()]).unwrap(),
             servers: Vec::new(),
+            same_prefix: true,
             to_client: BinaryHeap::new(),
             found: Vec::new(),
         }
@@ -114,7 +120,9 @@ impl Sim {
 
     fn deliver(&mut self, transmit: &Transmit) {
         assert_eq!(&transmit.payload[..], b"DISCOVER_SERVER");
-        if *transmit.destination.ip() != Ipv4Addr::BROADCAST {
+        let destination = *transmit.destination.ip();
+        assert!(destination == DIRECTED || destination == Ipv4Addr::BROADCAST);
+        if destination == DIRECTED && !self.same_prefix {
             return;
         }
         for server in self.servers.clone() {
@@ -313,8 +321,12 @@ fn fault_20_a_claim_that_differs_is_used_by_policy_and_told() {
 fn fault_21_a_claim_that_is_no_address_is_refused() {
     for claim in [
         "0.0.0.0",
+        "0.1.2.3",
         "224.0.0.1",
+        "240.0.0.1",
+        "254.1.2.3",
         "255.255.255.255",
+        "[::ffff:10.0.1.7]",
         "300.1.1.1",
         "01.2.3.4",
         "١٠.٠.٠.١",
@@ -325,6 +337,24 @@ fn fault_21_a_claim_that_is_no_address_is_refused() {
         let (found, counts) = answered(&Config::default(), "10.0.1.7:9999", answer.as_bytes());
         assert_eq!(found, [], "{claim}");
         assert_eq!(counts.malformed, 1, "{claim}");
+    }
+}
+
+#[test]
+fn an_answer_from_a_source_that_no_host_has_is_refused_by_every_policy() {
+    for policy in [
+        AddressPolicy::Auto,
+        AddressPolicy::Claim,
+        AddressPolicy::Source,
+        AddressPolicy::Match,
+    ] {
+        let config = Config::default().with_address_policy(policy);
+        for source in ["0.1.2.3", "224.0.0.1", "240.0.0.1", "255.255.255.255"] {
+            let source = format!("{source}:9999");
+            let (found, counts) = answered(&config, &source, b"SERVER_IP:10.0.1.7");
+            assert_eq!(found, [], "{source}");
+            assert_eq!(counts.refused_address, 1, "{source}");
+        }
     }
 }
 
@@ -424,8 +454,11 @@ fn a_search_without_time_still_asks_once() {
 #[test]
 fn a_search_may_last_longer_than_the_clock_can_tell() {
     let config = Config::default().with_timeout(Duration::MAX);
-    let search = Discovery::new(Instant::now(), &config, &[eth0()]).unwrap();
+    let start = Instant::now();
+    let search = Discovery::new(start, &config, &[eth0()]).unwrap();
     assert!(search.poll_timeout().is_some());
+    let year = Duration::from_hours(8760);
+    assert_eq!(search.deadline(), start + year, "it is cut to a year");
 }
 
 #[test]
@@ -443,6 +476,108 @@ fn fault_39_a_clock_that_goes_back_moves_nothing() {
     assert_eq!(search.poll_timeout(), None);
 }
 
+/// Drives a search to its end. Returns the destinations of each round of probes; sending fails
+/// where `fails` says so.
+fn destinations(
+    search: &mut Discovery,
+    mut now: Instant,
+    fails: impl Fn(Ipv4Addr) -> bool,
+) -> Vec<Vec<String>> {
+    let mut rounds = Vec::new();
+    while let Some(timeout) = search.poll_timeout() {
+        let mut round = Vec::new();
+        while let Some(transmit) = search.poll_transmit(now) {
+            let destination = *transmit.destination.ip();
+            round.push(destination.to_string());
+            if fails(destination) {
+                search.handle_send_error(io::ErrorKind::NetworkUnreachable.into());
+            }
+        }
+        rounds.push(round);
+        now = timeout.max(now);
+        search.handle_timeout(now);
+    }
+    rounds.retain(|round| !round.is_empty());
+    rounds
+}
+
+#[test]
+fn each_probe_is_one_broadcast_that_alternates_between_directed_and_limited() {
+    let start = Instant::now();
+    let interfaces = [eth0(), interface("eth1", "192.168.1.2", 24)];
+    let mut search = Discovery::new(start, &Config::default(), &interfaces).unwrap();
+    assert_eq!(
+        destinations(&mut search, start, |_| false),
+        [
+            ["10.0.255.255", "192.168.1.255"],
+            ["255.255.255.255", "255.255.255.255"],
+            ["10.0.255.255", "192.168.1.255"],
+        ]
+    );
+}
+
+#[test]
+fn a_server_with_another_prefix_hears_the_limited_broadcast() {
+    let mut sim = Sim::new(1, &Config::default()).with_servers(10);
+    sim.same_prefix = false;
+    sim.run();
+    assert_eq!(sim.found.len(), 10);
+    assert_eq!(sim.counts().duplicates, 0);
+}
+
+#[test]
+fn a_broadcast_that_cannot_be_sent_is_replaced_by_the_other_one() {
+    let both = [DIRECTED, Ipv4Addr::BROADCAST];
+    for (refused, sent) in [(both[0], both[1]), (both[1], both[0])] {
+        let start = Instant::now();
+        let mut search = Discovery::new(start, &Config::default(), &[eth0()]).unwrap();
+        let rounds = destinations(&mut search, start, |destination| destination == refused);
+        assert!(rounds.iter().all(|round| round.contains(&sent.to_string())));
+        let link = &search.report().links[0];
+        assert_eq!(link.probes_sent, 3, "without {refused}");
+        for destination in &link.destinations {
+            let expected = if destination.ip == sent { 3 } else { 0 };
+            assert_eq!(destination.sent, expected, "{}", destination.ip);
+        }
+    }
+}
+
+#[test]
+fn every_unicast_destination_is_asked_with_every_probe() {
+    let mut tun0 = interface("tun0", "10.8.0.0", 31);
+    tun0.flags.point_to_point = true;
+    let start = Instant::now();
+    let mut search = Discovery::new(start, &Config::default(), &[tun0]).unwrap();
+    assert_eq!(
+        destinations(&mut search, start, |_| false),
+        [["10.8.0.1"]; 3]
+    );
+}
+
+#[test]
+fn a_send_error_is_about_the_last_datagram_and_counts_once() {
+    let now = Instant::now();
+    let mut search = Discovery::new(now, &Config::default(), &[eth0()]).unwrap();
+    let error = || io::Error::from(io::ErrorKind::NetworkUnreachable);
+    search.handle_send_error(error());
+    assert_eq!(search.report().links[0].send_errors, 0, "nothing was sent");
+    search.poll_transmit(now).unwrap();
+    search.handle_send_error(error());
+    search.handle_send_error(error());
+    let link = &search.report().links[0];
+    assert_eq!((link.probes_sent, link.send_errors), (0, 1));
+}
+
+#[test]
+fn missed_probes_do_not_leave_the_limited_broadcast_out() {
+    let start = Instant::now();
+    let mut search = Discovery::new(start, &Config::default(), &[eth0()]).unwrap();
+    let to = |search: &mut Discovery, now| *search.poll_transmit(now).unwrap().destination.ip();
+    assert_eq!(to(&mut search, start), DIRECTED);
+    search.handle_timeout(start + 300 * MS); // two probes late
+    assert_eq!(to(&mut search, start + 300 * MS), Ipv4Addr::BROADCAST);
+}
+
 /// A search on two interfaces, of which sending fails where `fails` says so: the link, the probe.
 fn with_send_errors(fails: impl Fn(usize, usize) -> bool) -> (Discovery, Duration) {
     let interfaces = [eth0(), interface("eth1", "10.1.0.2", 16)];
@@ -453,7 +588,7 @@ fn with_send_errors(fails: impl Fn(usize, usize) -> bool) -> (Discovery, Duratio
         while let Some(transmit) = search.poll_transmit(now) {
             if fails(transmit.link, probe) {
                 let error = io::Error::from(io::ErrorKind::NetworkUnreachable);
-                search.handle_send_error(transmit.link, error);
+                search.handle_send_error(error);
             }
         }
         let Some(timeout) = search.poll_timeout() else {
@@ -500,6 +635,21 @@ fn a_later_probe_makes_up_for_one_that_could_not_be_sent() {
 }
 
 #[test]
+fn a_round_trip_is_measured_from_the_last_probe_that_left() {
+    let start = Instant::now();
+    let mut search = Discovery::new(start, &Config::default(), &[eth0()]).unwrap();
+    while search.poll_transmit(start).is_some() {}
+    let second = search.poll_timeout().unwrap();
+    search.handle_timeout(second);
+    while search.poll_transmit(second).is_some() {
+        search.handle_send_error(io::ErrorKind::NetworkUnreachable.into());
+    }
+    search.handle_datagram(second + MS, 0, server(7), b"SERVER_IP:10.0.1.7");
+    let rtt = search.poll_event().unwrap().rtt;
+    assert_eq!(rtt, second + MS - start);
+}
+
+#[test]
 fn fault_30_a_search_without_any_socket_is_over_with_an_error() {
     let mut search = Discovery::new(Instant::now(), &Config::default(), &[eth0()]).unwrap();
     search.give_up(0, io::Error::other("no descriptors left"));
@@ -509,6 +659,61 @@ fn fault_30_a_search_without_any_socket_is_over_with_an_error() {
         search.outcome(),
         Err(DiscoverError::OpenSocket { .. })
     ));
+}
+
+/// The system's code for a datagram that is longer than the buffer: EMSGSIZE, WSAEMSGSIZE.
+const TOO_LONG: i32 = if cfg!(windows) {
+    10040
+} else if cfg!(target_os = "linux") {
+    90
+} else {
+    40
+};
+
+/// The system's code for a descriptor that is no socket: EBADF, WSAEBADF.
+const NOT_A_SOCKET: i32 = if cfg!(windows) { 10009 } else { 9 };
+
+#[test]
+fn a_datagram_that_the_system_reports_as_too_long_is_one_that_came_in() {
+    let mut search = Discovery::new(Instant::now(), &Config::default(), &[eth0()]).unwrap();
+    for _ in 0..100 {
+        search.handle_receive_error(0, io::Error::from_raw_os_error(TOO_LONG));
+    }
+    let counts = search.report().counts;
+    assert_eq!((counts.too_long, counts.receive_errors), (100, 0));
+    assert!(!search.is_given_up(0));
+}
+
+#[test]
+fn a_socket_that_has_nothing_to_receive_has_no_error() {
+    let mut search = Discovery::new(Instant::now(), &Config::default(), &[eth0()]).unwrap();
+    for kind in [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted] {
+        search.handle_receive_error(0, kind.into());
+    }
+    assert_eq!(search.report().counts, Counts::default());
+}
+
+#[test]
+fn a_link_whose_socket_is_none_is_given_up_at_once() {
+    let mut search = Discovery::new(Instant::now(), &Config::default(), &[eth0()]).unwrap();
+    search.handle_receive_error(0, io::Error::from_raw_os_error(NOT_A_SOCKET));
+    assert!(search.is_given_up(0));
+    assert_eq!(search.report().counts.receive_errors, 1);
+}
+
+#[test]
+fn the_network_of_a_container_bridge_counts_only_if_the_bridge_is_asked_on() {
+    let interfaces = [eth0(), interface("docker0", "172.17.0.1", 16)];
+    for (config, expected) in [
+        (Config::default(), "10.0.1.7"),
+        (Config::default().with_interfaces(["eth0"]), "10.0.1.7"),
+        (Config::default().with_interfaces(["*"]), "172.17.0.5"),
+    ] {
+        let now = Instant::now();
+        let mut search = Discovery::new(now, &config, &interfaces).unwrap();
+        search.handle_datagram(now, 0, server(7), b"SERVER_IP:172.17.0.5");
+        assert_eq!(search.poll_event().unwrap().to_string(), expected);
+    }
 }
 
 #[test]
@@ -600,10 +805,9 @@ proptest! {
                 }
                 Op::SendAll { fails } => {
                     for _ in 0..3 {
-                        let Some(transmit) = search.poll_transmit(now) else { break };
-                        if fails {
+                        if search.poll_transmit(now).is_some() && fails {
                             let error = io::ErrorKind::HostUnreachable.into();
-                            search.handle_send_error(transmit.link, error);
+                            search.handle_send_error(error);
                         }
                     }
                     prop_assert_eq!(search.poll_transmit(now), None);

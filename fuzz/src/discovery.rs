@@ -10,7 +10,7 @@ use std::num::{NonZeroU8, NonZeroU16, NonZeroUsize};
 use std::time::{Duration, Instant};
 
 use udp_discovery_client::{
-    AddressPolicy, Config, Counts, DiscoverError, DiscoveredServer, Discovery,
+    AddressPolicy, Config, Counts, DestinationKind, DiscoverError, DiscoveredServer, Discovery,
 };
 use udp_discovery_protocol::Interface;
 
@@ -96,6 +96,8 @@ struct Run {
     /// Whether the search said that it was over.
     over: bool,
     transmits: usize,
+    /// How many of them could be sent.
+    sent: usize,
     /// What is to be found, by address and port.
     known: HashSet<(IpAddr, Option<NonZeroU16>)>,
     /// What of it was not taken yet.
@@ -129,6 +131,7 @@ impl Run {
             ended: false,
             over: false,
             transmits: 0,
+            sent: 0,
             known: HashSet::new(),
             expected: VecDeque::new(),
             counts: Counts::default(),
@@ -284,11 +287,14 @@ impl Run {
             assert_eq!(transmit.destination.port(), PORT);
             let link = &self.search.links()[transmit.link];
             assert!(link.given_up.is_none());
-            assert!(link.destinations.contains(transmit.destination.ip()));
+            let destination = *transmit.destination.ip();
+            assert!(link.destinations.iter().any(|it| it.ip == destination));
             self.transmits += 1;
             if fails {
                 let error = io::ErrorKind::NetworkUnreachable.into();
-                self.search.handle_send_error(transmit.link, error);
+                self.search.handle_send_error(error);
+            } else {
+                self.sent += 1;
             }
         }
     }
@@ -348,14 +354,25 @@ impl Run {
         self.check_transmits();
     }
 
-    /// No more is sent than each probe once to everybody.
+    /// Each probe goes to one broadcast address of a link and to each unicast one, and no
+    /// destination is tried twice.
     fn check_transmits(&self) {
         let links = self.search.links();
         let probes = usize::from(self.config.probes().get());
-        let destinations: usize = links.iter().map(|link| link.destinations.len()).sum();
-        assert!(self.transmits <= probes * destinations);
-        let most = u32::from(self.config.probes().get());
-        assert!(links.iter().all(|link| link.probes_sent <= most));
+        let destinations = || links.iter().flat_map(|link| &link.destinations);
+        assert!(self.transmits <= probes * destinations().count());
+        let sent: u32 = destinations().map(|destination| destination.sent).sum();
+        assert_eq!(sent as usize, self.sent);
+        for link in links {
+            assert!(link.probes_sent as usize <= probes);
+            let sent = |kind| {
+                let of_kind = link.destinations.iter().filter(move |it| it.kind == kind);
+                of_kind.map(|destination| destination.sent)
+            };
+            let broadcasts: u32 = sent(DestinationKind::Broadcast).sum();
+            assert!(broadcasts <= link.probes_sent);
+            assert!(sent(DestinationKind::Unicast).all(|sent| sent <= link.probes_sent));
+        }
     }
 
     /// A driver that does as it is told is through after the last probe, and has all servers.

@@ -15,8 +15,8 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The tests of each row, as file and function. A row is a number, or `D` and a number: a defect
-/// found by attack.
+/// The tests of each row, as file and function. A row has the number of a fault, such as `12`, or of
+/// a defect that an attack found, such as `D12b`.
 fn table() -> BTreeMap<String, Vec<(String, String)>> {
     let mut rows = BTreeMap::<String, Vec<(String, String)>>::new();
     let mut row = String::new();

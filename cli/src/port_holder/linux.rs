@@ -15,8 +15,9 @@ use rustix::process::{geteuid, getuid};
 use super::mark::is_mark;
 use super::{Holder, Holders};
 
-/// How long a process that ends may keep a socket after it is last seen to have it.
-const ENDING: Duration = Duration::from_secs(1);
+/// How long a process that ends may keep a socket after it is last seen to have it: until the last
+/// of its threads has ended, which takes its time on a busy machine.
+const ENDING: Duration = Duration::from_secs(3);
 /// How long to wait before another look.
 const PAUSE: Duration = Duration::from_millis(10);
 

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::io::{BufRead as _, BufReader, Lines, Read as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Lines, Read as _};
 use std::net::UdpSocket;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -106,8 +106,14 @@ impl Service {
             .unwrap();
         client.send_to(datagram, ("127.0.0.1", self.port)).unwrap();
         let mut answer = [0; 256];
-        let len = client.recv(&mut answer).unwrap();
-        answer[..len].to_vec()
+        loop {
+            match client.recv(&mut answer) {
+                Ok(len) => return answer[..len].to_vec(),
+                // As when the machine was halted for a while.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 }
 

@@ -6,8 +6,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{spawn_blocking, yield_now};
 use tokio::time::timeout;
-use udp_discovery_client::Config as ClientConfig;
-use udp_discovery_client::tokio::Client;
+use udp_discovery_client::{Client, Config as ClientConfig};
 use udp_discovery_server::State;
 
 use crate::alone;
@@ -93,8 +92,8 @@ fn a_cancelled_search_leaves_nothing() {
         for runtime in runtimes() {
             let before = Holdings::now();
             runtime.block_on(async {
-                assert!(timeout(SHORT, client.discover()).await.is_err());
-                assert!(timeout(SHORT, client.discover_one()).await.is_err());
+                assert!(timeout(SHORT, client.discover_async()).await.is_err());
+                assert!(timeout(SHORT, client.discover_one_async()).await.is_err());
             });
             silent.recv(&mut [0; 64]).expect("it was asked");
             assert_eq!(Holdings::now().descriptors, before.descriptors);
@@ -112,10 +111,10 @@ fn a_search_whose_runtime_is_dropped_leaves_nothing() {
         let before = Holdings::now();
         for runtime in runtimes() {
             let searching = client.clone();
-            runtime.spawn(async move { searching.discover().await });
+            runtime.spawn(async move { searching.discover_async().await });
             let kept = runtime.block_on(async {
                 yield_now().await;
-                client.search().unwrap()
+                client.search_async().unwrap()
             });
             silent.recv(&mut [0; 64]).expect("it was asked");
             drop(runtime);

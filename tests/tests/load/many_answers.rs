@@ -7,9 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use udp_discovery_client::protocol::{Interface, InterfaceAddress};
-use udp_discovery_client::{
-    self as blocking, Config, DiscoveredServer, Discovery, Report, tokio as on_tokio,
-};
+use udp_discovery_client::{Client, Config, DiscoveredServer, Discovery, Report};
 use udp_discovery_tests::lab::Host;
 
 use crate::flood::{Bounds, Flood, Sender};
@@ -108,7 +106,7 @@ fn a_search_keeps_as_many_servers_as_it_may_and_ends_at_its_deadline() {
     site::run(test, |site| {
         flood(site, |config| {
             let start = Instant::now();
-            let mut search = blocking::Client::new(config).search().unwrap();
+            let mut search = Client::new(config).search().unwrap();
             let servers = search.by_ref().collect();
             Outcome {
                 time: start.elapsed(),
@@ -130,7 +128,7 @@ fn a_search_on_tokio_keeps_as_many_servers_as_it_may_and_ends_at_its_deadline() 
             let runtime = runtime.enable_all().build().unwrap();
             runtime.block_on(async {
                 let start = Instant::now();
-                let mut search = on_tokio::Client::new(config).search().unwrap();
+                let mut search = Client::new(config).search_async().unwrap();
                 let mut servers = Vec::new();
                 while let Some(server) = search.next().await {
                     servers.push(server);
@@ -169,7 +167,7 @@ fn five_thousand_servers_that_answer_at_once_are_all_found() {
             let config = Config::default()
                 .with_timeout(2 * TIMEOUT)
                 .with_max_servers(NonZeroUsize::new(10_000).unwrap());
-            let search = || blocking::Client::new(config).discover().unwrap();
+            let search = || Client::new(config).discover().unwrap();
             site.client.run(search)
         });
         assert_eq!(found.len(), 5000);

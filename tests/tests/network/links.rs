@@ -1,11 +1,12 @@
 //! What is on the link by the kernel's own view: addresses with labels of their own, peers, and
 //! routes without a gateway.
 
+use udp_discovery_client::Destination;
 use udp_discovery_server::protocol::Interface;
 use udp_discovery_server::{Config, DropReason};
 use udp_discovery_tests::lab::{self, Host, Lab};
 
-use crate::stage::{Asker, Serving, answer_of, lasting, search, unfiltered, wait_until};
+use crate::stage::{Asker, REQUEST, Serving, answer_of, lasting, search, unfiltered, wait_until};
 
 /// Two hosts on one network, each with `eth0` and no address yet.
 fn hosts() -> [Host; 2] {
@@ -25,7 +26,7 @@ fn asked(host: &Host) -> Vec<String> {
     let links = report.links.iter();
     links
         .flat_map(|link| {
-            let text = |to| format!("{} {to}", link.interface);
+            let text = |to: &Destination| format!("{} {}", link.interface, to.ip);
             link.destinations.iter().map(text).collect::<Vec<_>>()
         })
         .collect()
@@ -115,6 +116,30 @@ fn a_route_without_a_gateway_makes_its_network_on_link() {
 
 /// FAULTS D3
 #[test]
+fn a_route_that_is_added_while_the_server_runs_counts_a_moment_later() {
+    lab::run(
+        "links::a_route_that_is_added_while_the_server_runs_counts_a_moment_later",
+        || {
+            let [a, b] = hosts();
+            a.ip("address add 10.77.0.1/32 dev eth0");
+            a.ip("route add 10.77.0.2 dev eth0 scope link");
+            b.ip("address add 10.77.0.2/32 dev eth0");
+            b.ip("route add default dev eth0");
+            let server = Serving::on(&b, unfiltered());
+            let asker = Asker::at(&a, "0.0.0.0:0");
+            asker.send(REQUEST, "10.77.0.2:9999");
+            wait_until("a drop", || {
+                server.stats().dropped(DropReason::OffLink) == 1
+            });
+            b.ip("route add 10.77.0.1 dev eth0 scope link");
+            let (answer, _) = asker.ask_until_answered("10.77.0.2:9999");
+            assert_eq!(answer, answer_of("10.77.0.2"));
+        },
+    );
+}
+
+/// FAULTS D3
+#[test]
 fn the_source_that_a_route_prefers_answers_there() {
     lab::run(
         "links::the_source_that_a_route_prefers_answers_there",
@@ -154,7 +179,7 @@ fn default_and_gateway_routes_make_nothing_on_link() {
             ] {
                 b.ip(&format!("route add {route}"));
                 let server = Serving::on(&b, unfiltered());
-                Asker::at(&a, "10.77.9.1:0").send(crate::stage::REQUEST, "10.77.1.2:9999");
+                Asker::at(&a, "10.77.9.1:0").send(REQUEST, "10.77.1.2:9999");
                 wait_until(route, || server.stats().dropped(DropReason::OffLink) == 1);
                 assert_eq!(server.stop().answered(), 0, "{route}");
                 b.ip(&format!("route del {route}"));

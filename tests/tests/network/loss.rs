@@ -12,12 +12,12 @@ const COUNT: u8 = 20;
 
 /// FAULTS 19
 #[test]
-fn with_a_tenth_of_all_packets_lost_each_way_97_of_100_servers_are_found() {
+fn with_a_tenth_of_all_packets_lost_each_way_96_of_100_servers_are_found() {
     if !lab::have("nft") {
         return lab::pass_over("`nft` is not installed");
     }
     lab::run(
-        "loss::with_a_tenth_of_all_packets_lost_each_way_97_of_100_servers_are_found",
+        "loss::with_a_tenth_of_all_packets_lost_each_way_96_of_100_servers_are_found",
         || {
             let lab = Lab::new();
             let network = lab.network("net0", "10.77.1.0/24");
@@ -49,11 +49,11 @@ fn with_a_tenth_of_all_packets_lost_each_way_97_of_100_servers_are_found() {
                 );
                 found += texts.len();
             }
-            // A request and its answer get through with 0.9² = 0.81, so three probes fail with
-            // 0.19³ = 0.7 %. Of 400, 2.7 are missed on average, and more than 12 with a
-            // probability of 1e-5. The simulated network shows that it is less than 1 %.
+            // A search misses a server if all of its three probes fail, each with a probability
+            // of 1 - 0.9² = 0.19: 0.7 % in all. Of 400, 2.7 are missed on average, and more than
+            // 16 with a probability of 1e-8. `client/tests/sim.rs` counts with 20,000.
             let all = servers.len() * usize::from(COUNT);
-            assert!(found * 100 >= all * 97, "{found} of {all}");
+            assert!(found * 100 >= all * 96, "{found} of {all}");
         },
     );
 }

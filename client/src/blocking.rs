@@ -1,0 +1,127 @@
+//! A search that blocks the thread that waits for it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::net::UdpSocket;
+use mio::{Events, Interest, Poll, Token};
+
+use crate::config::Config;
+use crate::driver::{Driver, Endpoint, Step};
+use crate::error::DiscoverError;
+use crate::report::Report;
+use crate::server::DiscoveredServer;
+
+/// The longest single wait for the system: an hour. Some systems can't wait longer; a search that
+/// lasts longer waits again.
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
+
+/// A running search: an iterator that waits for the next server to answer, and ends at the
+/// deadline.
+///
+/// The deadline is the configured timeout after the call of
+/// [`Client::search`](crate::Client::search). Nothing moves it, and no flood of answers keeps the
+/// iterator much beyond it. Answers that arrive while the caller holds the iterator past the
+/// deadline count as in time. Dropping the search closes its sockets.
+#[derive(Debug)]
+#[must_use = "nobody is found before the search is iterated over"]
+pub struct Search {
+    driver: Driver<UdpSocket>,
+    poll: Poll,
+    events: Events,
+}
+
+impl Search {
+    pub(crate) fn start(config: &Config) -> Result<Self, DiscoverError> {
+        let poll = Poll::new().map_err(|error| DiscoverError::OpenSocket {
+            source: Arc::new(error),
+        })?;
+        let driver = Driver::start(config, Instant::now, |link, socket| {
+            let mut socket = UdpSocket::from_std(socket);
+            let readable = Interest::READABLE;
+            poll.registry()
+                .register(&mut socket, Token(link), readable)?;
+            Ok(socket)
+        })?;
+        Ok(Self {
+            events: Events::with_capacity(driver.discovery().links().len()),
+            driver,
+            poll,
+        })
+    }
+
+    /// What the search has done so far: whom it asked, and what became of the answers.
+    pub fn report(&self) -> &Report {
+        self.driver.discovery().report()
+    }
+
+    /// Whether the search could be made at all.
+    ///
+    /// # Errors
+    /// [`DiscoverError::NothingSent`], if it is over and no probe could be sent.
+    pub fn outcome(&self) -> Result<(), DiscoverError> {
+        self.driver.discovery().outcome()
+    }
+
+    /// When the search ends.
+    pub fn deadline(&self) -> Instant {
+        self.driver.discovery().deadline()
+    }
+
+    /// Waits until a socket is readable, until `at` at the latest.
+    fn wait(&mut self, at: Instant) {
+        let timeout = at.saturating_duration_since(Instant::now());
+        match self
+            .poll
+            .poll(&mut self.events, Some(timeout.min(LONGEST_WAIT)))
+        {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => self.give_up(&error),
+            // A signal is no more than a reason to look at the deadline.
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    /// Ends a search that can't wait for its sockets, so that it doesn't keep the processor busy.
+    fn give_up(&mut self, error: &io::Error) {
+        for link in 0..self.driver.discovery().links().len() {
+            self.driver.give_up(link, copy(error));
+        }
+    }
+}
+
+fn copy(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => error.kind().into(),
+    }
+}
+
+impl Iterator for Search {
+    type Item = DiscoveredServer;
+
+    fn next(&mut self) -> Option<DiscoveredServer> {
+        loop {
+            match self.driver.step(Instant::now) {
+                Step::Found(server) => return Some(server),
+                Step::Over => return None,
+                // The system lets other threads run.
+                Step::Yield => {}
+                Step::Wait(at) => self.wait(at),
+            }
+        }
+    }
+}
+
+impl std::iter::FusedIterator for Search {}
+
+impl Endpoint for UdpSocket {
+    fn send(&self, payload: &[u8], destination: SocketAddr) -> io::Result<usize> {
+        self.send_to(payload, destination)
+    }
+
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.recv_from(buffer)
+    }
+}

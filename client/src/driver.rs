@@ -1,0 +1,436 @@
+//! A search with its sockets, whichever way its caller waits.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Instant;
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use udp_discovery_protocol::{Interface, ReceiveErrorKind, SendErrorKind};
+
+use crate::config::Config;
+use crate::discovery::{Discovery, Transmit};
+use crate::error::DiscoverError;
+use crate::server::DiscoveredServer;
+
+/// How many bytes of received datagrams a socket is asked to hold. The system may hold fewer
+/// (on Linux twice `net.core.rmem_max`), which makes a burst of answers lose some.
+const RECEIVE_BUFFER: usize = 4 << 20;
+
+/// How many datagrams are received before the caller's other work runs: a few milliseconds, so
+/// that no flood holds up a search's deadline or the other tasks of its thread.
+const BUDGET: usize = 1024;
+
+/// A socket that never blocks.
+pub(crate) trait Endpoint {
+    fn send(&self, payload: &[u8], destination: SocketAddr) -> io::Result<usize>;
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)>;
+}
+
+/// What the caller does next.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Return this server.
+    Found(DiscoveredServer),
+    /// Return that there are no more.
+    Over,
+    /// Let other work run.
+    Yield,
+    /// Wait until a socket is readable, or until then.
+    Wait(Instant),
+}
+
+/// A search with its sockets: one for each link that was not given up.
+#[derive(Debug)]
+pub(crate) struct Driver<S> {
+    discovery: Discovery,
+    sockets: Vec<Option<S>>,
+    buffer: Vec<u8>,
+    /// How many more datagrams are received before the next yield.
+    budget: usize,
+}
+
+impl<S: Endpoint> Driver<S> {
+    /// Starts a search on this host's interfaces: opens its sockets and sends the first probes.
+    ///
+    /// `register` prepares the socket of the link at a position for waiting. A link whose socket
+    /// can't be opened is given up; it is an error if none can.
+    pub(crate) fn start(
+        config: &Config,
+        clock: impl Fn() -> Instant,
+        mut register: impl FnMut(usize, UdpSocket) -> io::Result<S>,
+    ) -> Result<Self, DiscoverError> {
+        let interfaces = Interface::list().map_err(|error| DiscoverError::ListInterfaces {
+            source: Arc::new(error),
+        })?;
+        let mut discovery = Discovery::new(clock(), config, &interfaces)?;
+        let mut sockets = Vec::with_capacity(discovery.links().len());
+        for link in 0..discovery.links().len() {
+            let local = discovery.links()[link].local;
+            let socket = open(local).and_then(|socket| register(link, socket));
+            sockets.push(match socket {
+                Ok(socket) => Some(socket),
+                Err(error) => {
+                    discovery.give_up(link, error);
+                    None
+                }
+            });
+        }
+        discovery.outcome()?;
+        let mut driver = Self {
+            discovery,
+            sockets,
+            buffer: vec![0; config.settings().buffer_size().get()],
+            budget: BUDGET,
+        };
+        driver.send(clock);
+        Ok(driver)
+    }
+
+    pub(crate) fn discovery(&self) -> &Discovery {
+        &self.discovery
+    }
+
+    /// The open sockets, with the positions of their links.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn sockets(&self) -> impl Iterator<Item = (usize, &S)> {
+        let sockets = self.sockets.iter().enumerate();
+        sockets.filter_map(|(link, socket)| Some((link, socket.as_ref()?)))
+    }
+
+    /// Closes the socket of a link that can't be waited for.
+    pub(crate) fn give_up(&mut self, link: usize, error: io::Error) {
+        self.discovery.give_up(link, error);
+        self.sockets[link] = None;
+    }
+
+    /// Moves the search on by at most one pass over the sockets.
+    pub(crate) fn step(&mut self, clock: impl Fn() -> Instant) -> Step {
+        // When the search is over nothing more is received, and the caller gets what was found.
+        if self.discovery.poll_timeout().is_none() {
+            return self.discovery.poll_event().map_or(Step::Over, Step::Found);
+        }
+        if self.budget == 0 {
+            self.budget = BUDGET;
+            return Step::Yield;
+        }
+        // Receiving comes first: the caller may take its time with each server, and the sockets
+        // don't hold much.
+        self.receive(&clock);
+        self.discovery.handle_timeout(clock());
+        self.send(&clock);
+        if let Some(server) = self.discovery.poll_event() {
+            return Step::Found(server);
+        }
+        let drained = self.budget > 0;
+        self.budget = BUDGET;
+        match self.discovery.poll_timeout() {
+            None => Step::Over,
+            Some(at) if drained => Step::Wait(at),
+            Some(_) => Step::Yield,
+        }
+    }
+
+    /// Sends what is due.
+    fn send(&mut self, clock: impl Fn() -> Instant) {
+        while let Some(transmit) = self.discovery.poll_transmit(clock()) {
+            if let Some(socket) = &self.sockets[transmit.link]
+                && let Err(error) = send(socket, &transmit)
+            {
+                self.discovery.handle_send_error(error);
+            }
+        }
+    }
+
+    /// Receives what there is, up to the budget. Every socket gets the same share.
+    fn receive(&mut self, clock: impl Fn() -> Instant) {
+        let mut readable: Vec<usize> = (0..self.sockets.len()).collect();
+        while self.budget > 0 && !readable.is_empty() {
+            readable.retain(|&link| self.budget == 0 || self.receive_from(link, clock()));
+        }
+    }
+
+    /// Receives one datagram. Returns whether there may be another.
+    fn receive_from(&mut self, link: usize, now: Instant) -> bool {
+        let Some(socket) = &self.sockets[link] else {
+            return false;
+        };
+        match socket.receive(&mut self.buffer) {
+            Ok((len, source)) => {
+                let payload = &self.buffer[..len];
+                self.discovery.handle_datagram(now, link, source, payload);
+            }
+            Err(error) if ReceiveErrorKind::of(&error) == ReceiveErrorKind::WouldBlock => {
+                return false;
+            }
+            Err(error) => self.discovery.handle_receive_error(link, error),
+        }
+        self.budget -= 1;
+        if self.discovery.is_given_up(link) {
+            self.sockets[link] = None;
+        }
+        true
+    }
+}
+
+/// Opens a socket that asks from `local`, from a port that the system chooses. A new port for each
+/// search keeps late answers to one search out of the next.
+fn open(local: Ipv4Addr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    socket.set_broadcast(true)?;
+    // The system's default may be more, and less will do.
+    if socket
+        .recv_buffer_size()
+        .is_ok_and(|size| size < RECEIVE_BUFFER)
+    {
+        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+    }
+    socket.bind(&SockAddr::from(SocketAddr::from((local, 0))))?;
+    Ok(socket.into())
+}
+
+/// Sends one datagram, again if a signal interrupted the call.
+fn send(socket: &impl Endpoint, transmit: &Transmit) -> io::Result<()> {
+    loop {
+        match socket.send(&transmit.payload, transmit.destination.into()) {
+            Err(error) if SendErrorKind::of(&error) == SendErrorKind::Interrupted => {}
+            result => return result.map(drop),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+    use std::collections::VecDeque;
+
+    use socket2::SockRef;
+    use udp_discovery_protocol::{BufferSize, InterfaceAddress};
+
+    use super::*;
+
+    /// A socket whose calls have the results of a script. After its end there is nothing to
+    /// receive, and sending succeeds.
+    #[derive(Default)]
+    struct Scripted {
+        sending: RefCell<VecDeque<io::ErrorKind>>,
+        receiving: RefCell<VecDeque<io::Result<&'static [u8]>>>,
+        sent: Cell<usize>,
+    }
+
+    impl Endpoint for Scripted {
+        fn send(&self, payload: &[u8], _: SocketAddr) -> io::Result<usize> {
+            if let Some(kind) = self.sending.borrow_mut().pop_front() {
+                return Err(kind.into());
+            }
+            self.sent.set(self.sent.get() + 1);
+            Ok(payload.len())
+        }
+
+        fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+            let next = self.receiving.borrow_mut().pop_front();
+            let payload = next.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))?;
+            buffer[..payload.len()].copy_from_slice(payload);
+            Ok((payload.len(), SocketAddr::from(([10, 0, 0, 7], 9999))))
+        }
+    }
+
+    const ANSWER: io::Result<&[u8]> = Ok(b"SERVER_IP:10.0.0.7");
+
+    /// The answer of the server with this number.
+    fn answer_of(number: usize) -> &'static [u8] {
+        format!("SERVER_IP:10.0.0.7:{}", number + 1)
+            .leak()
+            .as_bytes()
+    }
+
+    fn receiving(script: impl IntoIterator<Item = io::Result<&'static [u8]>>) -> Scripted {
+        Scripted {
+            receiving: RefCell::new(script.into_iter().collect()),
+            ..Scripted::default()
+        }
+    }
+
+    fn interface(name: &str, address: &str) -> Interface {
+        let mut interface = Interface::new(name, 2);
+        interface.flags.up = true;
+        let address = InterfaceAddress::new(address.parse().unwrap(), 24).unwrap();
+        interface.addresses.push(address);
+        interface
+    }
+
+    /// A search by these sockets, one for each of as many links.
+    fn driver<S>(sockets: impl IntoIterator<Item = S>) -> Driver<S> {
+        let sockets: Vec<Option<S>> = sockets.into_iter().map(Some).collect();
+        let interfaces: Vec<Interface> = (0..sockets.len())
+            .map(|link| interface(&format!("eth{link}"), &format!("10.0.{link}.2")))
+            .collect();
+        Driver {
+            discovery: Discovery::new(Instant::now(), &Config::default(), &interfaces).unwrap(),
+            sockets,
+            buffer: vec![0; BufferSize::default().get()],
+            budget: BUDGET,
+        }
+    }
+
+    impl<S> Driver<S> {
+        fn socket(&self, link: usize) -> &S {
+            self.sockets[link].as_ref().expect("it is open")
+        }
+    }
+
+    #[test]
+    fn a_socket_holds_no_less_than_one_that_was_left_alone() {
+        let size = |socket: &UdpSocket| SockRef::from(socket).recv_buffer_size().unwrap();
+        let other = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let socket = open(Ipv4Addr::LOCALHOST).unwrap();
+        assert!(size(&socket) >= size(&other));
+    }
+
+    #[test]
+    fn a_signal_while_sending_loses_nothing() {
+        let endpoint = Scripted::default();
+        endpoint
+            .sending
+            .borrow_mut()
+            .extend([io::ErrorKind::Interrupted; 3]);
+        let mut driver = driver([endpoint]);
+        driver.send(Instant::now);
+        assert_eq!(driver.socket(0).sent.get(), 1);
+        assert_eq!(driver.discovery.links()[0].send_errors, 0);
+    }
+
+    #[test]
+    fn fault_28_an_error_on_sending_is_counted_and_the_rest_is_sent() {
+        for kind in [
+            io::ErrorKind::WouldBlock,
+            io::ErrorKind::OutOfMemory,
+            io::ErrorKind::PermissionDenied,
+            io::ErrorKind::NetworkDown,
+            io::ErrorKind::AddrNotAvailable,
+            io::ErrorKind::InvalidInput,
+        ] {
+            let endpoint = Scripted::default();
+            endpoint.sending.borrow_mut().push_back(kind);
+            let mut driver = driver([endpoint]);
+            driver.send(Instant::now);
+            assert_eq!(driver.socket(0).sent.get(), 1);
+            let link = &driver.discovery.links()[0];
+            assert_eq!((link.probes_sent, link.send_errors), (1, 1));
+            assert_eq!(link.last_send_error.as_ref().unwrap().kind(), kind);
+        }
+    }
+
+    #[test]
+    fn what_follows_an_error_is_received() {
+        let mut driver = driver([receiving([
+            Err(io::ErrorKind::ConnectionRefused.into()),
+            Err(io::ErrorKind::ConnectionReset.into()),
+            Err(io::ErrorKind::Interrupted.into()),
+            Err(io::ErrorKind::HostUnreachable.into()),
+            ANSWER,
+        ])]);
+        assert!(matches!(driver.step(Instant::now), Step::Found(_)));
+        assert!(matches!(driver.step(Instant::now), Step::Wait(_)));
+        assert_eq!(driver.discovery.report().counts.receive_errors, 3);
+    }
+
+    #[test]
+    fn fault_32_a_socket_that_only_fails_is_closed_and_the_search_over() {
+        let unknown = || Err(io::ErrorKind::Other.into());
+        let mut driver = driver([receiving(std::iter::repeat_with(unknown).take(1000))]);
+        assert!(matches!(driver.step(Instant::now), Step::Over));
+        assert!(driver.sockets[0].is_none());
+        assert_eq!(driver.discovery.report().counts.receive_errors, 64);
+        assert!(driver.discovery.links()[0].given_up.is_some());
+    }
+
+    #[test]
+    fn a_search_goes_on_with_the_sockets_that_it_has_and_is_over_without_any() {
+        let mut driver = driver([receiving([ANSWER]), receiving([ANSWER])]);
+        driver.give_up(0, io::ErrorKind::Other.into());
+        assert!(matches!(driver.step(Instant::now), Step::Found(_)));
+        assert!(matches!(driver.step(Instant::now), Step::Wait(_)));
+        driver.give_up(1, io::ErrorKind::Other.into());
+        assert!(matches!(driver.step(Instant::now), Step::Over));
+        assert_eq!(driver.discovery.report().counts.accepted, 1);
+    }
+
+    /// A network on which there is always another server to hear of.
+    #[derive(Default)]
+    struct Endless(Cell<u16>);
+
+    impl Endpoint for Endless {
+        fn send(&self, payload: &[u8], _: SocketAddr) -> io::Result<usize> {
+            Ok(payload.len())
+        }
+
+        fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+            self.0.set(self.0.get() + 1);
+            let answer = format!("SERVER_IP:10.0.0.7:{}", self.0.get());
+            buffer[..answer.len()].copy_from_slice(answer.as_bytes());
+            Ok((answer.len(), SocketAddr::from(([10, 0, 0, 7], 9999))))
+        }
+    }
+
+    impl Driver<Endless> {
+        fn received(&self, link: usize) -> usize {
+            self.socket(link).0.get().into()
+        }
+    }
+
+    #[test]
+    fn fault_16_after_the_deadline_nothing_is_received_however_many_servers_were_found() {
+        let mut driver = driver([Endless::default()]);
+        let deadline = driver.discovery.deadline();
+        let mut found = 0;
+        while let Step::Found(_) = driver.step(|| deadline) {
+            found += 1;
+            assert_eq!(driver.received(0), BUDGET, "one last pass");
+        }
+        assert_eq!(found, BUDGET);
+    }
+
+    /// Defect D6.
+    #[test]
+    fn a_flood_is_received_in_passes_between_which_other_work_runs() {
+        let mut driver = driver([Endless::default()]);
+        let start = Instant::now();
+        for passes in 1..10 {
+            assert!(matches!(driver.step(|| start), Step::Found(_)));
+            assert!(matches!(driver.step(|| start), Step::Yield));
+            assert_eq!(driver.received(0), passes * BUDGET);
+        }
+    }
+
+    #[test]
+    fn a_flood_without_servers_is_received_in_passes_too() {
+        let flood = std::iter::repeat_with(|| Ok(&b"junk"[..])).take(BUDGET + 1);
+        let mut driver = driver([receiving(flood)]);
+        let malformed = |driver: &Driver<_>| driver.discovery.report().counts.malformed;
+        assert!(matches!(driver.step(Instant::now), Step::Yield));
+        assert_eq!(malformed(&driver), BUDGET as u64);
+        assert!(matches!(driver.step(Instant::now), Step::Wait(_)));
+        assert_eq!(malformed(&driver), BUDGET as u64 + 1);
+    }
+
+    #[test]
+    fn small_passes_count_together_until_other_work_runs() {
+        let answer = |number| Ok(answer_of(number));
+        let one_by_one =
+            (0..BUDGET).flat_map(|number| [answer(number), Err(io::ErrorKind::WouldBlock.into())]);
+        let mut driver = driver([receiving(one_by_one)]);
+        for _ in 0..BUDGET {
+            assert!(matches!(driver.step(Instant::now), Step::Found(_)));
+        }
+        assert!(matches!(driver.step(Instant::now), Step::Yield));
+    }
+
+    #[test]
+    fn a_flood_on_one_link_leaves_the_others_their_share() {
+        let mut driver = driver([Endless::default(), Endless::default()]);
+        driver.receive(Instant::now);
+        assert_eq!([driver.received(0), driver.received(1)], [BUDGET / 2; 2]);
+    }
+}
