@@ -9,7 +9,7 @@ use udp_discovery_protocol::{
 };
 
 use crate::config::Config;
-use crate::rate_limit::{SourceLimit, TotalLimit};
+use crate::rate_limit::{Source, SourceLimit, TotalLimit};
 use crate::stats::DropReason;
 
 /// Decides about every datagram that reaches a server: whether it is answered, with what, and
@@ -172,7 +172,7 @@ impl Responder {
         let local = local_address(interface, datagram).ok_or(DropReason::NoLocalAddress)?;
         let pinned = (on_link && !interface.flags.loopback).then_some(interface.index);
         let response = self.response_from(local)?;
-        self.check_limits(now, source.ip())?;
+        self.check_limits(now, Source::of(source, on_link))?;
         Ok(Reply {
             destination: source,
             local,
@@ -260,7 +260,7 @@ impl Responder {
     }
 
     /// Each source has its share of answers, and so may all of them together.
-    fn check_limits(&mut self, now: Instant, source: IpAddr) -> Result<(), DropReason> {
+    fn check_limits(&mut self, now: Instant, source: Source) -> Result<(), DropReason> {
         if let Some(limit) = &mut self.source_limit
             && !limit.permits(now, source)
         {

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroU32};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use udp_discovery_protocol::{Interface, InterfaceAddress, MAX_DATAGRAM_LEN};
@@ -328,12 +328,8 @@ fn a_source_over_its_limit_is_not_answered_and_others_are() {
         let datagram = broadcast(REQUEST, ETH0, source);
         host.responder.handle_datagram(now, &datagram)
     };
-    assert_eq!(
-        (0..200)
-            .filter(|_| ask("192.168.1.20:4000").is_ok())
-            .count(),
-        100
-    );
+    let asked = (0..1000).filter(|_| ask("192.168.1.20:4000").is_ok());
+    assert_eq!(asked.count(), 500);
     let other_port = ask("192.168.1.20:4001");
     assert_eq!(
         other_port,
@@ -348,17 +344,135 @@ fn limits_can_be_lifted_and_set_in_total() {
     let ask = |config: Config| {
         let mut host = Host::new(config);
         let now = Instant::now();
-        let asked = (0..200_u8).map(|client| {
+        let asked = (0..2000_u16).map(|client| {
             let source = format!("192.168.1.{}:4000", client % 2 + 20);
             let datagram = broadcast(REQUEST, ETH0, &source);
             host.responder.handle_datagram(now, &datagram)
         });
         asked.flatten().count()
     };
-    assert_eq!(ask(Config::default().with_rate_limit(None)), 200);
-    let ten = RateLimit::per_second(NonZeroU32::new(5).unwrap());
-    assert_eq!(ask(Config::default().with_rate_limit(Some(ten))), 20);
-    assert_eq!(ask(Config::default().with_total_limit(Some(ten))), 10);
+    assert_eq!(ask(Config::default().with_rate_limit(None)), 2000);
+    let five = RateLimit::per_second(NonZeroU32::new(5).unwrap());
+    assert_eq!(ask(Config::default().with_rate_limit(Some(five))), 50);
+    assert_eq!(ask(Config::default().with_total_limit(Some(five))), 25);
+}
+
+/// How many of 200 searches from one address, started over `spread`, get an answer: three probes
+/// each, one datagram a probe, an eighth of a second apart.
+fn searches_that_find_the_server(spread: Duration) -> usize {
+    const SEARCHES: u32 = 200;
+    let start = Instant::now();
+    let probes = (0..SEARCHES).flat_map(|search| {
+        (0..3).map(move |probe| {
+            let at = spread / SEARCHES * search + Duration::from_millis(125) * probe;
+            (start + at, search)
+        })
+    });
+    let mut probes: Vec<(Instant, u32)> = probes.collect();
+    probes.sort_unstable();
+    let mut host = host();
+    let mut found = std::collections::BTreeSet::new();
+    for (now, search) in probes {
+        let source = format!("192.168.1.20:{}", 4000 + search);
+        let datagram = broadcast(REQUEST, ETH0, &source);
+        if host.responder.handle_datagram(now, &datagram).is_ok() {
+            found.insert(search);
+        }
+    }
+    found.len()
+}
+
+#[test]
+fn of_200_searches_at_once_from_one_address_all_find_the_server() {
+    for spread in (0..=1000).step_by(50).map(Duration::from_millis) {
+        assert_eq!(searches_that_find_the_server(spread), 200, "{spread:?}");
+    }
+}
+
+/// The most answers that `source` gets in any second of a lasting flood, after its burst.
+fn answers_a_second(host: &mut Host, datagram: &Datagram<'_>) -> usize {
+    let start = Instant::now();
+    let spacing = Duration::from_micros(100);
+    let mut answered_in = |from: u32, to: u32| {
+        let times = (from * 10_000..to * 10_000).map(|at| start + spacing * at);
+        times
+            .filter(|&now| host.responder.handle_datagram(now, datagram).is_ok())
+            .count()
+    };
+    answered_in(0, 1);
+    (1..20)
+        .map(|second| answered_in(second, second + 1))
+        .max()
+        .unwrap()
+}
+
+#[test]
+fn the_answers_to_a_source_that_floods_take_100_kbit_a_second_at_most() {
+    // IPv4 and UDP headers; Ethernet's header, checksum, preamble and gap.
+    const AROUND: usize = 20 + 8 + 14 + 4 + 8 + 12;
+    let longest = Config::default()
+        .with_advertise_ip(ip("fd00:1111:2222:3333:4444:5555:6666:7777"))
+        .unwrap()
+        .with_advertise_port(NonZeroU16::MAX);
+    let mut host = Host::new(longest);
+    let datagram = broadcast(REQUEST, ETH0, "192.168.1.20:4000");
+    let payload = host.handle(&datagram).unwrap().payload;
+    assert_eq!(payload.len(), 57);
+    let bits = answers_a_second(&mut host, &datagram) * (payload.len() + AROUND) * 8;
+    assert!((90_000..=100_000).contains(&bits), "{bits}");
+}
+
+/// Whether `source` is answered by the interface `index` after 500 answers to `others`.
+fn answered_after(index: u32, others: &str, source: &str) -> bool {
+    let mut responder = Responder::new(Config::default().with_allow(Allow::Any), 9999, [1, 2]);
+    let both =
+        |name, index, network: &str| interface(name, index, &[("fe80::1", 64), (network, 64)]);
+    responder.set_interfaces(vec![
+        both("eth0", ETH0, "2001:db8:0:1::1"),
+        both("eth1", ETH1, "2001:db8:0:2::1"),
+    ]);
+    let mut host = Host { responder };
+    let now = Instant::now();
+    let others = broadcast(REQUEST, ETH0, others);
+    let others = Datagram {
+        arrival: Arrival {
+            local: Some(ip("fe80::1")),
+            ..others.arrival
+        },
+        ..others
+    };
+    for _ in 0..500 {
+        host.responder.handle_datagram(now, &others).unwrap();
+    }
+    let datagram = broadcast(REQUEST, index, source);
+    let datagram = Datagram {
+        arrival: Arrival {
+            local: Some(ip("fe80::1")),
+            ..datagram.arrival
+        },
+        ..datagram
+    };
+    host.responder.handle_datagram(now, &datagram).is_ok()
+}
+
+#[test]
+fn an_ipv6_source_on_the_link_is_one_address_with_its_scope() {
+    assert!(!answered_after(
+        ETH0,
+        "[fe80::9%2]:4000",
+        "[fe80::9%2]:4001"
+    ));
+    assert!(answered_after(ETH0, "[fe80::9%2]:4000", "[fe80::8%2]:4000"));
+    assert!(answered_after(ETH1, "[fe80::9%2]:4000", "[fe80::9%3]:4000"));
+    let neighbour = "[2001:db8:0:1::8]:4000";
+    assert!(answered_after(ETH0, "[2001:db8:0:1::9]:4000", neighbour));
+}
+
+#[test]
+fn an_ipv6_source_off_the_link_is_a_network_of_64_bits() {
+    let host = "[2001:db8:0:9::9]:4000";
+    assert!(!answered_after(ETH0, host, "[2001:db8:0:9::8]:4000"));
+    assert!(answered_after(ETH0, host, "[2001:db8:0:8::9]:4000"));
 }
 
 proptest! {
