@@ -22,12 +22,15 @@ pub struct RateLimit {
     burst: NonZeroU32,
 }
 
+/// How many seconds of a rate there may be at once, unless the burst is set.
+const BURST_SECONDS: NonZeroU32 = NonZeroU32::new(5).unwrap();
+
 impl RateLimit {
     /// `rate` answers a second, and after a quiet time as many at once as in 5 seconds.
     pub const fn per_second(rate: NonZeroU32) -> Self {
         Self {
             per_second: rate,
-            burst: rate.saturating_mul(NonZeroU32::new(5).unwrap()),
+            burst: rate.saturating_mul(BURST_SECONDS),
         }
     }
 

@@ -96,7 +96,7 @@ fn a_broadcast_is_answered_from_and_with_our_address_on_that_network() {
     let reply = host().broadcast(ETH0, "192.168.1.20:4000").unwrap();
     assert_eq!(&reply.payload[..], b"SERVER_IP:192.168.1.7");
     assert_eq!(reply.local, ip("192.168.1.7"));
-    assert_eq!(reply.interface, Some(ETH0));
+    assert_eq!(reply.interface, None, "the host's routes lead there");
     assert_eq!(reply.destination, "192.168.1.20:4000".parse().unwrap());
 
     let reply = host().broadcast(ETH1, "10.9.9.9:4000").unwrap();
@@ -297,6 +297,31 @@ fn the_far_end_of_a_tunnel_is_on_its_link() {
     assert_eq!(reply.local, ip("10.200.0.1"));
     let other = host().broadcast(TUN0, "172.16.0.10:4000");
     assert_eq!(other, Err(DropReason::OffLink));
+}
+
+// FAULTS D13
+
+#[test]
+fn the_hosts_routes_decide_unless_the_source_is_on_the_link_of_several_interfaces() {
+    let pinned = |interfaces: &[Interface], index: u32, source: &str| {
+        let mut responder = Responder::new(Config::default(), 9999, [1, 2]);
+        responder.set_interfaces(interfaces.to_vec());
+        let mut host = Host { responder };
+        host.broadcast(index, source).unwrap().interface
+    };
+    let eth0 = interface("eth0", ETH0, &[("10.0.0.7", 24), ("fe80::1", 64)]);
+    let eth1 = interface("eth1", ETH1, &[("10.0.0.8", 8)]);
+    let both = [eth0.clone(), eth1.clone()];
+    assert_eq!(pinned(&both, ETH0, "10.0.0.20:4000"), Some(ETH0));
+    assert_eq!(pinned(&both, ETH1, "10.0.0.20:4000"), Some(ETH1));
+    assert_eq!(pinned(&both, ETH1, "10.1.0.20:4000"), None);
+    let mut down = eth1;
+    down.flags.up = false;
+    let one_is_down = [eth0.clone(), down];
+    assert_eq!(pinned(&one_is_down, ETH0, "10.0.0.20:4000"), None);
+    // A link-local address says nothing about its link.
+    let link_local = pinned(&[eth0], ETH0, "[fe80::9%2]:4000");
+    assert_eq!(link_local, Some(ETH0));
 }
 
 // Where the system tells no interface, and where it tells one that has gone
