@@ -5,7 +5,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use udp_discovery_protocol::{Interface, InterfaceAddress, MAX_DATAGRAM_LEN};
+use udp_discovery_protocol::{Codec, Interface, InterfaceAddress, MAX_DATAGRAM_LEN, Settings};
 use udp_discovery_server::{
     Allow, Arrival, Config, Datagram, DropReason, RateLimit, Reply, Responder,
 };
@@ -177,6 +177,44 @@ fn truncation_never_makes_a_datagram_valid() {
     assert_eq!(host().handle(&datagram), Err(DropReason::TooLong));
 }
 
+fn with_words(message: &str, prefix: &str) -> Config {
+    let codec = Codec::new(message.parse().unwrap(), prefix.parse().unwrap());
+    Settings::default().with_codec(codec.unwrap()).into()
+}
+
+#[test]
+fn with_words_of_its_own_a_server_answers_those_and_no_others() {
+    let mut host = Host::new(with_words("WHERE?", "here "));
+    let mut ask = |payload: &[u8]| host.handle(&broadcast(payload, ETH0, "192.168.1.20:4000"));
+    assert_eq!(&ask(b"WHERE?").unwrap().payload[..], b"here 192.168.1.7");
+    assert_eq!(ask(b"here 10.0.0.1"), Err(DropReason::IsResponse));
+    assert_eq!(ask(REQUEST), Err(DropReason::NotRequest));
+    assert_eq!(ask(b"SERVER_IP:10.0.0.1"), Err(DropReason::NotRequest));
+    assert_eq!(ask(b"WHERE"), Err(DropReason::NotRequest));
+    assert_eq!(ask(b"WHERE??"), Err(DropReason::NotRequest));
+}
+
+#[test]
+fn with_the_longest_words_every_answer_is_whole() {
+    let (message, prefix) = ("m".repeat(64), "p".repeat(64));
+    let config = with_words(&message, &prefix)
+        .with_advertise_ip(ip("fd00:1111:2222:3333:4444:5555:6666:7777"))
+        .unwrap()
+        .with_advertise_port(NonZeroU16::MAX);
+    let mut host = Host::new(config);
+    let expected = format!("{prefix}[fd00:1111:2222:3333:4444:5555:6666:7777]:65535");
+    // The second answer shares the first one's buffer.
+    let replies: Vec<Reply> = (0..50)
+        .map(|_| {
+            let datagram = broadcast(message.as_bytes(), ETH0, "192.168.1.20:4000");
+            host.handle(&datagram).unwrap()
+        })
+        .collect();
+    for reply in replies {
+        assert_eq!(&reply.payload[..], expected.as_bytes());
+    }
+}
+
 // FAULTS 8
 
 #[test]
@@ -337,6 +375,67 @@ fn without_an_interface_the_networks_decide() {
     assert_eq!(any.handle(&datagram).unwrap().local, ip("192.168.1.7"));
 }
 
+/// The address that names this host to a client when the system doesn't tell the interface.
+fn named_without_an_interface(
+    allow: Allow,
+    interfaces: Vec<Interface>,
+    source: &str,
+) -> Result<IpAddr, DropReason> {
+    let mut responder = Responder::new(Config::default().with_allow(allow), 9999, [1, 2]);
+    responder.set_interfaces(interfaces);
+    let mut datagram = broadcast(REQUEST, ETH0, source);
+    datagram.arrival = Arrival::default();
+    let reply = responder.handle_datagram(Instant::now(), &datagram)?;
+    Ok(reply.local)
+}
+
+#[test]
+fn without_an_interface_the_longest_prefix_that_is_up_decides() {
+    let named = |interfaces| named_without_an_interface(Allow::OnLink, interfaces, "10.1.2.3:4000");
+    let wide = interface("wide", 5, &[("10.0.0.1", 8)]);
+    let narrow = interface("narrow", 2, &[("10.1.2.1", 24)]);
+    let mut narrowest = interface("narrowest", 3, &[("10.1.2.2", 30)]);
+    narrowest.flags.up = false;
+    let all = vec![narrow, wide.clone(), narrowest];
+    assert_eq!(named(all), Ok(ip("10.1.2.1")));
+    assert_eq!(named(vec![wide]), Ok(ip("10.0.0.1")));
+    assert_eq!(named(vec![]), Err(DropReason::OffLink));
+}
+
+#[test]
+fn without_an_interface_an_allowed_client_elsewhere_is_answered_by_a_real_one() {
+    let mut lo = interface("lo", 1, &[("127.0.0.1", 8)]);
+    lo.flags.loopback = true;
+    let mut down = interface("eth0", 2, &[("10.2.0.1", 24)]);
+    down.flags.up = false;
+    let bridge = interface("docker0", 3, &[("172.17.0.1", 16)]);
+    let without_address = interface("eth1", 4, &[]);
+    let real = interface("eth2", 5, &[("10.5.0.1", 24)]);
+    let unfit = vec![lo, down, bridge, without_address];
+    let named = |interfaces| named_without_an_interface(Allow::Any, interfaces, "203.0.113.9:4000");
+    assert_eq!(named(unfit.clone()), Err(DropReason::OffLink));
+    assert_eq!(named([unfit, vec![real]].concat()), Ok(ip("10.5.0.1")));
+}
+
+#[test]
+fn a_source_on_loopback_or_of_ours_is_this_server_only_by_its_port() {
+    let mut host = host();
+    assert!(host.unicast(LO, "127.0.0.1:9998", "127.0.0.1").is_ok());
+    assert!(host.unicast(LO, "192.168.1.7:9998", "192.168.1.7").is_ok());
+    assert!(host.broadcast(ETH0, "192.168.1.20:9999").is_ok());
+}
+
+#[test]
+fn setting_interfaces_says_whether_they_changed() {
+    let mut responder = Responder::new(Config::default(), 9999, [1, 2]);
+    let eth0 = interface("eth0", ETH0, &[("192.168.1.7", 24)]);
+    let eth1 = interface("eth1", ETH1, &[("10.0.0.7", 8)]);
+    assert!(responder.set_interfaces(vec![eth1.clone(), eth0.clone()]));
+    assert!(!responder.set_interfaces(vec![eth0.clone(), eth1.clone()]));
+    assert_eq!(responder.interfaces(), [eth0.clone(), eth1]);
+    assert!(responder.set_interfaces(vec![eth0]));
+}
+
 #[test]
 fn an_interface_that_is_gone_is_told() {
     let refused = host().broadcast(77, "192.168.1.20:4000");
@@ -362,6 +461,46 @@ fn a_source_over_its_limit_is_not_answered_and_others_are() {
         "an address is one source"
     );
     assert!(ask("192.168.1.21:4000").is_ok());
+}
+
+/// In how many of 100 searches a client finds the server while about `rate` requests a second, at
+/// random times, are forged in its name: three probes each, an eighth of a second apart.
+fn found_under_forgery(rate: f64) -> usize {
+    let mut host = host();
+    let datagram = broadcast(REQUEST, ETH0, "192.168.1.20:4000");
+    let start = Instant::now();
+    let mut random = 1_u32;
+    let mut forged = start;
+    let mut found = 0;
+    // The flood has used up the burst by then.
+    for search in 10..110 {
+        let mut answers = 0;
+        for probe in 0..3 {
+            // Not in step with the hundredths of a second in which the share fills.
+            let now = start
+                + Duration::from_micros(1_013_579) * search
+                + Duration::from_millis(125) * probe;
+            while forged < now {
+                let _ = host.responder.handle_datagram(forged, &datagram);
+                // A linear congruential generator, and the gaps of a Poisson process.
+                random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let uniform = (f64::from(random) + 1.0) / 4_294_967_296.0;
+                forged += Duration::from_secs_f64(-uniform.ln() / rate);
+            }
+            answers += usize::from(host.responder.handle_datagram(now, &datagram).is_ok());
+        }
+        found += usize::from(answers > 0);
+    }
+    found
+}
+
+// FAULTS D15
+
+#[test]
+fn a_client_whose_share_is_used_up_in_its_name_is_answered_again_as_it_fills() {
+    assert_eq!(found_under_forgery(80.0), 100);
+    let found = found_under_forgery(500.0);
+    assert!((35..=65).contains(&found), "{found}");
 }
 
 #[test]
