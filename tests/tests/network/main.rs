@@ -7,10 +7,12 @@
 mod addresses;
 mod changes;
 mod kernel;
+mod limits;
 mod loss;
 mod peers;
 mod ports;
 mod requests;
+mod routes;
 mod search;
 mod sources;
 mod stage;
