@@ -77,8 +77,8 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "NETWORK", value_parser = parse_allowed)]
     pub(crate) allow: Vec<Allowed>,
 
-    /// Answer each client N times a second at the most, and twice as often at once; or `off`
-    /// [default: 50]
+    /// Answer each client at most N times a second, and 5 times as often at once; or `off`
+    /// [default: 100]
     #[arg(long, value_name = "N|off", value_parser = parse_limit)]
     pub(crate) rate_limit: Option<Limit>,
 

@@ -25,34 +25,34 @@ use crate::server::{DiscoveredServer, ServerKey};
 /// that the clock can tell.
 const LONGEST: Duration = Duration::from_hours(365 * 24);
 
-/// How many errors of unknown meaning in a row a link is given up after.
+/// How many errors of unknown meaning in a row give a link up.
 const UNKNOWN_ERRORS: u32 = 64;
 
-/// One search: decides when to send what, and what to make of each datagram. It has no socket and
-/// no clock.
+/// One search, without sockets or a clock: decides when to send what, and what each received
+/// datagram means.
 ///
 /// # How to drive it
-/// 1. [`new`](Self::new) starts the search: its deadline is `now` and the timeout, and nothing
-///    moves it.
+/// 1. [`new`](Self::new) starts the search. Its deadline is `now` plus the timeout; nothing moves
+///    it.
 /// 2. Open a socket for each of the [`links`](Self::links), bound to its
-///    [`local`](Link::local) address and a port of its own. Tell of those that can't be opened
-///    by [`give_up`](Self::give_up).
-/// 3. Until [`poll_timeout`](Self::poll_timeout) returns none, in this order:
-///    - Send what [`poll_transmit`](Self::poll_transmit) returns until it returns none; each time
-///      sending fails, call [`handle_send_error`](Self::handle_send_error) before going on.
-///    - Wait until `poll_timeout`, or until there is something to receive.
-///    - Hand in what the sockets hold by [`handle_datagram`](Self::handle_datagram), and errors
-///      by [`handle_receive_error`](Self::handle_receive_error). Bound how many at a time.
-///    - Take the servers found from [`poll_event`](Self::poll_event) until it returns none.
+///    [`local`](Link::local) address and a port of its own. If one can't be opened, call
+///    [`give_up`](Self::give_up).
+/// 3. Until [`poll_timeout`](Self::poll_timeout) returns `None`, in this order:
+///    - Send what [`poll_transmit`](Self::poll_transmit) returns until it returns `None`. If sending
+///      fails, call [`handle_send_error`](Self::handle_send_error) before the next call.
+///    - Wait until the time that `poll_timeout` returns, or until a socket is readable.
+///    - Pass what the sockets hold to [`handle_datagram`](Self::handle_datagram), and errors to
+///      [`handle_receive_error`](Self::handle_receive_error), a bounded number at a time.
+///    - Take the servers found from [`poll_event`](Self::poll_event) until it returns `None`.
 ///    - Call [`handle_timeout`](Self::handle_timeout), whether or not the time has come.
 ///
-/// The first `handle_timeout` at the deadline or later ends the search; what is handed in after
-/// it is dropped. What is handed in between the deadline and that call counts as in time: it was
-/// in the sockets when the driver, which may have been kept from the processor, came to look. A
-/// driver that wants the first server alone just stops.
+/// The first `handle_timeout` at the deadline or later ends the search; datagrams passed in after
+/// that are dropped. Datagrams passed in between the deadline and that call count as in time: they
+/// were in the sockets when the driver, which the system may have kept from running, looked. A
+/// driver that wants only the first server stops when it has it.
 ///
-/// `now` may come from any monotonic clock and must not go back from one call to the next; if it
-/// does, the latest `now` so far is taken.
+/// `now` may come from any monotonic clock. If it goes back from one call to the next, the search
+/// uses the latest `now` so far.
 ///
 /// ```
 /// use std::time::Instant;
@@ -143,7 +143,7 @@ enum Refusal {
 }
 
 impl Discovery {
-    /// Starts a search on those of `interfaces`, all of this host's, that `config` lets it use.
+    /// Starts a search. `interfaces` are all of this host's; `config` decides which of them to use.
     ///
     /// # Errors
     /// [`DiscoverError::NoSuchInterface`] and [`DiscoverError::NoUsableInterface`].
@@ -199,7 +199,7 @@ impl Discovery {
         Ok(discovery)
     }
 
-    /// The interface addresses to ask from. A link is known by its position here.
+    /// The interface addresses to ask from. The other methods name a link by its position here.
     pub fn links(&self) -> &[Link] {
         &self.report.links
     }
@@ -209,7 +209,7 @@ impl Discovery {
         self.deadline
     }
 
-    /// What the search did so far.
+    /// What the search has done so far.
     pub fn report(&self) -> &Report {
         &self.report
     }
@@ -217,8 +217,8 @@ impl Discovery {
     /// Whether the search could be made at all.
     ///
     /// # Errors
-    /// [`DiscoverError::NothingSent`], if it is over and no probe could be sent, or
-    /// [`DiscoverError::OpenSocket`], if none was because no socket could be used.
+    /// If the search is over and sent no probe: [`DiscoverError::NothingSent`], or
+    /// [`DiscoverError::OpenSocket`] if no socket could be used.
     pub fn outcome(&self) -> Result<(), DiscoverError> {
         if !self.is_over() || !self.nothing_was_sent() {
             return Ok(());
@@ -289,12 +289,12 @@ impl Discovery {
         report.last_send_error = Some(Arc::new(error));
     }
 
-    /// Takes a datagram that came from `source` by the socket of `link`. Whatever it is, it is
-    /// counted once in the [`report`](Self::report); a new server is then to be had from
-    /// [`poll_event`](Self::poll_event).
+    /// Handles a datagram that the socket of `link` received from `source`. The
+    /// [`report`](Self::report) counts it once, whatever it is. If it is from a new server,
+    /// [`poll_event`](Self::poll_event) returns that server.
     ///
-    /// Of a datagram that is longer than the buffer its beginning will do, since the buffer is
-    /// longer than every response.
+    /// If a datagram is longer than the buffer, pass its beginning: the buffer is longer than every
+    /// response.
     pub fn handle_datagram(
         &mut self,
         now: Instant,
@@ -330,11 +330,11 @@ impl Discovery {
         }
     }
 
-    /// Takes an error that the system gave on receiving by the socket of `link`. An interrupted
-    /// call and the one that says that there is nothing to receive are none.
+    /// Handles an error from receiving on the socket of `link`. That a call was interrupted or that
+    /// there is nothing to receive doesn't count as an error.
     ///
-    /// One that says that the socket is of no use gives the link up, and so do 64 in a row of
-    /// which it is not known what they say.
+    /// An error that means that the descriptor is not a socket gives the link up, and so do 64
+    /// errors of unknown meaning in a row.
     pub fn handle_receive_error(&mut self, link: usize, error: io::Error) {
         let Some(state) = self.links.get_mut(link) else {
             return;
@@ -358,8 +358,8 @@ impl Discovery {
         }
     }
 
-    /// Gives a link up: nothing more is sent on it. To be called if its socket can't be opened or
-    /// used. When all are given up the search is over.
+    /// Gives a link up, because its socket can't be opened or used: nothing more is sent on it. The
+    /// search is over once all links are given up.
     pub fn give_up(&mut self, link: usize, error: io::Error) {
         if let Some(state) = self.links.get_mut(link) {
             state.targets = Targets::default();
@@ -368,7 +368,7 @@ impl Discovery {
         }
     }
 
-    /// Whether a link was given up, so that its socket is to be closed.
+    /// Whether a link was given up. Its socket can be closed.
     pub fn is_given_up(&self, link: usize) -> bool {
         self.report
             .links
@@ -376,13 +376,13 @@ impl Discovery {
             .is_none_or(|link| link.given_up.is_some())
     }
 
-    /// The next server found, in the order in which they answered.
+    /// The next server found, in the order of their answers.
     pub fn poll_event(&mut self) -> Option<DiscoveredServer> {
         self.found.pop_front()
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout): never later than the
-    /// [`deadline`](Self::deadline). None if the search is over.
+    /// When to call [`handle_timeout`](Self::handle_timeout), at the latest: never after the
+    /// [`deadline`](Self::deadline). `None` if the search is over.
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.is_over() {
             return None;

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! With a configuration of its own a program calls the methods of
-//! [`Client`](crate::Client) whose names end in `_async`.
+//! [`Client`] whose names end in `_async`.
 //!
 //! The runtime must have its I/O and time drivers enabled. Starting a search lists the interfaces
 //! and opens the sockets in place; each takes a few system calls.

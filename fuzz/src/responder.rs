@@ -226,8 +226,7 @@ impl Rules<'_> {
                 .addresses
                 .iter()
                 .any(|address| host::is_broadcast(address, source));
-        let on_link = host::on_link(interface, source)
-            || (interface.flags.loopback && host::holds(self.interfaces, source));
+        let on_link = self.is_on_link(interface, source);
         let allowed = match self.config.allow() {
             Allow::Networks(networks) => networks
                 .iter()
@@ -235,6 +234,18 @@ impl Rules<'_> {
             allow => *allow == Allow::Any,
         };
         !forged && (on_link || allowed)
+    }
+
+    fn is_on_link(&self, interface: &Interface, source: IpAddr) -> bool {
+        host::on_link(interface, source)
+            || (interface.flags.loopback && host::holds(self.interfaces, source))
+    }
+
+    /// Whether the source of `datagram` is on the link that it came by.
+    pub(crate) fn came_on_link(&self, datagram: &Datagram<'_>) -> bool {
+        let source = datagram.source.ip();
+        let interfaces = self.arrival_interfaces(datagram);
+        interfaces.iter().any(|it| self.is_on_link(it, source))
     }
 
     /// The interface that the system tells, or those that it may have been: the ones with the

@@ -5,7 +5,7 @@
 //! how many times it comes.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
@@ -124,7 +124,11 @@ impl Run {
     }
 
     fn datagram(&mut self, datagram: &Datagram<'_>) {
-        let key = Key::of(datagram.source.ip());
+        let rules = Rules {
+            config: &self.config,
+            interfaces: &self.interfaces,
+        };
+        let key = Key::of(datagram.source, rules.came_on_link(datagram));
         if !self.sources.contains_key(&key) && self.sources.len() == MAX_SOURCES {
             return;
         }
@@ -133,10 +137,6 @@ impl Run {
             outcome,
             Err(DropReason::RateLimited | DropReason::TotalLimited)
         );
-        let rules = Rules {
-            config: &self.config,
-            interfaces: &self.interfaces,
-        };
         rules.check(datagram, outcome.as_ref().ok(), !limited);
         // Who may not be answered at all is not told of by a limit either.
         assert!(!limited || rules.may_answer(datagram), "{outcome:?}");
@@ -212,19 +212,24 @@ fn duration(input: &mut Input<'_>) -> Duration {
     unit * u32::from(input.byte())
 }
 
-/// What counts as one source: an IPv4 address, or the first 64 bits of an IPv6 one.
+/// What counts as one source: an IPv4 address; an IPv6 address on the link with its scope, and off
+/// the link its first 64 bits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Key {
     V4([u8; 4]),
+    V6OnLink([u16; 8], u32),
     V6([u16; 4]),
 }
 
 impl Key {
-    fn of(ip: IpAddr) -> Self {
-        match ip {
-            IpAddr::V4(ip) => Self::V4(ip.octets()),
-            IpAddr::V6(ip) => {
-                let [a, b, c, d, ..] = ip.segments();
+    fn of(source: SocketAddr, on_link: bool) -> Self {
+        match source {
+            SocketAddr::V4(source) => Self::V4(source.ip().octets()),
+            SocketAddr::V6(source) if on_link => {
+                Self::V6OnLink(source.ip().segments(), source.scope_id())
+            }
+            SocketAddr::V6(source) => {
+                let [a, b, c, d, ..] = source.ip().segments();
                 Self::V6([a, b, c, d])
             }
         }

@@ -128,15 +128,20 @@ impl<T: Transport> Engine<T> {
             replies,
             ..
         } = self;
-        let received = transport.receive(&mut |arrived| desk.take_in(now, arrived, replies));
+        let mut progress = false;
+        let received = transport.receive(&mut |arrived| {
+            progress = true;
+            desk.take_in(now, arrived, replies);
+        });
+        if progress {
+            self.forget_failures();
+        }
         self.send_replies(now);
         if self.desk.handler_panics >= HANDLER_PANICS {
             return Err(RunError::HandlerPanicked);
         }
         match received {
             Ok(kernel_drops) => {
-                self.failures = 0;
-                self.harmless = 0;
                 self.desk.stats.add(Counter::KernelDrops, kernel_drops);
                 Ok(Step::More)
             }
@@ -163,15 +168,21 @@ impl<T: Transport> Engine<T> {
         }
     }
 
+    /// The socket works: what failed before was not in a row with what may fail next.
+    fn forget_failures(&mut self) {
+        self.failures = 0;
+        self.harmless = 0;
+    }
+
     fn receive_failed(&mut self, error: io::Error) -> Result<Step, RunError> {
         let allowed = match ReceiveErrorKind::of(&error) {
             ReceiveErrorKind::Interrupted => return Ok(Step::More),
             ReceiveErrorKind::WouldBlock => {
-                self.failures = 0;
-                self.harmless = 0;
+                self.forget_failures();
                 return Ok(Step::Wait);
             }
             ReceiveErrorKind::TooLong => {
+                self.forget_failures();
                 self.desk.stats.count(Counter::Received);
                 self.desk.dropped(None, DropReason::TooLong, &[]);
                 return Ok(Step::More);

@@ -1,11 +1,11 @@
 //! How much is answered: a bucket for each source, in a table that never grows.
 
-use std::hash::Hasher as _;
-use std::net::IpAddr;
+use std::hash::Hash;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use siphasher::sip::SipHasher13;
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 /// How many answers a second, and how many at once after a quiet time.
 ///
@@ -14,7 +14,7 @@ use siphasher::sip::SipHasher13;
 /// use udp_discovery_server::RateLimit;
 ///
 /// let limit = RateLimit::per_second(NonZeroU32::new(10).unwrap());
-/// assert_eq!(limit.burst().get(), 20);
+/// assert_eq!(limit.burst().get(), 50);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {
@@ -22,13 +22,15 @@ pub struct RateLimit {
     burst: NonZeroU32,
 }
 
+/// How many seconds of a rate there may be at once, unless the burst is set.
+const BURST_SECONDS: NonZeroU32 = NonZeroU32::new(5).unwrap();
+
 impl RateLimit {
-    /// `rate` answers a second, and twice as many at once.
+    /// `rate` answers a second, and after a quiet time as many at once as in 5 seconds.
     pub const fn per_second(rate: NonZeroU32) -> Self {
-        let burst = rate.saturating_add(rate.get());
         Self {
             per_second: rate,
-            burst,
+            burst: rate.saturating_mul(BURST_SECONDS),
         }
     }
 
@@ -106,11 +108,35 @@ const SETS: usize = 2048;
 /// How many sources a set has room for.
 const WAYS: usize = 8;
 
+/// What counts as one source.
+///
+/// Every host on the link may have any address of the link's /64, so there each address is a
+/// source. Off the link a /64 is the least that a site gets, and one host may use all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Source {
+    V4(Ipv4Addr),
+    /// An IPv6 address on the link, and its scope.
+    V6OnLink(Ipv6Addr, u32),
+    /// The network of an IPv6 address off the link: its first 64 bits.
+    V6Network(u128),
+}
+
+impl Source {
+    pub(crate) fn of(address: SocketAddr, on_link: bool) -> Self {
+        match address {
+            SocketAddr::V4(address) => Self::V4(*address.ip()),
+            SocketAddr::V6(address) if on_link => Self::V6OnLink(*address.ip(), address.scope_id()),
+            SocketAddr::V6(address) => Self::V6Network(address.ip().to_bits() >> 64),
+        }
+    }
+}
+
 /// A limit for each source.
 ///
-/// The table has room for 16,384 sources and is made once, of 384 KiB. Where a source's bucket
-/// stands depends on a secret, so that nobody can choose addresses that push out a given one. A
-/// new source in a full set takes the place of the one that is nearest to a full bucket, which
+/// The table has room for 16,384 sources and is made once, of 384 KiB. A source is known by a hash
+/// of 128 bits under a secret key: one half says in which set it stands, the other tells it from
+/// the others there. So nobody can choose addresses that push out a given one, or share its bucket.
+/// A new source in a full set takes the place of the one that is nearest to a full bucket, which
 /// loses the least by it: being forgotten means to be answered, so that no number of sources
 /// keeps another from its answers.
 #[derive(Debug)]
@@ -123,6 +149,7 @@ pub(crate) struct SourceLimit {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Entry {
+    /// Half of the source's hash; 0 is an empty place.
     source: u64,
     bucket: Bucket,
 }
@@ -138,16 +165,26 @@ impl SourceLimit {
     }
 
     /// Whether `source` is answered now; if so, it has one answer less.
-    pub(crate) fn permits(&mut self, now: Instant, source: IpAddr) -> bool {
+    pub(crate) fn permits(&mut self, now: Instant, source: Source) -> bool {
         let beginning = *self.beginning.get_or_insert(now);
         let now = now.saturating_duration_since(beginning);
-        let source = key(source);
-        let set = &mut self.sets[set_of(self.seed, source)];
+        let (set, source) = self.place_of(source);
+        let set = &mut self.sets[set];
         let at = match set.iter().position(|entry| entry.source == source) {
             Some(at) => at,
             None => replace_fullest(set, source),
         };
         set[at].bucket.take(now, self.limit)
+    }
+
+    /// The set that `source` stands in, and what it is known by there.
+    fn place_of(&self, source: Source) -> (usize, u64) {
+        let [key0, key1] = self.seed;
+        let mut hasher = SipHasher13::new_with_keys(key0, key1);
+        source.hash(&mut hasher);
+        let hash = hasher.finish128();
+        let set = usize::try_from(hash.h1 % SETS as u64).expect("there are 2048 sets");
+        (set, hash.h2.max(1))
     }
 }
 
@@ -163,21 +200,6 @@ fn replace_fullest(set: &mut [Entry; WAYS], source: u64) -> usize {
     fullest
 }
 
-fn set_of(seed: [u64; 2], source: u64) -> usize {
-    let mut hasher = SipHasher13::new_with_keys(seed[0], seed[1]);
-    hasher.write_u64(source);
-    usize::try_from(hasher.finish() % SETS as u64).unwrap_or(0)
-}
-
-/// What counts as one source: an IPv4 address, or an IPv6 network of 64 bits, all of which one
-/// host may use. Never 0, which is an empty place.
-fn key(source: IpAddr) -> u64 {
-    match source {
-        IpAddr::V4(ip) => u64::from(ip.to_bits()) | 1 << 32,
-        IpAddr::V6(ip) => u64::try_from(ip.to_bits() >> 64).unwrap_or(0) | 1,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,8 +210,8 @@ mod tests {
         RateLimit::per_second(NonZeroU32::new(rate).unwrap())
     }
 
-    fn ip(number: u32) -> IpAddr {
-        IpAddr::from(number.to_be_bytes())
+    fn ip(number: u32) -> Source {
+        Source::V4(Ipv4Addr::from_bits(number))
     }
 
     /// How many of `count` requests, `spacing` apart, are permitted.
@@ -208,12 +230,12 @@ mod tests {
     fn after_a_quiet_time_a_burst_is_answered_then_the_rate() {
         let mut limiter = SourceLimit::new(limit(50), SEED);
         let start = Instant::now();
-        assert_eq!(permitted(&mut limiter, start, Duration::ZERO, 1000), 100);
-        // Ten seconds of 250,000 requests a second.
+        assert_eq!(permitted(&mut limiter, start, Duration::ZERO, 1000), 250);
+        // Ten seconds of 50,000 requests a second.
         let start = start + Duration::from_mins(1);
-        let spacing = Duration::from_micros(4);
-        let in_ten_seconds = permitted(&mut limiter, start, spacing, 2_500_000);
-        assert!((599..=600).contains(&in_ten_seconds), "{in_ten_seconds}");
+        let spacing = Duration::from_micros(20);
+        let in_ten_seconds = permitted(&mut limiter, start, spacing, 500_000);
+        assert!((749..=750).contains(&in_ten_seconds), "{in_ten_seconds}");
     }
 
     #[test]
@@ -228,7 +250,7 @@ mod tests {
     fn one_source_does_not_use_up_anothers_answers() {
         let mut limiter = SourceLimit::new(limit(50), SEED);
         let now = Instant::now();
-        assert_eq!(permitted(&mut limiter, now, Duration::ZERO, 1000), 100);
+        assert_eq!(permitted(&mut limiter, now, Duration::ZERO, 1000), 250);
         assert!(limiter.permits(now, ip(8)));
     }
 
@@ -261,7 +283,7 @@ mod tests {
             limiter.permits(now, ip(1000 + number));
         }
         // A second: the burst, and the rate. Each of the others came once.
-        assert!((149..=150).contains(&answered), "{answered}");
+        assert!((299..=300).contains(&answered), "{answered}");
     }
 
     #[test]
@@ -269,17 +291,93 @@ mod tests {
         let mut total = TotalLimit::new(limit(10));
         let now = Instant::now();
         let answered = (0..100).filter(|_| total.permits(now)).count();
-        assert_eq!(answered, 20);
+        assert_eq!(answered, 50);
         assert!(total.permits(now + Duration::from_millis(100)));
         assert!(!total.permits(now + Duration::from_millis(101)));
     }
 
     #[test]
-    fn one_network_of_64_bits_is_one_source_in_ipv6() {
-        let key = |text: &str| super::key(text.parse().unwrap());
-        assert_eq!(key("2001:db8::1"), key("2001:db8::ffff:1"));
-        assert_ne!(key("2001:db8::1"), key("2001:db8:0:2::1"));
-        assert_ne!(key("0.0.0.0"), 0);
-        assert_ne!(key("::"), 0);
+    fn an_ipv6_source_is_an_address_with_its_scope_on_the_link_and_a_network_of_64_bits_off_it() {
+        let source = |text: &str, on_link| Source::of(text.parse().unwrap(), on_link);
+        let same = |a, b, on_link| source(a, on_link) == source(b, on_link);
+        assert!(same("[2001:db8::1]:1", "[2001:db8::ffff:1]:1", false));
+        assert!(!same("[2001:db8::1]:1", "[2001:db8:0:1::1]:1", false));
+        assert!(!same("[2001:db8::1]:1", "[2001:db8::ffff:1]:1", true));
+        assert!(same("[fe80::1%2]:1", "[fe80::1%2]:2", true));
+        assert!(!same("[fe80::1%2]:1", "[fe80::1%3]:1", true));
+        assert!(same("10.0.0.1:1", "10.0.0.1:2", true));
+    }
+
+    #[test]
+    fn sources_of_every_kind_with_the_same_bits_have_buckets_of_their_own() {
+        let mut limiter = SourceLimit::new(limit(1).with_burst(NonZeroU32::MIN), SEED);
+        let now = Instant::now();
+        for bits in [0, 1, 0x0a00_0001, u32::MAX] {
+            for source in [
+                Source::V4(Ipv4Addr::from_bits(bits)),
+                Source::V6OnLink(Ipv6Addr::from_bits(bits.into()), 0),
+                Source::V6OnLink(Ipv6Addr::from_bits(bits.into()), 1),
+                Source::V6Network(bits.into()),
+            ] {
+                assert!(limiter.permits(now, source), "{source:?}");
+                assert!(!limiter.permits(now, source), "{source:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn where_a_source_stands_depends_on_the_secret() {
+        let place = |seed, number| SourceLimit::new(limit(50), seed).place_of(ip(number));
+        let places = |seed| {
+            (0..64)
+                .map(|number| place(seed, number))
+                .collect::<Vec<_>>()
+        };
+        let (ours, theirs) = (places(SEED), places([1, 3]));
+        assert_eq!(ours, places(SEED));
+        let same = ours
+            .iter()
+            .zip(&theirs)
+            .filter(|(a, b)| a.0 == b.0 || a.1 == b.1);
+        assert!(same.count() < 4);
+    }
+
+    #[test]
+    fn a_burst_is_what_it_is_set_to_and_one_at_least() {
+        for burst in [1, 2, 7] {
+            let limit = limit(1).with_burst(NonZeroU32::new(burst).unwrap());
+            let mut limiter = SourceLimit::new(limit, SEED);
+            let start = Instant::now();
+            let answered = permitted(&mut limiter, start, Duration::ZERO, 100);
+            assert_eq!(answered, burst as usize);
+        }
+        let most = RateLimit::per_second(NonZeroU32::MAX);
+        assert_eq!(
+            (most.rate(), most.burst()),
+            (NonZeroU32::MAX, NonZeroU32::MAX)
+        );
+    }
+
+    #[test]
+    fn a_full_set_forgets_the_source_with_the_fullest_bucket() {
+        let mut limiter = SourceLimit::new(limit(1), SEED);
+        let set = limiter.place_of(ip(0)).0;
+        let mut there = (0..)
+            .map(ip)
+            .filter(|source| limiter.place_of(*source).0 == set);
+        let sources: Vec<Source> = there.by_ref().take(WAYS + 1).collect();
+        drop(there);
+        let now = Instant::now();
+        // The third has taken the least.
+        for (at, source) in sources[..WAYS].iter().enumerate() {
+            let times = if at == 2 { 1 } else { 5 };
+            (0..times).for_each(|_| assert!(limiter.permits(now, *source)));
+        }
+        assert!(limiter.permits(now, sources[WAYS]));
+        for (at, source) in sources[..WAYS].iter().enumerate() {
+            let known = limiter.place_of(*source).1;
+            let is_there = limiter.sets[set].iter().any(|entry| entry.source == known);
+            assert_eq!(is_there, at != 2, "{at}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use udp_discovery_protocol::{
 };
 
 use crate::config::Config;
-use crate::rate_limit::{SourceLimit, TotalLimit};
+use crate::rate_limit::{Source, SourceLimit, TotalLimit};
 use crate::stats::DropReason;
 
 /// Decides about every datagram that reaches a server: whether it is answered, with what, and
@@ -102,7 +102,8 @@ pub struct Reply {
     pub destination: SocketAddr,
     /// From which of our addresses.
     pub local: IpAddr,
-    /// By which interface, if it must be that one and not the one the system would choose.
+    /// By which interface, if it must be that one and not the one that the host's routes choose.
+    /// Whoever sends it makes sure that those routes do not refuse the destination.
     pub interface: Option<u32>,
     /// What the answer names, besides its bytes.
     pub response: Response,
@@ -172,9 +173,10 @@ impl Responder {
             return Err(DropReason::OffLink);
         }
         let local = local_address(interface, datagram).ok_or(DropReason::NoLocalAddress)?;
-        let pinned = (on_link && !interface.flags.loopback).then_some(interface.index);
+        let pinned =
+            (on_link && self.must_leave_by(interface, source.ip())).then_some(interface.index);
         let response = self.response_from(local)?;
-        self.check_limits(now, source.ip())?;
+        self.check_limits(now, Source::of(source, on_link))?;
         Ok(Reply {
             destination: source,
             local,
@@ -260,8 +262,24 @@ impl Responder {
         interface.is_on_link(source) || (interface.flags.loopback && self.holds(source))
     }
 
+    /// Whether an answer to `source`, on the link of `interface`, must leave by that interface
+    /// whatever the host's routes choose: it is on the link of another one too, or its address is
+    /// valid on every link.
+    ///
+    /// Otherwise the routes decide. Linux takes any destination for on link when it is told the
+    /// interface and has no route: answers would leave though the host's routes refuse them.
+    fn must_leave_by(&self, interface: &Interface, source: IpAddr) -> bool {
+        let link_local = matches!(source, IpAddr::V6(ip) if ip.is_unicast_link_local());
+        let on_another_link = || {
+            self.interfaces.iter().any(|other| {
+                other.index != interface.index && other.flags.up && other.is_on_link(source)
+            })
+        };
+        !interface.flags.loopback && (link_local || on_another_link())
+    }
+
     /// Each source has its share of answers, and so may all of them together.
-    fn check_limits(&mut self, now: Instant, source: IpAddr) -> Result<(), DropReason> {
+    fn check_limits(&mut self, now: Instant, source: Source) -> Result<(), DropReason> {
         if let Some(limit) = &mut self.source_limit
             && !limit.permits(now, source)
         {

@@ -356,7 +356,8 @@ impl Handle {
         self.is_own_thread() || self.control.lifecycle.wait_for_end(limit)
     }
 
-    fn is_own_thread(&self) -> bool {
+    /// Whether this is the server's own thread, which runs its event handler.
+    pub(crate) fn is_own_thread(&self) -> bool {
         let thread = self.thread.as_ref().map(|thread| thread.thread().id());
         thread == Some(thread::current().id())
     }

@@ -31,6 +31,10 @@ pub enum StartError {
     /// The last one was told to stop and hasn't yet.
     #[error(transparent)]
     Stopping(#[from] StopTimeout),
+    /// The service's own event handler stopped it and now starts the next. The service keeps its
+    /// port until the handler returns: start the next from another thread, which waits for that.
+    #[error("the service's own event handler can't start the next; start it from another thread")]
+    OwnHandler,
 }
 
 /// The service was told to stop but hadn't after two seconds: its event handler doesn't return.
@@ -41,6 +45,10 @@ pub struct StopTimeout;
 
 /// Starts the process's service. Returns whether it was this call that started it: if it runs
 /// already, nothing is done, whatever `config` says.
+///
+/// The service's own event handler can stop the service but not start the next one
+/// ([`StartError::OwnHandler`]), since the service keeps its port until the handler returns. To
+/// restart from there, start from another thread, which waits for the port.
 ///
 /// # Errors
 /// [`StartError`]. The next call tries anew.
@@ -54,7 +62,7 @@ pub struct StopTimeout;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn start_udp_service(config: Config) -> Result<bool, StartError> {
-    start(|| Server::bind(config))
+    Ok(start(|| Server::bind(config))?.is_some())
 }
 
 /// Starts the process's service as [`start_udp_service`] does, and has `handler` told of all that
@@ -66,7 +74,7 @@ pub fn start_udp_service_with(
     config: Config,
     handler: impl FnMut(&Event<'_>) + Send + 'static,
 ) -> Result<bool, StartError> {
-    start(|| Ok(Server::bind(config)?.on_event(handler)))
+    Ok(start(|| Ok(Server::bind(config)?.on_event(handler)))?.is_some())
 }
 
 /// Stops the process's service and waits until its port is free. Returns whether it ran. Called
@@ -78,13 +86,18 @@ pub fn stop_udp_service() -> Result<bool, StopTimeout> {
     let Some(handle) = service().clone() else {
         return Ok(false);
     };
+    stop(&handle)
+}
+
+/// Stops the service that `handle` is.
+fn stop(handle: &Arc<Handle>) -> Result<bool, StopTimeout> {
     let ran = handle.is_running();
     if !handle.stop_within(STOP_LIMIT) {
         return Err(StopTimeout);
     }
     // The handler that stops its own service still has its port: whoever starts the next waits.
     if !handle.is_running() {
-        forget(&mut service(), &handle);
+        forget(&mut service(), handle);
     }
     Ok(ran)
 }
@@ -94,25 +107,26 @@ pub fn is_running() -> bool {
     service().as_ref().is_some_and(|handle| handle.is_running())
 }
 
-/// Stops the service when it is dropped. Made by [`autostart`].
+/// Stops the service that [`autostart`] started when it is dropped, and no other: not one that ran
+/// before, nor one that was started after this one had been stopped.
 #[derive(Debug)]
 #[must_use = "dropping it stops the service"]
 pub struct Autostart {
-    started: bool,
+    started: Option<Arc<Handle>>,
 }
 
 impl Autostart {
     /// Whether the service was started, and not left alone because of a test or because it ran.
     pub fn started(&self) -> bool {
-        self.started
+        self.started.is_some()
     }
 }
 
 impl Drop for Autostart {
     fn drop(&mut self) {
-        if self.started {
+        if let Some(handle) = &self.started {
             // Nobody is left to tell; the process is about to end.
-            let _ = stop_udp_service();
+            let _ = stop(handle);
         }
     }
 }
@@ -127,7 +141,11 @@ impl Drop for Autostart {
 /// # Errors
 /// [`StartError`], as [`start_udp_service`].
 pub fn autostart(config: Config) -> Result<Autostart, StartError> {
-    let started = !under_test(|name| env::var_os(name)) && start_udp_service(config)?;
+    let started = if under_test(|name| env::var_os(name)) {
+        None
+    } else {
+        start(|| Server::bind(config))?
+    };
     Ok(Autostart { started })
 }
 
@@ -141,11 +159,17 @@ fn under_test<V: AsRef<OsStr>>(variable: impl Fn(&str) -> Option<V>) -> bool {
     testing || RUNNERS.iter().any(|name| variable(name).is_some())
 }
 
-fn start(bind: impl FnOnce() -> Result<Server, BindError>) -> Result<bool, StartError> {
+/// Starts the service, and returns it, unless it runs already.
+fn start(
+    bind: impl FnOnce() -> Result<Server, BindError>,
+) -> Result<Option<Arc<Handle>>, StartError> {
     let mut service = service();
     while let Some(handle) = service.clone() {
         if handle.is_running() && !handle.control().stop_requested() {
-            return Ok(false);
+            return Ok(None);
+        }
+        if handle.is_running() && handle.is_own_thread() {
+            return Err(StartError::OwnHandler);
         }
         // It ended by itself, or somebody stops it. Others may ask how it is while we wait.
         drop(service);
@@ -155,8 +179,9 @@ fn start(bind: impl FnOnce() -> Result<Server, BindError>) -> Result<bool, Start
         service = self::service();
         forget(&mut service, &handle);
     }
-    *service = Some(Arc::new(bind()?.spawn()?));
-    Ok(true)
+    let handle = Arc::new(bind()?.spawn()?);
+    *service = Some(Arc::clone(&handle));
+    Ok(Some(handle))
 }
 
 /// Lets go of `handle`, unless another has taken its place.

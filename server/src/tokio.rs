@@ -2,14 +2,14 @@
 
 #[cfg(unix)]
 mod serve {
-    use std::io::ErrorKind;
+    use std::io::{self, ErrorKind};
     use std::time::Duration;
 
     use mio::{Events, Poll};
     use tokio::io::Interest;
     use tokio::io::unix::AsyncFd;
     use tokio::task::yield_now;
-    use tokio::time::sleep;
+    use tokio::time::timeout;
 
     use crate::engine::Step;
     use crate::error::RunError;
@@ -27,11 +27,7 @@ mod serve {
         let mut poll = AsyncFd::with_interest(poll, Interest::READABLE).map_err(wait_failed)?;
         work.begin();
         while !work.stop_requested() {
-            match work.step()? {
-                Step::More => yield_now().await,
-                Step::BackOff(wait) => sleep(wait).await,
-                Step::Wait => poll.readable().await.map_err(wait_failed)?.clear_ready(),
-            }
+            wait(&poll, work.step()?).await.map_err(wait_failed)?;
             match poll.get_mut().poll(&mut events, Some(Duration::ZERO)) {
                 Ok(()) => work.take_in(&events),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -41,11 +37,57 @@ mod serve {
         Ok(())
     }
 
+    /// Waits as `step` says; something to look at, such as a stop, ends each wait at once.
+    async fn wait(poll: &AsyncFd<Poll>, step: Step) -> io::Result<()> {
+        match step {
+            Step::More => yield_now().await,
+            Step::BackOff(wait) => {
+                if let Ok(ready) = timeout(wait, poll.readable()).await {
+                    ready?.clear_ready();
+                }
+            }
+            Step::Wait => poll.readable().await?.clear_ready(),
+        }
+        Ok(())
+    }
+
     pub(super) async fn serve(server: Server) -> Result<(), RunError> {
         let Server {
             work, poll, ending, ..
         } = server;
         ending.with(answer(work, poll).await)
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use mio::{Token, Waker};
+
+        use super::*;
+
+        const LONG: Duration = Duration::from_hours(1);
+
+        #[tokio::test]
+        #[allow(deprecated, reason = "as above")]
+        async fn a_stop_ends_a_back_off_at_once() {
+            for step in [Step::BackOff(LONG), Step::Wait] {
+                let poll = Poll::new().unwrap();
+                let waker = Waker::new(poll.registry(), Token(0)).unwrap();
+                let poll = AsyncFd::with_interest(poll, Interest::READABLE).unwrap();
+                waker.wake().unwrap();
+                let waited = timeout(Duration::from_secs(5), wait(&poll, step)).await;
+                waited.expect("the stop ends it").unwrap();
+            }
+        }
+
+        #[tokio::test]
+        #[allow(deprecated, reason = "as above")]
+        async fn a_back_off_without_a_stop_ends_by_itself() {
+            let poll = Poll::new().unwrap();
+            let poll = AsyncFd::with_interest(poll, Interest::READABLE).unwrap();
+            wait(&poll, Step::BackOff(Duration::from_millis(1)))
+                .await
+                .unwrap();
+        }
     }
 }
 
@@ -61,6 +103,20 @@ mod serve {
         fn drop(&mut self) {
             self.0.stop();
         }
+    }
+
+    /// Waits as `step` says; something to look at, such as a stop, ends each wait at once.
+    async fn wait(poll: &AsyncFd<Poll>, step: Step) -> io::Result<()> {
+        match step {
+            Step::More => yield_now().await,
+            Step::BackOff(wait) => {
+                if let Ok(ready) = timeout(wait, poll.readable()).await {
+                    ready?.clear_ready();
+                }
+            }
+            Step::Wait => poll.readable().await?.clear_ready(),
+        }
+        Ok(())
     }
 
     pub(super) async fn serve(server: Server) -> Result<(), RunError> {

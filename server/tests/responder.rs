@@ -2,10 +2,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use udp_discovery_protocol::{Interface, InterfaceAddress, InterfaceRoute, MAX_DATAGRAM_LEN};
+use udp_discovery_protocol::{
+    Codec, Interface, InterfaceAddress, InterfaceRoute, MAX_DATAGRAM_LEN, Settings,
+};
 use udp_discovery_server::{
     Allow, Arrival, Config, Datagram, DropReason, RateLimit, Reply, Responder,
 };
@@ -96,7 +98,7 @@ fn a_broadcast_is_answered_from_and_with_our_address_on_that_network() {
     let reply = host().broadcast(ETH0, "192.168.1.20:4000").unwrap();
     assert_eq!(&reply.payload[..], b"SERVER_IP:192.168.1.7");
     assert_eq!(reply.local, ip("192.168.1.7"));
-    assert_eq!(reply.interface, Some(ETH0));
+    assert_eq!(reply.interface, None, "the host's routes lead there");
     assert_eq!(reply.destination, "192.168.1.20:4000".parse().unwrap());
 
     let reply = host().broadcast(ETH1, "10.9.9.9:4000").unwrap();
@@ -175,6 +177,44 @@ fn truncation_never_makes_a_datagram_valid() {
     let mut datagram = broadcast(REQUEST, ETH0, "192.168.1.20:4000");
     datagram.truncated = true;
     assert_eq!(host().handle(&datagram), Err(DropReason::TooLong));
+}
+
+fn with_words(message: &str, prefix: &str) -> Config {
+    let codec = Codec::new(message.parse().unwrap(), prefix.parse().unwrap());
+    Settings::default().with_codec(codec.unwrap()).into()
+}
+
+#[test]
+fn with_words_of_its_own_a_server_answers_those_and_no_others() {
+    let mut host = Host::new(with_words("WHERE?", "here "));
+    let mut ask = |payload: &[u8]| host.handle(&broadcast(payload, ETH0, "192.168.1.20:4000"));
+    assert_eq!(&ask(b"WHERE?").unwrap().payload[..], b"here 192.168.1.7");
+    assert_eq!(ask(b"here 10.0.0.1"), Err(DropReason::IsResponse));
+    assert_eq!(ask(REQUEST), Err(DropReason::NotRequest));
+    assert_eq!(ask(b"SERVER_IP:10.0.0.1"), Err(DropReason::NotRequest));
+    assert_eq!(ask(b"WHERE"), Err(DropReason::NotRequest));
+    assert_eq!(ask(b"WHERE??"), Err(DropReason::NotRequest));
+}
+
+#[test]
+fn with_the_longest_words_every_answer_is_whole() {
+    let (message, prefix) = ("m".repeat(64), "p".repeat(64));
+    let config = with_words(&message, &prefix)
+        .with_advertise_ip(ip("fd00:1111:2222:3333:4444:5555:6666:7777"))
+        .unwrap()
+        .with_advertise_port(u16::MAX);
+    let mut host = Host::new(config);
+    let expected = format!("{prefix}[fd00:1111:2222:3333:4444:5555:6666:7777]:65535");
+    // The second answer shares the first one's buffer.
+    let replies: Vec<Reply> = (0..50)
+        .map(|_| {
+            let datagram = broadcast(message.as_bytes(), ETH0, "192.168.1.20:4000");
+            host.handle(&datagram).unwrap()
+        })
+        .collect();
+    for reply in replies {
+        assert_eq!(&reply.payload[..], expected.as_bytes());
+    }
 }
 
 // FAULTS 8
@@ -299,6 +339,31 @@ fn the_far_end_of_a_tunnel_is_on_its_link() {
     assert_eq!(other, Err(DropReason::OffLink));
 }
 
+// FAULTS D13
+
+#[test]
+fn the_hosts_routes_decide_unless_the_source_is_on_the_link_of_several_interfaces() {
+    let pinned = |interfaces: &[Interface], index: u32, source: &str| {
+        let mut responder = Responder::new(Config::default(), 9999, [1, 2]);
+        responder.set_interfaces(interfaces.to_vec());
+        let mut host = Host { responder };
+        host.broadcast(index, source).unwrap().interface
+    };
+    let eth0 = interface("eth0", ETH0, &[("10.0.0.7", 24), ("fe80::1", 64)]);
+    let eth1 = interface("eth1", ETH1, &[("10.0.0.8", 8)]);
+    let both = [eth0.clone(), eth1.clone()];
+    assert_eq!(pinned(&both, ETH0, "10.0.0.20:4000"), Some(ETH0));
+    assert_eq!(pinned(&both, ETH1, "10.0.0.20:4000"), Some(ETH1));
+    assert_eq!(pinned(&both, ETH1, "10.1.0.20:4000"), None);
+    let mut down = eth1;
+    down.flags.up = false;
+    let one_is_down = [eth0.clone(), down];
+    assert_eq!(pinned(&one_is_down, ETH0, "10.0.0.20:4000"), None);
+    // A link-local address says nothing about its link.
+    let link_local = pinned(&[eth0], ETH0, "[fe80::9%2]:4000");
+    assert_eq!(link_local, Some(ETH0));
+}
+
 // Where the system tells no interface, and where it tells one that has gone
 
 #[test]
@@ -310,6 +375,67 @@ fn without_an_interface_the_networks_decide() {
     assert_eq!(host().handle(&datagram), Err(DropReason::OffLink));
     let mut any = Host::new(Config::default().with_allow(Allow::Any));
     assert_eq!(any.handle(&datagram).unwrap().local, ip("192.168.1.7"));
+}
+
+/// The address that names this host to a client when the system doesn't tell the interface.
+fn named_without_an_interface(
+    allow: Allow,
+    interfaces: Vec<Interface>,
+    source: &str,
+) -> Result<IpAddr, DropReason> {
+    let mut responder = Responder::new(Config::default().with_allow(allow), 9999, [1, 2]);
+    responder.set_interfaces(interfaces);
+    let mut datagram = broadcast(REQUEST, ETH0, source);
+    datagram.arrival = Arrival::default();
+    let reply = responder.handle_datagram(Instant::now(), &datagram)?;
+    Ok(reply.local)
+}
+
+#[test]
+fn without_an_interface_the_longest_prefix_that_is_up_decides() {
+    let named = |interfaces| named_without_an_interface(Allow::OnLink, interfaces, "10.1.2.3:4000");
+    let wide = interface("wide", 5, &[("10.0.0.1", 8)]);
+    let narrow = interface("narrow", 2, &[("10.1.2.1", 24)]);
+    let mut narrowest = interface("narrowest", 3, &[("10.1.2.2", 30)]);
+    narrowest.flags.up = false;
+    let all = vec![narrow, wide.clone(), narrowest];
+    assert_eq!(named(all), Ok(ip("10.1.2.1")));
+    assert_eq!(named(vec![wide]), Ok(ip("10.0.0.1")));
+    assert_eq!(named(vec![]), Err(DropReason::OffLink));
+}
+
+#[test]
+fn without_an_interface_an_allowed_client_elsewhere_is_answered_by_a_real_one() {
+    let mut lo = interface("lo", 1, &[("127.0.0.1", 8)]);
+    lo.flags.loopback = true;
+    let mut down = interface("eth0", 2, &[("10.2.0.1", 24)]);
+    down.flags.up = false;
+    let bridge = interface("docker0", 3, &[("172.17.0.1", 16)]);
+    let without_address = interface("eth1", 4, &[]);
+    let real = interface("eth2", 5, &[("10.5.0.1", 24)]);
+    let unfit = vec![lo, down, bridge, without_address];
+    let named = |interfaces| named_without_an_interface(Allow::Any, interfaces, "203.0.113.9:4000");
+    assert_eq!(named(unfit.clone()), Err(DropReason::OffLink));
+    assert_eq!(named([unfit, vec![real]].concat()), Ok(ip("10.5.0.1")));
+}
+
+#[test]
+fn a_source_on_loopback_or_of_ours_is_this_server_only_by_its_port() {
+    let mut host = host();
+    assert!(host.unicast(LO, "127.0.0.1:9998", "127.0.0.1").is_ok());
+    assert!(host.unicast(LO, "192.168.1.7:9998", "192.168.1.7").is_ok());
+    assert!(host.broadcast(ETH0, "192.168.1.20:9999").is_ok());
+}
+
+#[test]
+fn setting_interfaces_says_whether_they_changed() {
+    let mut responder = Responder::new(Config::default(), 9999, [1, 2]);
+    let eth0 = interface("eth0", ETH0, &[("192.168.1.7", 24)]);
+    let eth1 = interface("eth1", ETH1, &[("10.0.0.7", 8)]);
+    assert!(responder.set_interfaces(vec![eth1.clone(), eth0.clone()]));
+    assert!(!responder.set_interfaces(vec![eth0.clone(), eth1.clone()]));
+    assert_eq!(responder.interfaces(), [eth0.clone(), eth1]);
+    assert!(responder.set_interfaces(vec![eth0]));
 }
 
 #[test]
@@ -328,12 +454,8 @@ fn a_source_over_its_limit_is_not_answered_and_others_are() {
         let datagram = broadcast(REQUEST, ETH0, source);
         host.responder.handle_datagram(now, &datagram)
     };
-    assert_eq!(
-        (0..200)
-            .filter(|_| ask("192.168.1.20:4000").is_ok())
-            .count(),
-        100
-    );
+    let asked = (0..1000).filter(|_| ask("192.168.1.20:4000").is_ok());
+    assert_eq!(asked.count(), 500);
     let other_port = ask("192.168.1.20:4001");
     assert_eq!(
         other_port,
@@ -343,22 +465,180 @@ fn a_source_over_its_limit_is_not_answered_and_others_are() {
     assert!(ask("192.168.1.21:4000").is_ok());
 }
 
+/// In how many of 100 searches a client finds the server while about `rate` requests a second, at
+/// random times, are forged in its name: three probes each, an eighth of a second apart.
+fn found_under_forgery(rate: f64) -> usize {
+    let mut host = host();
+    let datagram = broadcast(REQUEST, ETH0, "192.168.1.20:4000");
+    let start = Instant::now();
+    let mut random = 1_u32;
+    let mut forged = start;
+    let mut found = 0;
+    // The flood has used up the burst by then.
+    for search in 10..110 {
+        let mut answers = 0;
+        for probe in 0..3 {
+            // Not in step with the hundredths of a second in which the share fills.
+            let now = start
+                + Duration::from_micros(1_013_579) * search
+                + Duration::from_millis(125) * probe;
+            while forged < now {
+                let _ = host.responder.handle_datagram(forged, &datagram);
+                // A linear congruential generator, and the gaps of a Poisson process.
+                random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let uniform = (f64::from(random) + 1.0) / 4_294_967_296.0;
+                forged += Duration::from_secs_f64(-uniform.ln() / rate);
+            }
+            answers += usize::from(host.responder.handle_datagram(now, &datagram).is_ok());
+        }
+        found += usize::from(answers > 0);
+    }
+    found
+}
+
+// FAULTS D15
+
+#[test]
+fn a_client_whose_share_is_used_up_in_its_name_is_answered_again_as_it_fills() {
+    assert_eq!(found_under_forgery(80.0), 100);
+    let found = found_under_forgery(500.0);
+    assert!((35..=65).contains(&found), "{found}");
+}
+
 #[test]
 fn limits_can_be_lifted_and_set_in_total() {
     let ask = |config: Config| {
         let mut host = Host::new(config);
         let now = Instant::now();
-        let asked = (0..200_u8).map(|client| {
+        let asked = (0..2000_u16).map(|client| {
             let source = format!("192.168.1.{}:4000", client % 2 + 20);
             let datagram = broadcast(REQUEST, ETH0, &source);
             host.responder.handle_datagram(now, &datagram)
         });
         asked.flatten().count()
     };
-    assert_eq!(ask(Config::default().with_rate_limit(None)), 200);
-    let ten = RateLimit::per_second(NonZeroU32::new(5).unwrap());
-    assert_eq!(ask(Config::default().with_rate_limit(Some(ten))), 20);
-    assert_eq!(ask(Config::default().with_total_limit(Some(ten))), 10);
+    assert_eq!(ask(Config::default().with_rate_limit(None)), 2000);
+    let five = RateLimit::per_second(NonZeroU32::new(5).unwrap());
+    assert_eq!(ask(Config::default().with_rate_limit(Some(five))), 50);
+    assert_eq!(ask(Config::default().with_total_limit(Some(five))), 25);
+}
+
+/// How many of 200 searches from one address, started over `spread`, get an answer: three probes
+/// each, one datagram a probe, an eighth of a second apart.
+fn searches_that_find_the_server(spread: Duration) -> usize {
+    const SEARCHES: u32 = 200;
+    let start = Instant::now();
+    let probes = (0..SEARCHES).flat_map(|search| {
+        (0..3).map(move |probe| {
+            let at = spread / SEARCHES * search + Duration::from_millis(125) * probe;
+            (start + at, search)
+        })
+    });
+    let mut probes: Vec<(Instant, u32)> = probes.collect();
+    probes.sort_unstable();
+    let mut host = host();
+    let mut found = std::collections::BTreeSet::new();
+    for (now, search) in probes {
+        let source = format!("192.168.1.20:{}", 4000 + search);
+        let datagram = broadcast(REQUEST, ETH0, &source);
+        if host.responder.handle_datagram(now, &datagram).is_ok() {
+            found.insert(search);
+        }
+    }
+    found.len()
+}
+
+#[test]
+fn of_200_searches_at_once_from_one_address_all_find_the_server() {
+    for spread in (0..=1000).step_by(50).map(Duration::from_millis) {
+        assert_eq!(searches_that_find_the_server(spread), 200, "{spread:?}");
+    }
+}
+
+/// The most answers that `source` gets in any second of a lasting flood, after its burst.
+fn answers_a_second(host: &mut Host, datagram: &Datagram<'_>) -> usize {
+    let start = Instant::now();
+    let spacing = Duration::from_micros(100);
+    let mut answered_in = |from: u32, to: u32| {
+        let times = (from * 10_000..to * 10_000).map(|at| start + spacing * at);
+        times
+            .filter(|&now| host.responder.handle_datagram(now, datagram).is_ok())
+            .count()
+    };
+    answered_in(0, 1);
+    (1..20)
+        .map(|second| answered_in(second, second + 1))
+        .max()
+        .unwrap()
+}
+
+#[test]
+fn the_answers_to_a_source_that_floods_take_100_kbit_a_second_at_most() {
+    // IPv4 and UDP headers; Ethernet's header, checksum, preamble and gap.
+    const AROUND: usize = 20 + 8 + 14 + 4 + 8 + 12;
+    let longest = Config::default()
+        .with_advertise_ip(ip("fd00:1111:2222:3333:4444:5555:6666:7777"))
+        .unwrap()
+        .with_advertise_port(u16::MAX);
+    let mut host = Host::new(longest);
+    let datagram = broadcast(REQUEST, ETH0, "192.168.1.20:4000");
+    let payload = host.handle(&datagram).unwrap().payload;
+    assert_eq!(payload.len(), 57);
+    let bits = answers_a_second(&mut host, &datagram) * (payload.len() + AROUND) * 8;
+    assert!((90_000..=100_000).contains(&bits), "{bits}");
+}
+
+/// Whether `source` is answered by the interface `index` after 500 answers to `others`.
+fn answered_after(index: u32, others: &str, source: &str) -> bool {
+    let mut responder = Responder::new(Config::default().with_allow(Allow::Any), 9999, [1, 2]);
+    let both =
+        |name, index, network: &str| interface(name, index, &[("fe80::1", 64), (network, 64)]);
+    responder.set_interfaces(vec![
+        both("eth0", ETH0, "2001:db8:0:1::1"),
+        both("eth1", ETH1, "2001:db8:0:2::1"),
+    ]);
+    let mut host = Host { responder };
+    let now = Instant::now();
+    let others = broadcast(REQUEST, ETH0, others);
+    let others = Datagram {
+        arrival: Arrival {
+            local: Some(ip("fe80::1")),
+            ..others.arrival
+        },
+        ..others
+    };
+    for _ in 0..500 {
+        host.responder.handle_datagram(now, &others).unwrap();
+    }
+    let datagram = broadcast(REQUEST, index, source);
+    let datagram = Datagram {
+        arrival: Arrival {
+            local: Some(ip("fe80::1")),
+            ..datagram.arrival
+        },
+        ..datagram
+    };
+    host.responder.handle_datagram(now, &datagram).is_ok()
+}
+
+#[test]
+fn an_ipv6_source_on_the_link_is_one_address_with_its_scope() {
+    assert!(!answered_after(
+        ETH0,
+        "[fe80::9%2]:4000",
+        "[fe80::9%2]:4001"
+    ));
+    assert!(answered_after(ETH0, "[fe80::9%2]:4000", "[fe80::8%2]:4000"));
+    assert!(answered_after(ETH1, "[fe80::9%2]:4000", "[fe80::9%3]:4000"));
+    let neighbour = "[2001:db8:0:1::8]:4000";
+    assert!(answered_after(ETH0, "[2001:db8:0:1::9]:4000", neighbour));
+}
+
+#[test]
+fn an_ipv6_source_off_the_link_is_a_network_of_64_bits() {
+    let host = "[2001:db8:0:9::9]:4000";
+    assert!(!answered_after(ETH0, host, "[2001:db8:0:9::8]:4000"));
+    assert!(answered_after(ETH0, host, "[2001:db8:0:8::9]:4000"));
 }
 
 proptest! {

@@ -42,12 +42,21 @@ fn the_service_is_one_however_often_it_is_started_and_stopped() {
     stop_udp_service().unwrap();
 
     stops_itself(&config);
+    restarts_itself(&config);
 
     // The guard stops what it has started; under a test runner it has started nothing.
     let guard = autostart(config.clone()).unwrap();
     assert_eq!(is_running(), guard.started());
     drop(guard);
     assert!(!is_running());
+
+    // A service that others stopped and started anew is not the guard's.
+    let guard = autostart(config.clone()).unwrap();
+    stop_udp_service().unwrap();
+    assert!(start_udp_service(config.clone()).unwrap());
+    drop(guard);
+    assert!(is_running());
+    stop_udp_service().unwrap();
 
     // A guard that came second leaves the service alone.
     start_udp_service(config.clone()).unwrap();
@@ -86,15 +95,39 @@ fn stops_itself(config: &Config) {
         let _ = told.send(stop_udp_service());
     });
     assert!(started.unwrap());
-    let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    client
-        .send_to(
-            b"DISCOVER_SERVER",
-            (Ipv4Addr::LOCALHOST, config.settings().port()),
-        )
-        .unwrap();
+    ask(config);
     let wait = Duration::from_secs(5);
     assert_eq!(stopped.recv_timeout(wait), Ok(Ok(true)));
     assert!(start_udp_service(config.clone()).unwrap());
     stop_udp_service().unwrap();
+}
+
+/// A service can't start the next from its own event handler, and says so. A thread that the
+/// handler spawns can: it waits for the port.
+fn restarts_itself(config: &Config) {
+    let (told, outcomes) = mpsc::channel();
+    let next = config.clone();
+    let started = start_udp_service_with(config.clone(), move |_| {
+        stop_udp_service().unwrap();
+        let _ = told.send(start_udp_service(next.clone()));
+        let (told, next) = (told.clone(), next.clone());
+        thread::spawn(move || told.send(start_udp_service(next)));
+    });
+    assert!(started.unwrap());
+    ask(config);
+    let wait = Duration::from_secs(5);
+    let refused = outcomes.recv_timeout(wait).unwrap();
+    assert!(
+        matches!(refused, Err(StartError::OwnHandler)),
+        "{refused:?}"
+    );
+    assert!(outcomes.recv_timeout(wait).unwrap().unwrap());
+    assert!(is_running());
+    stop_udp_service().unwrap();
+}
+
+fn ask(config: &Config) {
+    let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let server = (Ipv4Addr::LOCALHOST, config.settings().port());
+    client.send_to(b"DISCOVER_SERVER", server).unwrap();
 }

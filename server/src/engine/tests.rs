@@ -20,6 +20,8 @@ enum Act {
     /// Hands over a datagram without saying where it arrived.
     ReceiveWithoutInfo,
     Fail(io::Error),
+    /// Hands over a request from this last octet, then fails in the same call.
+    ReceiveThenFail(u8, io::Error),
 }
 
 #[derive(Default)]
@@ -38,15 +40,11 @@ impl Transport for FailingSocket {
                 source: None,
                 payload: REQUEST,
             }),
-            Some(Act::Receive(payload, host)) => each(Arrived::Datagram(Datagram {
-                payload,
-                truncated: false,
-                source: ([10, 0, 0, host], 4000).into(),
-                arrival: Arrival {
-                    interface: Some(2),
-                    ..Arrival::default()
-                },
-            })),
+            Some(Act::Receive(payload, host)) => each(from(host, payload)),
+            Some(Act::ReceiveThenFail(host, error)) => {
+                each(from(host, REQUEST));
+                return Err(error);
+            }
         }
         Ok(0)
     }
@@ -61,6 +59,19 @@ impl Transport for FailingSocket {
             }
         }
     }
+}
+
+/// A datagram from that last octet of the network, by interface 2.
+fn from(host: u8, payload: &[u8]) -> Arrived<'_> {
+    Arrived::Datagram(Datagram {
+        payload,
+        truncated: false,
+        source: ([10, 0, 0, host], 4000).into(),
+        arrival: Arrival {
+            interface: Some(2),
+            ..Arrival::default()
+        },
+    })
 }
 
 type Listed = io::Result<Vec<Interface>>;
@@ -269,6 +280,41 @@ fn unknown_errors_are_fatal_only_64_in_a_row() {
     bench.receives(std::iter::repeat_with(|| kind(io::ErrorKind::Other)).take(64));
     let failed = std::iter::repeat_with(|| bench.step()).take(64).last();
     assert!(matches!(failed, Some(Err(RunError::SocketFailed { .. }))));
+}
+
+/// A datagram from each of 200 hosts, each followed by an error in the same call.
+fn errors_after_datagrams(kind: io::ErrorKind) -> Bench {
+    let mut bench = Bench::new();
+    let acts = (2..202).map(|host| Act::ReceiveThenFail(host, kind.into()));
+    bench.receives(acts);
+    bench
+}
+
+#[test]
+fn errors_of_earlier_sends_between_datagrams_never_slow_the_server() {
+    let mut bench = errors_after_datagrams(io::ErrorKind::ConnectionReset);
+    assert!(bench.run().iter().all(|step| *step == Step::More));
+    assert_eq!(bench.engine.transport.sent.len(), 200);
+}
+
+#[test]
+fn unknown_errors_between_datagrams_never_end_the_server() {
+    let mut bench = errors_after_datagrams(io::ErrorKind::Other);
+    let shortest = Step::BackOff(Duration::from_millis(1));
+    assert!(bench.run().iter().all(|step| *step == shortest));
+    assert_eq!(bench.engine.transport.sent.len(), 200);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_datagram_that_is_too_long_is_progress() {
+    let mut bench = Bench::new();
+    for _ in 0..3 {
+        bench.receives(std::iter::repeat_with(|| kind(io::ErrorKind::Other)).take(63));
+        bench.receives([code(nix::errno::Errno::EMSGSIZE)]);
+    }
+    bench.run();
+    assert!(bench.answers());
 }
 
 #[test]

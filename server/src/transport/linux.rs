@@ -12,6 +12,7 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrIn, recvmmsg,
     sendmmsg, setsockopt, sockopt,
 };
+use socket2::{Domain, SockRef, Socket, Type};
 use udp_discovery_protocol::SendErrorKind;
 
 use super::{Arrived, Transport};
@@ -101,19 +102,61 @@ impl Transport for SystemSocket {
         // One control message serves a whole call, so what leaves from one address goes together.
         let from = |reply: &Reply| (reply.local, reply.interface);
         for group in replies.chunk_by(|a, b| from(a) == from(b)) {
-            for batch in group.chunks(BATCH) {
-                self.send_batch(batch, told);
+            // Without a socket to ask the routes with, they choose the interface too.
+            let pinned = group[0].interface.is_some();
+            match pinned.then(|| self.routes_from(group[0].local)) {
+                Some(Ok(routes)) => self.send_pinned(group, &routes, told),
+                _ => {
+                    for batch in group.chunks(BATCH) {
+                        self.send_batch(batch, None, told);
+                    }
+                }
             }
         }
     }
 }
 
 impl SystemSocket {
-    /// Sends `replies`, which leave from one address by one interface.
-    fn send_batch(&self, replies: &[Reply], told: &mut dyn FnMut(&Reply, io::Result<()>)) {
+    /// A socket whose `connect` fails where the host's routes refuse a destination for what leaves
+    /// from `local`. It sends nothing.
+    fn routes_from(&self, local: IpAddr) -> io::Result<Socket> {
+        let routes = Socket::new(Domain::for_address((local, 0).into()), Type::DGRAM, None)?;
+        // The routes of a device's VRF are others.
+        if let Some(device) = SockRef::from(&self.socket).device()? {
+            routes.bind_device(Some(&device))?;
+        }
+        routes.bind(&SocketAddr::new(local, 0).into())?;
+        Ok(routes)
+    }
+
+    /// Sends `replies`, which leave from one address by one interface, as far as the host's routes
+    /// permit it. A destination that they refuse is one on link to Linux when it is told the
+    /// interface, so they are asked first.
+    fn send_pinned(
+        &self,
+        replies: &[Reply],
+        routes: &Socket,
+        told: &mut dyn FnMut(&Reply, io::Result<()>),
+    ) {
+        for reply in replies {
+            match routes.connect(&reply.destination.into()) {
+                Ok(()) => self.send_batch(std::slice::from_ref(reply), reply.interface, told),
+                Err(error) => told(reply, Err(error)),
+            }
+        }
+    }
+
+    /// Sends `replies`, which leave from one address by `interface`, or the one that the host's
+    /// routes choose.
+    fn send_batch(
+        &self,
+        replies: &[Reply],
+        interface: Option<u32>,
+        told: &mut dyn FnMut(&Reply, io::Result<()>),
+    ) {
         let mut rest = replies;
         while let Some((first, others)) = rest.split_first() {
-            match self.send_some(rest) {
+            match self.send_some(rest, interface) {
                 Ok(sent) => {
                     let (sent, unsent) = rest.split_at(sent);
                     for reply in sent {
@@ -132,7 +175,7 @@ impl SystemSocket {
     }
 
     /// How many of `replies`, from the first on, the kernel took: one at the least.
-    fn send_some(&self, replies: &[Reply]) -> io::Result<usize> {
+    fn send_some(&self, replies: &[Reply], interface: Option<u32>) -> io::Result<usize> {
         let slices: Vec<[IoSlice<'_>; 1]> = replies
             .iter()
             .map(|reply| [IoSlice::new(&reply.payload)])
@@ -142,7 +185,7 @@ impl SystemSocket {
             .map(|reply| ipv4(reply.destination).map(SockaddrIn::from))
             .collect();
         let mut headers = MultiHeaders::preallocate(replies.len(), Some(cmsg_space!(in_pktinfo)));
-        let packet_info = packet_info(&replies[0]);
+        let packet_info = packet_info(replies[0].local, interface);
         let sent = sendmmsg(
             self.socket.as_raw_fd(),
             &mut headers,
@@ -203,15 +246,14 @@ fn arrived<'a>(message: &RecvMsg<'a, 'a, SockaddrIn>, arrival: Option<Arrival>) 
     }
 }
 
-fn packet_info(reply: &Reply) -> in_pktinfo {
-    let local = match reply.local {
+fn packet_info(local: IpAddr, interface: Option<u32>) -> in_pktinfo {
+    let local = match local {
         IpAddr::V4(local) => local,
         IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
     };
     in_pktinfo {
         // The kernel's index of an interface is an int.
-        ipi_ifindex: reply
-            .interface
+        ipi_ifindex: interface
             .and_then(|index| i32::try_from(index).ok())
             .unwrap_or(0),
         ipi_spec_dst: in_addr {

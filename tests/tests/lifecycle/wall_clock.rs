@@ -62,6 +62,10 @@ fn no_library_looks_at_the_wall_clock() {
 // FAULTS 39
 #[test]
 fn after_a_day_asleep_a_source_has_its_burst_and_no_more() {
+    let limit = Config::default()
+        .rate_limit()
+        .expect("there is one by default");
+    let (rate, burst) = (limit.rate().get() as usize, limit.burst().get() as usize);
     let mut responder = Responder::new(Config::default(), 9999, [1, 2]);
     responder.set_interfaces(vec![eth0()]);
     let datagram = Datagram {
@@ -79,12 +83,12 @@ fn after_a_day_asleep_a_source_has_its_burst_and_no_more() {
             .count()
     };
     let now = Instant::now() + DAY;
-    assert_eq!(answers(now), 100);
-    assert_eq!(answers(now + DAY), 100);
+    assert_eq!(answers(now), burst);
+    assert_eq!(answers(now + DAY), burst);
     assert_eq!(answers(now + DAY), 0);
     // A clock that goes back is no reason to answer more, nor to fall silent for a day.
     assert_eq!(answers(now), 0);
-    assert_eq!(answers(now + DAY + Duration::from_secs(1)), 50);
+    assert_eq!(answers(now + DAY + Duration::from_secs(1)), rate);
 }
 
 // FAULTS 39

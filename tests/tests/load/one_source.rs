@@ -2,9 +2,10 @@
 
 use std::io::ErrorKind;
 use std::net::UdpSocket;
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use udp_discovery_server::{Config, DropReason};
+use udp_discovery_server::{Config, DropReason, RateLimit};
 
 use crate::flood::{Bounds, Flood, Sender};
 use crate::gauge::resident_kib;
@@ -35,7 +36,10 @@ fn answers(socket: &UdpSocket) -> u32 {
 
 /// Floods a new server for a second; how many of another client's 100 requests it answers.
 fn served_during_a_flood(site: &Site) -> u32 {
-    let server = site.serve(Config::default());
+    // So few that the attacker's socket has room for all of them.
+    let limit = RateLimit::per_second(NonZeroU32::new(50).unwrap());
+    let limit = limit.with_burst(NonZeroU32::new(100).unwrap());
+    let server = site.serve(Config::default().with_rate_limit(Some(limit)));
     let client = site.client();
     let socket = site.attacker.run(|| UdpSocket::bind("0.0.0.0:0")).unwrap();
     let answered = socket.try_clone().unwrap();

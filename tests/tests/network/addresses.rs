@@ -74,8 +74,10 @@ fn with_a_prefix_of_no_bits_everybody_is_on_the_link() {
         "addresses::with_a_prefix_of_no_bits_everybody_is_on_the_link",
         || {
             let [a, b] = hosts(["10.77.200.9/0", "10.77.1.2/0"]);
-            // The kernel adds no route for such a network. The server needs none to answer.
-            a.ip("route add default dev eth0");
+            // The kernel adds no route for such a network, and sends nothing without one.
+            for host in [&a, &b] {
+                host.ip("route add default dev eth0");
+            }
             let server = Serving::on(&b, unfiltered());
             a.raw("eth0").send(&Datagram::new(
                 "203.0.113.9:5000".parse().unwrap(),

@@ -175,6 +175,16 @@ impl Asker {
         self.answer()
     }
 
+    /// Asks; whether an answer comes within half a second.
+    pub(crate) fn is_answered(&self, to: &str) -> bool {
+        let patience = Duration::from_millis(500);
+        self.0.set_read_timeout(Some(patience)).unwrap();
+        self.send(REQUEST, to);
+        let answer = self.receive();
+        self.0.set_read_timeout(Some(SOON)).unwrap();
+        answer.is_ok()
+    }
+
     /// Asks until it is answered, and tells how long that took.
     pub(crate) fn ask_until_answered(&self, to: &str) -> ((String, IpAddr), Duration) {
         let start = Instant::now();
