@@ -228,6 +228,8 @@ const STALE_AFTER: Duration = Duration::from_secs(5);
 /// Reading the interfaces takes at most one part in so many of the time, unless a link or an
 /// address changes. A router with a full table of the internet's routes takes 25 ms for it.
 const READING_SHARE: u32 = 20;
+/// How much of the pauses between reads may be skipped after a quiet time.
+const READING_BURST: Duration = Duration::from_secs(1);
 
 /// Lists the interfaces of the system.
 type List = Box<dyn FnMut() -> io::Result<Vec<Interface>> + Send>;
@@ -236,19 +238,34 @@ type List = Box<dyn FnMut() -> io::Result<Vec<Interface>> + Send>;
 pub(crate) struct InterfaceReader {
     list: List,
     changes: Option<Changes>,
-    last_read: Option<LastRead>,
+    reads: Reads,
 }
 
-struct LastRead {
-    at: Instant,
-    took: Duration,
+/// When the interfaces were read, and when the share of the time for it permits the next read: a
+/// leaky bucket.
+#[derive(Debug, Default)]
+struct Reads {
+    last: Option<Instant>,
+    /// When the pauses after all reads are over.
+    paused_until: Option<Instant>,
 }
 
-impl LastRead {
+impl Reads {
+    fn add(&mut self, now: Instant, took: Duration) {
+        self.last = Some(now);
+        let from = self.paused_until.map_or(now, |until| until.max(now));
+        self.paused_until = Some(from + took * READING_SHARE);
+    }
+
     /// Whether the interfaces are at least `age` old, and may be read again.
     fn is_due(&self, now: Instant, age: Duration) -> bool {
-        let pause = age.max(self.took * READING_SHARE);
-        now.saturating_duration_since(self.at) >= pause
+        let old = self
+            .last
+            .is_none_or(|last| now.saturating_duration_since(last) >= age);
+        let permitted = self
+            .paused_until
+            .is_none_or(|until| until <= now + READING_BURST);
+        old && permitted
     }
 }
 
@@ -257,15 +274,12 @@ impl InterfaceReader {
         Self {
             list: Box::new(list),
             changes: None,
-            last_read: None,
+            reads: Reads::default(),
         }
     }
 
-    /// Whether the interfaces are at least `age` old, and may be read again.
     fn is_due(&self, now: Instant, age: Duration) -> bool {
-        self.last_read
-            .as_ref()
-            .is_none_or(|last| last.is_due(now, age))
+        self.reads.is_due(now, age)
     }
 
     /// Whether a request that arrives now should have the interfaces read first.
@@ -284,10 +298,7 @@ impl InterfaceReader {
         }
         let started = Instant::now();
         let listed = (self.list)();
-        self.last_read = Some(LastRead {
-            at: now,
-            took: started.elapsed(),
-        });
+        self.reads.add(now, started.elapsed());
         reporter.count(Counter::InterfaceReads);
         match listed {
             Ok(interfaces) => {

@@ -397,12 +397,29 @@ fn a_panic_of_the_handler_is_caught_and_the_sixteenth_ends_the_server() {
 
 #[test]
 fn reading_the_interfaces_takes_at_most_a_twentieth_of_the_time() {
-    let at = Instant::now();
-    let due = |took, after, age| LastRead { at, took }.is_due(at + after, age);
-    let ms = Duration::from_millis;
-    assert!(!due(ms(25), ms(499), Duration::ZERO));
-    assert!(due(ms(25), ms(500), Duration::ZERO));
-    assert!(!due(ms(25), ms(999), READ_AGAIN_AFTER));
-    assert!(due(ms(25), READ_AGAIN_AFTER, READ_AGAIN_AFTER));
-    assert!(due(Duration::ZERO, Duration::ZERO, Duration::ZERO));
+    let start = Instant::now();
+    let took = Duration::from_millis(25);
+    let mut reads = Reads::default();
+    let mut count = 0;
+    // A route changes and a request arrives every millisecond, for a minute.
+    for millis in 0..60_000 {
+        let now = start + Duration::from_millis(millis);
+        if reads.is_due(now, Duration::ZERO) {
+            reads.add(now, took);
+            count += 1;
+        }
+    }
+    // A twentieth of a minute, and the burst.
+    assert_eq!(count, 60_000 / 20 / 25 + 2);
+}
+
+#[test]
+fn the_interfaces_are_due_at_the_age_that_is_asked_for() {
+    let start = Instant::now();
+    let mut reads = Reads::default();
+    assert!(reads.is_due(start, STALE_AFTER));
+    reads.add(start, Duration::from_micros(100));
+    assert!(reads.is_due(start, Duration::ZERO));
+    assert!(!reads.is_due(start + Duration::from_millis(999), READ_AGAIN_AFTER));
+    assert!(reads.is_due(start + READ_AGAIN_AFTER, READ_AGAIN_AFTER));
 }
