@@ -25,43 +25,28 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod bind;
-#[cfg(target_os = "linux")]
-mod changes;
+pub mod compat;
 mod config;
-mod engine;
 mod error;
 mod event;
-mod format_duration;
-#[cfg(target_os = "linux")]
-mod kernel_filter;
+mod event_loop;
 mod lifecycle;
-mod ports;
 mod rate_limit;
+mod reporter;
 mod responder;
 mod server;
-mod server_ip;
-mod service;
 mod stats;
+mod sys;
 #[cfg(feature = "tokio")]
 mod tokio;
-mod transport;
 
-pub use bind::is_port_error;
 pub use config::{Allow, Config};
 pub use error::{BindError, RunError, SpawnError};
 pub use event::Event;
-pub use format_duration::format_duration;
 pub use lifecycle::State;
-pub use ports::{InvalidPort, is_port_in_use, validate_port};
 pub use rate_limit::RateLimit;
 pub use responder::{Arrival, Datagram, Reply, Responder};
 pub use server::{Control, Handle, Server};
-pub use server_ip::server_ip;
-pub use service::{
-    Autostart, StartError, StopTimeout, autostart, is_running, start_udp_service,
-    start_udp_service_with, stop_udp_service,
-};
 pub use stats::{Counter, DropReason, Stats};
 pub use udp_discovery_protocol as protocol;
 

@@ -4,9 +4,8 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use udp_discovery_server::{
-    BindError, Config, Counter, DropReason, Event, Handle, Server, State, is_port_in_use,
-};
+use udp_discovery_server::compat::is_port_in_use;
+use udp_discovery_server::{BindError, Config, Counter, DropReason, Event, Handle, Server, State};
 
 /// Far more than a stop needs, far less than a polling interval of the old packages.
 const AT_ONCE: Duration = Duration::from_millis(250);

@@ -5,10 +5,11 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use udp_discovery_server::protocol::DEFAULT_PORT;
-use udp_discovery_server::{
-    Config, Handle, Server, State, is_port_in_use, is_running, start_udp_service, stop_udp_service,
+use udp_discovery_server::compat::{
+    is_port_in_use, is_running, start_udp_service, stop_udp_service,
 };
+use udp_discovery_server::protocol::DEFAULT_PORT;
+use udp_discovery_server::{Config, Handle, Server, State};
 use udp_discovery_tests::lab;
 
 use crate::resources::Resources;
