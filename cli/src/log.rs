@@ -4,8 +4,8 @@ use std::io::{self, IsTerminal as _};
 
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::args::Verbosity;
 use crate::lossy_writer::LossyWriter;
+use crate::options::Verbosity;
 
 /// Starts to write log lines to `out`, which is standard error; which lines, it returns.
 pub(crate) fn start(verbosity: Verbosity, enabled: bool, out: LossyWriter) -> LevelFilter {

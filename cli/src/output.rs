@@ -1,19 +1,31 @@
 //! The servers found, on standard output.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 
+use clap::ValueEnum;
+use terminal_size::terminal_size;
 use udp_discovery_client::DiscoveredServer;
-
-use crate::args::Format;
 
 mod json;
 mod table;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people, at the end
+    Table,
+    /// One object a line, as each answer comes
+    Json,
+    /// `ip` or `ip:port` a line, as each answer comes
+    Plain,
+}
 
 /// Prints servers in a format: as each answers, or all of them at the end.
 #[derive(Debug)]
 pub(crate) struct Output<W> {
     format: Format,
     out: W,
+    /// How wide the table may be: as wide as the terminal, if it is written to one.
+    width: Option<usize>,
     /// Those that are printed at the end.
     servers: Vec<DiscoveredServer>,
 }
@@ -23,6 +35,7 @@ impl<W: Write> Output<W> {
         Self {
             format,
             out,
+            width: terminal_width(),
             servers: Vec::new(),
         }
     }
@@ -44,10 +57,15 @@ impl<W: Write> Output<W> {
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         if !self.servers.is_empty() {
             self.servers.sort_by_key(|server| (server.ip, server.port));
-            writeln!(self.out, "{}", table::table(&self.servers))?;
+            writeln!(self.out, "{}", table::table(&self.servers, self.width))?;
         }
         self.out.flush()
     }
+}
+
+fn terminal_width() -> Option<usize> {
+    let (width, _) = terminal_size().filter(|_| io::stdout().is_terminal())?;
+    Some(width.0.into())
 }
 
 #[cfg(test)]
@@ -86,6 +104,7 @@ mod tests {
 
     fn printed(format: Format) -> (String, String) {
         let mut output = Output::new(format, Vec::new());
+        output.width = None;
         for server in servers() {
             output.add(server).unwrap();
         }

@@ -27,6 +27,18 @@ pub(crate) fn warn(line: impl fmt::Display) {
     let _ = write(io::stderr().lock(), line);
 }
 
+/// Writes lines to standard error, as [`warn`] does.
+pub(crate) fn warn_all(lines: impl IntoIterator<Item = String>) {
+    lines.into_iter().for_each(warn);
+}
+
+/// Writes a whole text to standard output.
+pub(crate) fn print(text: &[u8]) -> Result<(), OutputError> {
+    let mut out = io::stdout().lock();
+    out.write_all(text)?;
+    Ok(out.flush()?)
+}
+
 fn write(mut out: impl Write, line: impl fmt::Display) -> io::Result<()> {
     writeln!(out, "{line}")?;
     out.flush()

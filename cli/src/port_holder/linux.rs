@@ -3,7 +3,6 @@
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU16;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,7 +21,7 @@ const ENDING: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Those that have `port`.
-pub(crate) fn holders(port: NonZeroU16) -> Holders {
+pub(crate) fn holders(port: u16) -> Holders {
     let deadline = Instant::now() + ENDING;
     let own = geteuid().as_raw();
     let (mut seen, mut unseen) = look(port);
@@ -41,7 +40,7 @@ pub(crate) fn holders(port: NonZeroU16) -> Holders {
 }
 
 /// The processes that have `port`, and the sockets of which no process is seen.
-fn look(port: NonZeroU16) -> (Vec<Holder>, Vec<UdpNetEntry>) {
+fn look(port: u16) -> (Vec<Holder>, Vec<UdpNetEntry>) {
     let sockets = numbers(port);
     let mut seen = Vec::new();
     if sockets.is_empty() {
@@ -70,7 +69,7 @@ fn look(port: NonZeroU16) -> (Vec<Holder>, Vec<UdpNetEntry>) {
 }
 
 /// Whether the process `pid` is a udp-discovery service of the same user that has `port`.
-pub(crate) fn is_our_service_on(port: NonZeroU16, pid: i32) -> bool {
+pub(crate) fn is_our_service_on(port: u16, pid: i32) -> bool {
     let Ok(process) = Process::new(pid) else {
         return false;
     };
@@ -91,13 +90,13 @@ pub(crate) fn is_shared(address: SocketAddr) -> bool {
 }
 
 /// The numbers of the sockets that have `port`.
-fn numbers(port: NonZeroU16) -> HashSet<u64> {
+fn numbers(port: u16) -> HashSet<u64> {
     sockets_on(port).map(|socket| socket.inode).collect()
 }
 
 /// The sockets that have `port`, on whichever address.
-fn sockets_on(port: NonZeroU16) -> impl Iterator<Item = UdpNetEntry> {
-    all_sockets().filter(move |socket| socket.local_address.port() == port.get())
+fn sockets_on(port: u16) -> impl Iterator<Item = UdpNetEntry> {
+    all_sockets().filter(move |socket| socket.local_address.port() == port)
 }
 
 /// Every UDP socket of this network namespace.
@@ -120,7 +119,7 @@ struct Open {
 }
 
 impl Open {
-    fn of(process: &Process, sockets: &HashSet<u64>, port: NonZeroU16) -> Self {
+    fn of(process: &Process, sockets: &HashSet<u64>, port: u16) -> Self {
         let mut open = Self::default();
         for descriptor in process.fd().into_iter().flatten().flatten() {
             match descriptor.target {
@@ -163,7 +162,7 @@ mod tests {
                 assert_eq!(address, "[::1]:0", "IPv6 alone may be missing");
                 continue;
             };
-            let port = NonZeroU16::new(socket.local_addr().unwrap().port()).unwrap();
+            let port = socket.local_addr().unwrap().port();
             let own = i32::try_from(std::process::id()).unwrap();
             let holders = holders(port);
             let me = holders
@@ -176,7 +175,7 @@ mod tests {
             assert!(!holders.more && !holders.ended);
             assert!(!is_our_service_on(port, own));
 
-            let _other = Mark::new(port.checked_add(1).unwrap_or(NonZeroU16::MIN)).unwrap();
+            let _other = Mark::new(port.checked_add(1).unwrap_or(1)).unwrap();
             assert!(!is_our_service_on(port, own));
             let _mark = Mark::new(port).unwrap();
             assert!(is_our_service_on(port, own));
@@ -212,7 +211,7 @@ mod tests {
     #[test]
     fn a_free_port_is_nobodys() {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let port = NonZeroU16::new(socket.local_addr().unwrap().port()).unwrap();
+        let port = socket.local_addr().unwrap().port();
         drop(socket);
         let ended = Holders {
             ended: true,
