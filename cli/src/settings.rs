@@ -214,12 +214,15 @@ impl Layers {
                         });
                     }
                 } else if !variables.iter().any(|(_, known)| known == name) {
-                    let known = variables.iter().map(|(_, name)| name.as_str());
+                    let suffix = &name[prefix.len()..];
+                    let known = variables.iter().map(|(_, name)| {
+                        (name.strip_prefix(prefix).unwrap_or(name), name.as_str())
+                    });
                     return Err(SettingsError::Unknown {
                         what: "environment variable",
                         name: name.clone(),
                         where_: String::new(),
-                        advice: advice(name, known.map(|name| (name, name))),
+                        advice: advice(suffix, known),
                     });
                 }
             }
@@ -330,6 +333,8 @@ fn check_keys(values: &Dict, side: Side, place: &str) -> Result<(), SettingsErro
     else {
         return Ok(());
     };
+    let tables = TABLES.map(|(name, _)| (name, name));
+    let tables = tables.into_iter().filter(|_| side == Side::Both);
     let elsewhere = Setting::of(unknown).and_then(|setting| {
         let (table, _) = TABLES.iter().find(|(_, side)| *side == setting.side)?;
         Some(format!("it belongs in the table [{table}]"))
@@ -344,7 +349,7 @@ fn check_keys(values: &Dict, side: Side, place: &str) -> Result<(), SettingsErro
         what: "key",
         name: unknown.clone(),
         where_: place.into(),
-        advice: elsewhere.unwrap_or_else(|| advice(unknown, candidates)),
+        advice: elsewhere.unwrap_or_else(|| advice(unknown, candidates.chain(tables))),
     })
 }
 

@@ -142,9 +142,14 @@ fn serve(args: &ServeArgs, output: &LossyWriter, log: &LossyWriter) -> Result<()
     let config = config(args)?;
     let level = log::start(args.verbosity, config.settings().logging(), log.clone());
     let port = config.settings().port();
+    let print = |line: String| {
+        if !args.verbosity.quiet {
+            output.line(line);
+        }
+    };
     if args.replace {
         for pid in replace(port)? {
-            output.line(format_args!("stopped the service with pid {pid}"));
+            print(format!("stopped the service with pid {pid}"));
         }
     }
     // Before it has the port, so that it is known for what it is as soon as it has. Without a mark
@@ -158,14 +163,12 @@ fn serve(args: &ServeArgs, output: &LossyWriter, log: &LossyWriter) -> Result<()
     let report = move |control: &Control| reports.line(counters(control));
     stop::on_signals(control.clone(), report)?;
 
-    for line in configuration(&config, level, &server) {
-        output.line(line);
-    }
-    let address = server.local_addr();
-    match args.duration.map(format_duration) {
-        Some(duration) => output.line(format_args!("listening on {address} for {duration}")),
-        None => output.line(format_args!("listening on {address}")),
-    }
+    configuration(&config, level, &server)
+        .into_iter()
+        .for_each(print);
+    let limit = args.duration.map(format_duration);
+    let limit = limit.map_or(String::new(), |duration| format!(" for {duration}"));
+    print(format!("listening on {}{limit}", server.local_addr()));
     if let Some(duration) = args.duration {
         stop::after(duration, control.clone())?;
     }
@@ -176,7 +179,7 @@ fn serve(args: &ServeArgs, output: &LossyWriter, log: &LossyWriter) -> Result<()
     let ended = systemd::answer(server, config.settings().codec(), events);
     #[cfg(not(target_os = "linux"))]
     let ended = server.on_event(events).run().map_err(Failure::from);
-    output.line(counters(&control));
+    print(counters(&control));
     ended
 }
 

@@ -107,7 +107,7 @@ impl Setting {
     }
 }
 
-pub(crate) const SETTINGS: &[Setting] = {
+pub(crate) static SETTINGS: &[Setting] = {
     use Kind::{Bool, List, Number, Port, Retries, Text, Timeout};
     use Side::{Both, Client, Server};
     &[
