@@ -16,7 +16,7 @@ use crate::server::DiscoveredServer;
 
 /// The longest single wait for the system: an hour. Some systems can't wait longer; a search that
 /// lasts longer waits again.
-const LONGEST_WAIT: Duration = Duration::from_hours(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// A running search: an iterator that waits for the next server to answer, and ends at the
 /// deadline.
@@ -77,24 +77,18 @@ impl Search {
             .poll
             .poll(&mut self.events, Some(timeout.min(LONGEST_WAIT)))
         {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => self.give_up(&error),
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => self.give_up(error),
             // A signal is no more than a reason to look at the deadline.
             Ok(()) | Err(_) => {}
         }
     }
 
-    /// Ends a search that can't wait for its sockets, so that it doesn't keep the processor busy.
-    fn give_up(&mut self, error: &io::Error) {
+    /// Ends a search that cannot wait for its sockets, so that it does not keep the processor busy.
+    fn give_up(&mut self, error: io::Error) {
+        let error = Arc::new(error);
         for link in 0..self.driver.discovery().links().len() {
-            self.driver.give_up(link, copy(error));
+            self.driver.give_up(link, Arc::clone(&error));
         }
-    }
-}
-
-fn copy(error: &io::Error) -> io::Error {
-    match error.raw_os_error() {
-        Some(code) => io::Error::from_raw_os_error(code),
-        None => error.kind().into(),
     }
 }
 

@@ -13,19 +13,20 @@ use udp_discovery_protocol::{
     Codec, DecodeError, Interface, Message, ReceiveErrorKind, Request, Response,
 };
 
-use crate::address::Judge;
+use crate::address::AddressSelector;
 use crate::config::Config;
 use crate::error::DiscoverError;
 use crate::probes::{Schedule, Targets};
-use crate::report::{DestinationKind, Link, Report};
+use crate::report::{DestinationKind, DropReason, Link, MalformedDatagram, Report};
 use crate::select::Selection;
 use crate::server::{DiscoveredServer, ServerKey};
+use crate::trace::Trace;
 
-/// The longest search: a year. A longer timeout is cut to it, so that every deadline is a time
-/// that the clock can tell.
-const LONGEST: Duration = Duration::from_hours(365 * 24);
+/// The longest timeout: a year. Longer ones are cut, so that the clock can represent every
+/// deadline.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// How many errors of unknown meaning in a row give a link up.
+/// How many consecutive errors of unknown meaning give a link up.
 const UNKNOWN_ERRORS: u32 = 64;
 
 /// One search, without sockets or a clock: decides when to send what, and what each received
@@ -83,7 +84,7 @@ pub struct Discovery {
     default_port: Option<NonZeroU16>,
     any_source_port: bool,
     max_servers: usize,
-    judge: Judge,
+    addresses: AddressSelector,
     schedule: Schedule,
     deadline: Instant,
     now: Instant,
@@ -95,6 +96,7 @@ pub struct Discovery {
     known: HashSet<ServerKey>,
     found: VecDeque<DiscoveredServer>,
     report: Report,
+    trace: Trace,
 }
 
 /// A datagram to send.
@@ -131,17 +133,6 @@ struct LastTransmit {
     probe_sent_before: bool,
 }
 
-/// Why a datagram is not a new server.
-#[derive(Clone, Copy, Debug)]
-enum Refusal {
-    Malformed,
-    TooLong,
-    WrongSourcePort,
-    RefusedAddress,
-    Duplicate,
-    OverTheCap,
-}
-
 impl Discovery {
     /// Starts a search. `interfaces` are all of this host's; `config` decides which of them to use.
     ///
@@ -157,7 +148,7 @@ impl Discovery {
             return Err(DiscoverError::PortZero);
         }
         let selection = Selection::new(config, interfaces)?;
-        let judge = Judge::new(config.address_policy(), interfaces, |interface| {
+        let addresses = AddressSelector::new(config.address_policy(), interfaces, |interface| {
             selection.asks_on(interface)
         });
         let timeout = settings.timeout().min(LONGEST);
@@ -178,7 +169,7 @@ impl Discovery {
             default_port: config.default_port().and_then(NonZeroU16::new),
             any_source_port: config.any_source_port(),
             max_servers: config.max_servers().get(),
-            judge,
+            addresses,
             schedule: Schedule::new(now, timeout, config.probes()),
             deadline: now + timeout,
             now,
@@ -194,7 +185,9 @@ impl Discovery {
                 last_resort: selection.last_resort,
                 ..Report::default()
             },
+            trace: Trace::new(settings.logging()),
         };
+        discovery.trace.started(&discovery.report);
         discovery.start_probe_if_due();
         Ok(discovery)
     }
@@ -286,6 +279,7 @@ impl Discovery {
         }
         state.sent_at = last.sent_before;
         report.send_errors = report.send_errors.saturating_add(1);
+        self.trace.send_failed(report, &error);
         report.last_send_error = Some(Arc::new(error));
     }
 
@@ -314,9 +308,7 @@ impl Discovery {
         let rtt = now.saturating_duration_since(state.sent_at);
         match self.new_server(source, payload) {
             Ok((key, response)) => {
-                self.report.counts.accepted += 1;
-                self.known.insert(key);
-                self.found.push_back(DiscoveredServer {
+                let server = DiscoveredServer {
                     ip: key.ip,
                     port: key.port,
                     claimed_ip: response.ip(),
@@ -324,9 +316,13 @@ impl Discovery {
                     interface: self.report.links[link].interface.clone(),
                     rtt,
                     raw: Bytes::copy_from_slice(payload),
-                });
+                };
+                self.trace.found(&server);
+                self.report.counts.accepted += 1;
+                self.known.insert(key);
+                self.found.push_back(server);
             }
-            Err(refusal) => self.count(refusal),
+            Err(reason) => self.drop_datagram(reason, link, source, payload),
         }
     }
 
@@ -360,11 +356,16 @@ impl Discovery {
 
     /// Gives a link up, because its socket can't be opened or used: nothing more is sent on it. The
     /// search is over once all links are given up.
-    pub fn give_up(&mut self, link: usize, error: io::Error) {
-        if let Some(state) = self.links.get_mut(link) {
-            state.targets = Targets::default();
-            let given_up = &mut self.report.links[link].given_up;
-            given_up.get_or_insert_with(|| Arc::new(error));
+    pub fn give_up(&mut self, link: usize, error: impl Into<Arc<io::Error>>) {
+        let Some(state) = self.links.get_mut(link) else {
+            return;
+        };
+        state.targets = Targets::default();
+        let report = &mut self.report.links[link];
+        if report.given_up.is_none() {
+            let error = error.into();
+            self.trace.gave_up(report, &error);
+            report.given_up = Some(error);
         }
     }
 
@@ -394,7 +395,9 @@ impl Discovery {
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
         if now >= self.deadline {
-            self.ended = true;
+            if !mem::replace(&mut self.ended, true) {
+                self.trace.ended(&self.report);
+            }
             for state in &mut self.links {
                 state.targets = Targets::default();
             }
@@ -440,41 +443,45 @@ impl Discovery {
         &self,
         source: SocketAddr,
         payload: &[u8],
-    ) -> Result<(ServerKey, Response), Refusal> {
+    ) -> Result<(ServerKey, Response), DropReason> {
         if !self.any_source_port && source.port() != self.port {
-            return Err(Refusal::WrongSourcePort);
+            return Err(DropReason::WrongSourcePort);
         }
         let response = match self.codec.decode(payload) {
             Ok(Message::Response(response)) => response,
-            Err(DecodeError::TooLong { .. }) => return Err(Refusal::TooLong),
-            Ok(Message::Request(_)) | Err(_) => return Err(Refusal::Malformed),
+            Err(DecodeError::TooLong { .. }) => return Err(DropReason::TooLong),
+            Ok(Message::Request(_)) | Err(_) => return Err(DropReason::Malformed),
         };
         let ip = self
-            .judge
-            .address(response.ip(), source)
-            .ok_or(Refusal::RefusedAddress)?;
+            .addresses
+            .select(response.ip(), source)
+            .ok_or(DropReason::RefusedAddress)?;
         let key = ServerKey {
             ip,
             port: response.port().or(self.default_port),
         };
         if self.known.contains(&key) {
-            Err(Refusal::Duplicate)
+            Err(DropReason::Duplicate)
         } else if self.known.len() >= self.max_servers {
-            Err(Refusal::OverTheCap)
+            Err(DropReason::OverTheCap)
         } else {
             Ok((key, response))
         }
     }
 
-    fn count(&mut self, refusal: Refusal) {
-        let counts = &mut self.report.counts;
-        *match refusal {
-            Refusal::Malformed => &mut counts.malformed,
-            Refusal::TooLong => &mut counts.too_long,
-            Refusal::WrongSourcePort => &mut counts.wrong_source_port,
-            Refusal::RefusedAddress => &mut counts.refused_address,
-            Refusal::Duplicate => &mut counts.duplicates,
-            Refusal::OverTheCap => &mut counts.over_the_cap,
-        } += 1;
+    fn drop_datagram(
+        &mut self,
+        reason: DropReason,
+        link: usize,
+        source: SocketAddr,
+        payload: &[u8],
+    ) {
+        let report = &mut self.report;
+        let nth = report.counts.count(reason);
+        if matches!(reason, DropReason::Malformed) && nth == 1 {
+            report.first_malformed = Some(MalformedDatagram::new(source, payload));
+        }
+        self.trace
+            .dropped(reason, nth, &report.links[link], source, payload);
     }
 }

@@ -81,9 +81,12 @@ mod error;
 mod probes;
 mod report;
 mod select;
+#[cfg(feature = "serde")]
+mod serialize;
 mod server;
 #[cfg(feature = "tokio")]
 pub mod tokio;
+mod trace;
 
 pub use address::AddressPolicy;
 pub use blocking::Search;
@@ -92,7 +95,8 @@ pub use config::{Config, DEFAULT_MAX_SERVERS, DEFAULT_PROBES};
 pub use discovery::{Discovery, Transmit};
 pub use error::DiscoverError;
 pub use report::{
-    Counts, Destination, DestinationKind, LastResort, Link, Report, SkipReason, Skipped,
+    Counts, Destination, DestinationKind, LastResort, Link, MalformedDatagram, Report, SkipReason,
+    Skipped,
 };
 pub use server::{DiscoveredServer, ServerKey};
 pub use udp_discovery_protocol as protocol;

@@ -88,7 +88,7 @@ impl Selection {
         };
         for interface in interfaces {
             match names
-                .judge(interface, kinds)
+                .check(interface, kinds)
                 .and_then(|()| links(interface))
             {
                 Ok(links) => selection.links.extend(links),
@@ -121,8 +121,8 @@ impl Names {
         any_matches(&self.include, interface)
     }
 
-    /// Whether `interface` is to be asked on, and if not, why.
-    fn judge(&self, interface: &Interface, kinds: Kinds) -> Result<(), SkipReason> {
+    /// Returns why `interface` is skipped, if it is.
+    fn check(&self, interface: &Interface, kinds: Kinds) -> Result<(), SkipReason> {
         let named = self.are_including(interface);
         let wanted = named || kinds.loopback && interface.flags.loopback;
         if any_matches(&self.exclude, interface) {
