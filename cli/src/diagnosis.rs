@@ -6,8 +6,12 @@ use udp_discovery_client::{
     Config, Counts, DiscoverError, LastResort, Link, Report, SkipReason, Skipped,
 };
 
+use crate::escape::Escaped;
 use crate::failure::Failure;
 use crate::options::Verbosity;
+
+const NO_NETWORK: &str =
+    "this host has no network: no interface but loopback is up and has an IPv4 address";
 
 /// Whom a search asked, on which interfaces it didn't ask, and what came back.
 pub(crate) struct Diagnosis<'a> {
@@ -75,16 +79,38 @@ impl<'a> Diagnosis<'a> {
         if !dropped.is_empty() {
             lines.push(format!("dropped: {dropped}"));
         }
+        lines.extend(self.malformed());
         if self.found == 0 {
             lines.push(format!("hint: {}", self.hint()));
         }
+    }
+
+    /// What was answered instead of a response.
+    fn malformed(&self) -> Option<String> {
+        let malformed = self.report.first_malformed.as_ref()?;
+        let fault = if self.has_other_prefix() {
+            let prefix = self.config.settings().codec().prefix();
+            format!("does not start with {}", Escaped(prefix.as_bytes()))
+        } else {
+            "is not a response".into()
+        };
+        Some(format!("{malformed}, which {fault}"))
+    }
+
+    fn has_other_prefix(&self) -> bool {
+        let prefix = self.config.settings().codec().prefix().as_bytes();
+        let malformed = self.report.first_malformed.as_ref();
+        malformed.is_some_and(|datagram| !datagram.payload.starts_with(prefix))
     }
 
     /// The likeliest reason why nothing was found.
     fn hint(&self) -> String {
         let port = self.config.settings().port();
         if self.report.last_resort == Some(LastResort::Loopback) {
-            return "this host has no network: only loopback is up".into();
+            return NO_NETWORK.into();
+        }
+        if self.has_other_prefix() {
+            return "if that is the server, set --prefix to what its answers start with".into();
         }
         let left_out = self.report.skipped.iter();
         let left_out = left_out.filter(|it| it.reason == SkipReason::ContainerBridge);
@@ -106,7 +132,15 @@ impl<'a> Diagnosis<'a> {
 
 /// Why there was no search, and what to do.
 pub(crate) fn explain(error: DiscoverError) -> Failure {
+    let is_without_network = |skipped: &[Skipped]| {
+        use SkipReason::{Down, Loopback, NoIpv4Address};
+        let mut reasons = skipped.iter().map(|it| it.reason);
+        reasons.all(|reason| matches!(reason, Down | Loopback | NoIpv4Address))
+    };
     let hint = match &error {
+        DiscoverError::NoUsableInterface { skipped, .. } if is_without_network(skipped) => {
+            NO_NETWORK
+        }
         DiscoverError::NoSuchInterface { .. } => "name one of these with --interface",
         DiscoverError::NoUsableInterface { .. } => {
             "switch an interface on, or name another with --interface"
@@ -158,14 +192,11 @@ fn dropped(counts: &Counts) -> String {
     let texts: Vec<String> = [
         (counts.malformed, "not a response"),
         (counts.too_long, "too long"),
-        (counts.wrong_source_port, "from another port than was asked"),
-        (
-            counts.refused_address,
-            "with an address that the policy refuses",
-        ),
-        (counts.over_the_cap, "over --max-servers"),
+        (counts.wrong_source_port, "from another port than the one asked"),
+        (counts.refused_address, "refused by --address-policy"),
+        (counts.over_the_cap, "more than --max-servers"),
         (counts.late, "too late"),
-        (counts.receive_errors, "errors on receiving"),
+        (counts.receive_errors, "receive errors"),
     ]
     .iter()
     .filter(|(count, _)| *count > 0)
@@ -223,8 +254,47 @@ mod tests {
         );
         assert_eq!(lines[2], "not asked: docker0 (container bridge)");
         assert_eq!(lines[3], "dropped: 1 not a response");
-        assert!(lines[4].starts_with("hint: "));
-        assert_eq!(lines.len(), 5);
+        assert_eq!(
+            lines[4],
+            r#"192.168.1.9:9999 answered "hello", which does not start with "SERVER_IP:""#
+        );
+        assert!(lines[5].starts_with("hint: "));
+        assert!(lines[5].contains("--prefix"));
+        assert_eq!(lines.len(), 6);
+    }
+
+    fn interface(name: &str, address: &str) -> Interface {
+        let mut interface = Interface::new(name, 2);
+        interface.flags.up = true;
+        let address = InterfaceAddress::new(address.parse().unwrap(), 24).unwrap();
+        interface.addresses.push(address);
+        interface
+    }
+
+    fn hint(interfaces: &[Interface]) -> String {
+        let config = Config::default();
+        let discovery = Discovery::new(Instant::now(), &config, interfaces).unwrap();
+        lines(&config, discovery.report()).pop().unwrap()
+    }
+
+    #[test]
+    fn the_hint_names_what_was_left_out() {
+        let eth0 = interface("eth0", "192.168.1.2");
+        let docker0 = interface("docker0", "172.17.0.1");
+        assert!(hint(&[eth0.clone()]).ends_with("firewalls permit UDP port 9999?"));
+        assert!(hint(&[eth0, docker0]).ends_with("name it: --interface docker0"));
+    }
+
+    #[test]
+    fn without_a_network_the_hint_says_so() {
+        let mut lo = interface("lo", "127.0.0.1");
+        lo.flags.loopback = true;
+        assert_eq!(hint(&[lo.clone()]), format!("hint: {NO_NETWORK}"));
+        let mut eth0 = interface("eth0", "192.168.1.2");
+        eth0.flags.up = false;
+        lo.flags.up = false;
+        let error = Discovery::new(Instant::now(), &Config::default(), &[lo, eth0]).unwrap_err();
+        assert!(explain(error).to_string().ends_with(NO_NETWORK));
     }
 
     #[test]
@@ -236,7 +306,7 @@ mod tests {
         let config = Config::default();
         let discovery = Discovery::new(Instant::now(), &config, &[docker0]).unwrap();
         let lines = lines(&config, discovery.report());
-        let note = "note: asked on container bridges, as no other network is up";
+        let note = "note: asking on container bridges, because no other network is up";
         assert!(lines.iter().any(|line| line == note), "{lines:?}");
     }
 }

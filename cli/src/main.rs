@@ -23,6 +23,7 @@ mod settings;
 mod stop;
 #[cfg(target_os = "linux")]
 mod systemd;
+mod table;
 
 use commands::{completions, demo, discover, man, serve};
 use failure::Failure;

@@ -79,7 +79,7 @@ fn help_has_every_option() {
         ),
         (
             "discover",
-            "--timeout --port --message --prefix --first --expect --interface \
+            "--timeout --port --default-port --message --prefix --first --expect --interface \
              --exclude-interface --probes --max-servers --address-policy --format --config \
              --verbose --quiet",
         ),
@@ -121,6 +121,11 @@ fn wrong_arguments_exit_with_2() {
         vec!["serve", "--advertise-port", "0"],
         vec!["serve", "--allow", "10.15.0.0/33"],
         vec!["serve", "--rate-limit", "0"],
+        vec!["serve", "--advertise-port", "70000"],
+        vec!["discover", "--default-port", "0"],
+        vec!["completions", "tcsh"],
+        vec!["man"],
+        vec!["man", "/no/such/folder"],
         vec!["serve", "--total-limit", "many"],
         vec!["serve", "-v", "-q"],
         vec!["discover", "--first", "--expect", "2"],
@@ -145,7 +150,7 @@ fn a_time_that_is_none_exits_with_2() {
         (
             "serve",
             "--duration",
-            ["0", "-1", "abc", "nan", "1.5", "99999999999999999999", ""],
+            ["0", "-1", "abc", "nan", "1x", "99999999999999999999", ""],
         ),
         (
             "discover",
@@ -178,12 +183,12 @@ fn the_demo_finds_a_server_on_loopback() {
 
 #[test]
 fn a_wrong_setting_is_an_error_on_one_line() {
-    let wrong = file("wrong.toml", "discovery_port = 70000\n");
-    let broken = file("broken.toml", "discovery_port = \n");
+    let wrong = file("wrong.toml", "port = 70000\n");
+    let broken = file("broken.toml", "port = \n");
     for (path, names) in [
         (
             wrong,
-            vec!["discovery_port", "70000", "wrong.toml", "65535"],
+            vec!["`port`", "70000", "wrong.toml", "65535"],
         ),
         (broken, vec!["broken.toml", "line 1"]),
         ("missing.toml".into(), vec!["missing.toml"]),
@@ -200,10 +205,10 @@ fn a_wrong_setting_is_an_error_on_one_line() {
 }
 
 #[test]
-fn options_win_over_the_environment_and_that_over_the_file() {
+fn options_override_the_environment_and_that_overrides_the_file() {
     let config = file(
         "order.toml",
-        "discovery_port = 1\nresponse_prefix = \"FILE:\"\ndiscovery_message = \"FILE_ASKS\"\n",
+        "port = 1\nprefix = \"FILE:\"\nmessage = \"FILE_ASKS\"\n",
     );
     let port = answer_once(&["ENVIRONMENT:127.0.0.1:8000"]);
     let output = command(&[

@@ -183,7 +183,10 @@ mod tests {
         let (hang, hung) = mpsc::sync_channel::<()>(0);
         let server = server();
         let pulse = pulse(&server, Duration::from_millis(40));
-        let server = server.on_event(move |_| drop(hung.recv())).spawn().unwrap();
+        let server = server.on_event(move |_| {
+            let _ = hung.recv();
+        });
+        let server = server.spawn().unwrap();
         // The first request is received, and its event handler hangs.
         let _ = pulse.beats();
         assert!(!pulse.beats());

@@ -25,7 +25,7 @@ const LAYOUTS: [&[Column]; 3] = [
 ];
 
 /// The table that fits into `width` columns of a terminal, or the narrowest.
-pub(super) fn table(servers: &[DiscoveredServer], width: Option<usize>) -> String {
+pub(crate) fn table(servers: &[DiscoveredServer], width: Option<usize>) -> String {
     let fits = |text: &str| {
         let widest = text.lines().map(|line| line.chars().count()).max();
         width.is_none_or(|width| widest <= Some(width))
