@@ -192,7 +192,10 @@ fn dropped(counts: &Counts) -> String {
     let texts: Vec<String> = [
         (counts.malformed, "not a response"),
         (counts.too_long, "too long"),
-        (counts.wrong_source_port, "from another port than the one asked"),
+        (
+            counts.wrong_source_port,
+            "from another port than the one asked",
+        ),
         (counts.refused_address, "refused by --address-policy"),
         (counts.over_the_cap, "more than --max-servers"),
         (counts.late, "too late"),

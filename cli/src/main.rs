@@ -8,6 +8,8 @@ use clap::{Parser, Subcommand};
 
 mod commands;
 mod diagnosis;
+#[cfg(test)]
+mod docs;
 mod escape;
 mod event_log;
 mod failure;

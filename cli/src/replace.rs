@@ -1,6 +1,5 @@
 //! `--replace`: stops the service of ours that has the port, and never anything else.
 
-
 use crate::failure::Failure;
 
 #[cfg(target_os = "linux")]

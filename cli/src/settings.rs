@@ -182,7 +182,11 @@ impl Layers {
         let variables: Vec<(&Setting, String)> = SETTINGS
             .iter()
             .filter(|setting| setting.side.includes(self.side))
-            .flat_map(|setting| setting.variables(self.side).map(move |name| (setting, name)))
+            .flat_map(|setting| {
+                setting
+                    .variables(self.side)
+                    .map(move |name| (setting, name))
+            })
             .collect();
         self.check_variables(&environment, &variables)?;
         for (setting, name) in variables {
@@ -369,8 +373,10 @@ fn advice<'a>(unknown: &str, candidates: impl Iterator<Item = (&'a str, &'a str)
     match best {
         Some((likeness, name)) if *likeness >= ALIKE => format!("did you mean `{name}`?"),
         _ => {
-            let mut names: Vec<String> =
-                candidates.iter().map(|(_, name)| format!("`{name}`")).collect();
+            let mut names: Vec<String> = candidates
+                .iter()
+                .map(|(_, name)| format!("`{name}`"))
+                .collect();
             names.dedup();
             format!("expected one of {}", names.join(", "))
         }

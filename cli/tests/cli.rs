@@ -186,10 +186,7 @@ fn a_wrong_setting_is_an_error_on_one_line() {
     let wrong = file("wrong.toml", "port = 70000\n");
     let broken = file("broken.toml", "port = \n");
     for (path, names) in [
-        (
-            wrong,
-            vec!["`port`", "70000", "wrong.toml", "65535"],
-        ),
+        (wrong, vec!["`port`", "70000", "wrong.toml", "65535"]),
         (broken, vec!["broken.toml", "line 1"]),
         ("missing.toml".into(), vec!["missing.toml"]),
     ] {

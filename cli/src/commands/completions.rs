@@ -21,7 +21,12 @@ pub(crate) struct CompletionsArgs {
 
 pub(crate) fn run(args: &CompletionsArgs) -> Result<ExitCode, Failure> {
     let mut script = Vec::new();
-    generate(args.shell, &mut Cli::command(), "udp-discovery", &mut script);
+    generate(
+        args.shell,
+        &mut Cli::command(),
+        "udp-discovery",
+        &mut script,
+    );
     print(&script)?;
     Ok(ExitCode::SUCCESS)
 }

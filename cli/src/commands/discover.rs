@@ -139,7 +139,9 @@ pub(crate) fn run(args: &DiscoverArgs) -> Result<ExitCode, Failure> {
         }
         match &report {
             None => say::warn(format_args!("interrupted; found so far: {found}")),
-            Some(report) => say::warn_all(Diagnosis::new(&config, found, report).lines(args.verbosity)),
+            Some(report) => {
+                say::warn_all(Diagnosis::new(&config, found, report).lines(args.verbosity))
+            }
         }
     }
     Ok(match report {

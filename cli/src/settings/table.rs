@@ -102,7 +102,8 @@ impl Setting {
         let suffixes = self.suffixes.iter().map(ToString::to_string);
         let suffixes = suffixes.chain((!is_second_row).then_some(own));
         let shared = (!self.variable.is_empty()).then(|| self.variable.to_owned());
-        let with_prefix = prefix.map(|prefix| suffixes.map(move |suffix| format!("{prefix}{suffix}")));
+        let with_prefix =
+            prefix.map(|prefix| suffixes.map(move |suffix| format!("{prefix}{suffix}")));
         shared.into_iter().chain(with_prefix.into_iter().flatten())
     }
 }
@@ -112,8 +113,16 @@ pub(crate) static SETTINGS: &[Setting] = {
     use Side::{Both, Client, Server};
     &[
         setting("port", Both, Port, "DISCOVERY_PORT", "--port", PORT),
-        setting("message", Both, Text, "DISCOVERY_MESSAGE", "--message", WORD),
-        setting("prefix", Both, Text, "RESPONSE_PREFIX", "--prefix", WORD).also(&["RESPONSE_PREFIX"]),
+        setting(
+            "message",
+            Both,
+            Text,
+            "DISCOVERY_MESSAGE",
+            "--message",
+            WORD,
+        ),
+        setting("prefix", Both, Text, "RESPONSE_PREFIX", "--prefix", WORD)
+            .also(&["RESPONSE_PREFIX"]),
         setting(
             "timeout",
             Both,
@@ -151,7 +160,14 @@ pub(crate) static SETTINGS: &[Setting] = {
         ),
         setting("rate_limit", Server, Number, "", "--rate-limit", LIMIT),
         setting("total_limit", Server, Number, "", "--total-limit", LIMIT),
-        setting("kernel_filter", Server, Bool, "", "--no-kernel-filter", BOOL),
+        setting(
+            "kernel_filter",
+            Server,
+            Bool,
+            "",
+            "--no-kernel-filter",
+            BOOL,
+        ),
         setting(
             "probes",
             Client,
@@ -212,12 +228,14 @@ impl Kind {
                 "false" | "0" | "no" | "off" => false.into(),
                 _ => text.into(),
             },
-            Self::Number | Self::Port => {
-                lower.parse::<u64>().map_or_else(|_| lower.into(), Into::into)
-            }
+            Self::Number | Self::Port => lower
+                .parse::<u64>()
+                .map_or_else(|_| lower.into(), Into::into),
             Self::Timeout => trimmed.into(),
             Self::Retries => {
-                let probes = lower.parse::<u64>().map(|retries| retries.saturating_add(1));
+                let probes = lower
+                    .parse::<u64>()
+                    .map(|retries| retries.saturating_add(1));
                 probes.map_or_else(|_| lower.into(), Into::into)
             }
         }

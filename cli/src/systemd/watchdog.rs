@@ -81,12 +81,7 @@ fn interval() -> Option<Duration> {
 }
 
 /// Calls `alive` whenever the loop was found running, until `stopped` is closed.
-fn watch(
-    pulse: &Pulse,
-    interval: Duration,
-    stopped: &Receiver<Infallible>,
-    alive: impl Fn(),
-) {
+fn watch(pulse: &Pulse, interval: Duration, stopped: &Receiver<Infallible>, alive: impl Fn()) {
     let mut next = Instant::now() + interval;
     while stopped.recv_timeout(next.saturating_duration_since(Instant::now()))
         == Err(RecvTimeoutError::Timeout)
@@ -164,7 +159,13 @@ mod tests {
     }
 
     fn pulse(server: &Server, limit: Duration) -> Pulse {
-        Pulse::new(server.local_addr(), &Codec::default(), server.control(), limit).unwrap()
+        Pulse::new(
+            server.local_addr(),
+            &Codec::default(),
+            server.control(),
+            limit,
+        )
+        .unwrap()
     }
 
     #[test]

@@ -7,8 +7,8 @@
 mod addresses;
 mod changes;
 mod kernel;
-mod links;
 mod limits;
+mod links;
 mod loss;
 mod peers;
 mod ports;
