@@ -228,7 +228,9 @@ fn what_the_python_packages_have_has_a_counterpart_that_is_there() {
                 assert!(known.contains(&true), "{name}");
             } else if first.starts_with("DISCOVERY_CLIENT_ENABLE") {
                 assert_eq!(first, "DISCOVERY_CLIENT_ENABLE_SUBNET_SCAN");
-            } else if first.contains('_') && first.chars().all(|it| it == '_' || it.is_ascii_uppercase()) {
+            } else if first.contains('_')
+                && first.chars().all(|it| it == '_' || it.is_ascii_uppercase())
+            {
                 let sides = [Side::Server, Side::Client];
                 let is_known = |setting: &Setting| {
                     let mut variables = sides.iter().flat_map(|side| setting.variables(*side));

@@ -391,3 +391,6 @@ fn text_of(value: &Value) -> String {
 fn quoted(text: &str) -> String {
     text_of(&text.into())
 }
+
+#[cfg(test)]
+mod tests;

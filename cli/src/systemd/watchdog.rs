@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::hash::{BuildHasher as _, RandomState};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
@@ -19,7 +19,7 @@ use super::notify::{is_wanted, notify};
 
 /// How long the loop may take to receive a request.
 const LIMIT: Duration = Duration::from_secs(1);
-/// How many requests are sent within that time: a flood may crowd one out.
+/// Into how many waits that time is divided: a flood may crowd out a request.
 const TRIES: u32 = 4;
 /// The shortest time between two checks, however impatient systemd is.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
@@ -101,6 +101,7 @@ struct Pulse {
     socket: UdpSocket,
     request: Vec<u8>,
     control: Control,
+    limit: Duration,
 }
 
 impl Pulse {
@@ -123,17 +124,25 @@ impl Pulse {
             socket,
             request: codec.message().as_bytes().to_vec(),
             control,
+            limit,
         })
     }
 
     fn beats(&self) -> bool {
+        let deadline = Instant::now() + self.limit;
         let before = self.control.stats().received();
-        (0..TRIES).any(|_| {
+        loop {
             let _ = self.socket.send(&self.request);
             // An answer only ends the wait. So does one to an earlier request.
-            let _ = self.socket.recv(&mut [0; MAX_DATAGRAM_LEN]);
-            self.control.stats().received() > before
-        })
+            let received = self.socket.recv(&mut [0; MAX_DATAGRAM_LEN]);
+            if self.control.stats().received() > before {
+                return true;
+            }
+            let is_closed = received.is_err_and(|it| it.kind() == ErrorKind::ConnectionRefused);
+            if is_closed || Instant::now() >= deadline {
+                return false;
+            }
+        }
     }
 }
 
