@@ -284,7 +284,7 @@ mod tests {
     fn the_hint_names_what_was_left_out() {
         let eth0 = interface("eth0", "192.168.1.2");
         let docker0 = interface("docker0", "172.17.0.1");
-        assert!(hint(&[eth0.clone()]).ends_with("firewalls permit UDP port 9999?"));
+        assert!(hint(std::slice::from_ref(&eth0)).ends_with("firewalls permit UDP port 9999?"));
         assert!(hint(&[eth0, docker0]).ends_with("name it: --interface docker0"));
     }
 

@@ -46,7 +46,7 @@ fn defaults() -> Dict {
 fn settings_table(side: Side) -> String {
     let defaults = defaults();
     let code = |text: &str| match text {
-        "" => "".into(),
+        "" => String::new(),
         text => format!("`{text}`"),
     };
     let mut table =

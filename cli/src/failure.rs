@@ -42,7 +42,7 @@ impl fmt::Display for Failure {
         write!(f, "error: {}", self.error)?;
         let mut cause = self.error.source();
         while let Some(error) = cause {
-            write!(f, ": {}", error)?;
+            write!(f, ": {error}")?;
             cause = error.source();
         }
         match &self.hint {

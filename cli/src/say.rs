@@ -27,11 +27,6 @@ pub(crate) fn warn(line: impl fmt::Display) {
     let _ = write(io::stderr().lock(), line);
 }
 
-/// Writes lines to standard error, as [`warn`] does.
-pub(crate) fn warn_all(lines: impl IntoIterator<Item = String>) {
-    lines.into_iter().for_each(warn);
-}
-
 /// Writes a whole text to standard output.
 pub(crate) fn print(text: &[u8]) -> Result<(), OutputError> {
     let mut out = io::stdout().lock();

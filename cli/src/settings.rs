@@ -20,12 +20,6 @@ pub(crate) use table::{SETTINGS, Setting, Side};
 /// The tables of a file.
 const TABLES: [(&str, Side); 2] = [("server", Side::Server), ("client", Side::Client)];
 
-/// Environment variables that begin like this belong to this program.
-const PREFIXES: [(&str, Side); 2] = [
-    ("DISCOVERY_SERVER_", Side::Server),
-    ("DISCOVERY_CLIENT_", Side::Client),
-];
-
 /// Known to the Python client, which reserves it. It is checked and has no effect.
 const SUBNET_SCAN: &str = "DISCOVERY_CLIENT_ENABLE_SUBNET_SCAN";
 
@@ -40,11 +34,11 @@ pub(crate) enum SettingsError {
         line: usize,
         message: String,
     },
-    #[error("unknown {what} `{name}`{where_}; {advice}")]
+    #[error("unknown {what} `{name}`{place}; {advice}")]
     Unknown {
         what: &'static str,
         name: String,
-        where_: String,
+        place: String,
         advice: String,
     },
     #[error("invalid value {value} for {setting}: expected {allowed}")]
@@ -109,15 +103,24 @@ struct Layers {
     figment: Figment,
 }
 
-/// Values from one place, which is named in errors.
-struct Layer {
-    place: String,
+/// Where values come from.
+enum Source<'a> {
+    /// A file, or a table of one.
+    File(&'a str),
+    /// An option or a variable, and its text.
+    Text(&'static Setting, &'a str, &'a str),
+}
+
+/// The values of one source.
+struct Layer<'a> {
+    source: Source<'a>,
     values: Dict,
 }
 
-impl Provider for Layer {
+impl Provider for Layer<'_> {
     fn metadata(&self) -> Metadata {
-        Metadata::named(self.place.clone())
+        let (Source::File(name) | Source::Text(_, name, _)) = self.source;
+        Metadata::named(name.to_owned())
     }
 
     fn data(&self) -> figment::Result<Map<Profile, Dict>> {
@@ -125,43 +128,51 @@ impl Provider for Layer {
     }
 }
 
+impl<'a> Layer<'a> {
+    fn text(setting: &'static Setting, name: &'a str, text: &'a str) -> Self {
+        Self {
+            source: Source::Text(setting, name, text),
+            values: Dict::from([(setting.key.into(), setting.kind.read(text))]),
+        }
+    }
+
+    fn invalid(&self, key: &str, value: &Value) -> SettingsError {
+        match self.source {
+            Source::File(name) => SettingsError::Invalid {
+                setting: format!("`{key}` in {name}"),
+                value: text_of(value),
+                allowed: Setting::of(key).map_or("a table", |setting| setting.allowed),
+            },
+            Source::Text(setting, name, text) => SettingsError::Invalid {
+                setting: name.into(),
+                value: quoted(text),
+                allowed: setting.allowed,
+            },
+        }
+    }
+}
+
 impl Layers {
     fn add_file<C: DeserializeOwned>(&mut self, path: &Path) -> Result<(), SettingsError> {
-        let text = fs::read_to_string(path).map_err(|source| SettingsError::Unreadable {
-            path: path.into(),
-            source,
-        })?;
-        let table: toml::Table = toml::from_str(&text).map_err(|error| {
-            let start = error.span().map_or(0, |span| span.start);
-            SettingsError::NotToml {
-                path: path.into(),
-                line: text[..start].lines().count().max(1),
-                message: error.message().trim().replace('\n', ", "),
-            }
-        })?;
-        let value = Value::serialize(table).expect("TOML can be serialized");
-        let mut shared = value.into_dict().expect("a file is a table");
-        let tables = TABLES.map(|(name, side)| (name, side, shared.remove(name)));
-
-        let place = format!(" in {}", path.display());
-        check_keys(&shared, Side::Both, &place)?;
-        self.add::<C>(shared, &place, |key| format!("`{key}`{place}"))?;
-        for (name, side, table) in tables {
-            let place = format!(" in [{name}] of {}", path.display());
-            let values = match table {
-                None => continue,
-                Some(Value::Dict(_, values)) => values,
-                Some(value) => {
-                    return Err(SettingsError::Invalid {
-                        setting: format!("`{name}` in {}", path.display()),
-                        value: text_of(&value),
-                        allowed: "a table",
-                    });
-                }
+        let name = path.display().to_string();
+        let mut shared = Layer {
+            values: read_file(path)?,
+            source: Source::File(&name),
+        };
+        let tables = TABLES.map(|(table, side)| (table, side, shared.values.remove(table)));
+        check_keys(&shared, Side::Both)?;
+        self.add::<C>(&shared)?;
+        for (table, side, values) in tables {
+            let Some(values) = values else { continue };
+            let Value::Dict(_, values) = values else {
+                return Err(shared.invalid(table, &values));
             };
-            check_keys(&values, side, &place)?;
+            let name = format!("[{table}] of {name}");
+            let source = Source::File(&name);
+            let layer = Layer { source, values };
+            check_keys(&layer, side)?;
             if side == self.side {
-                self.add::<C>(values, &place, |key| format!("`{key}`{place}"))?;
+                self.add::<C>(&layer)?;
             }
         }
         Ok(())
@@ -171,67 +182,65 @@ impl Layers {
         &mut self,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<(), SettingsError> {
+        let text = |it: OsString| it.to_string_lossy().into_owned();
         let environment: Map<String, String> = environment
             .into_iter()
             .filter(|(_, value)| !value.is_empty())
-            .map(|(name, value)| {
-                let text = |it: OsString| it.to_string_lossy().into_owned();
-                (text(name), text(value))
-            })
+            .map(|(name, value)| (text(name), text(value)))
             .collect();
-        let variables: Vec<(&Setting, String)> = SETTINGS
+        let mine = SETTINGS
             .iter()
-            .filter(|setting| setting.side.includes(self.side))
+            .filter(|setting| setting.side.includes(self.side));
+        let variables: Vec<(&Setting, String)> = mine
             .flat_map(|setting| {
                 setting
                     .variables(self.side)
                     .map(move |name| (setting, name))
             })
             .collect();
-        self.check_variables(&environment, &variables)?;
-        for (setting, name) in variables {
-            if let Some(text) = environment.get(&name) {
-                let values = Dict::from([(setting.key.into(), setting.kind.read(text))]);
-                self.check_layer::<C>(values, &name, Some((setting, text)), |_| name.clone())?;
+        for (name, value) in &environment {
+            self.check_variable(name, value, &variables)?;
+        }
+        for (setting, name) in &variables {
+            if let Some(text) = environment.get(name) {
+                self.add::<C>(&Layer::text(setting, name, text))?;
             }
         }
         Ok(())
     }
 
-    /// Refuses variables that begin like those of this side and are none.
-    fn check_variables(
+    /// Refuses a variable that begins like those of this side and is none.
+    fn check_variable(
         &self,
-        environment: &Map<String, String>,
+        name: &str,
+        value: &str,
         variables: &[(&Setting, String)],
     ) -> Result<(), SettingsError> {
-        for (prefix, side) in PREFIXES {
-            for (name, value) in environment {
-                if side != self.side || !name.starts_with(prefix) {
-                    continue;
-                }
-                if name == SUBNET_SCAN {
-                    if table::Kind::Bool.read(value).to_bool().is_none() {
-                        return Err(SettingsError::Invalid {
-                            setting: name.clone(),
-                            value: quoted(value),
-                            allowed: table::BOOL,
-                        });
-                    }
-                } else if !variables.iter().any(|(_, known)| known == name) {
-                    let suffix = &name[prefix.len()..];
-                    let known = variables.iter().map(|(_, name)| {
-                        (name.strip_prefix(prefix).unwrap_or(name), name.as_str())
-                    });
-                    return Err(SettingsError::Unknown {
-                        what: "environment variable",
-                        name: name.clone(),
-                        where_: String::new(),
-                        advice: advice(suffix, known),
-                    });
-                }
+        let prefix = self.side.prefix();
+        let Some(suffix) = name.strip_prefix(prefix) else {
+            return Ok(());
+        };
+        if name == SUBNET_SCAN {
+            if table::Kind::Bool.read(value).to_bool().is_some() {
+                return Ok(());
             }
+            return Err(SettingsError::Invalid {
+                setting: name.into(),
+                value: quoted(value),
+                allowed: table::BOOL,
+            });
         }
-        Ok(())
+        if variables.iter().any(|(_, known)| known == name) {
+            return Ok(());
+        }
+        let known = variables.iter().map(|(_, name)| name.as_str());
+        let known = known.map(|name| (name.strip_prefix(prefix).unwrap_or(name), name));
+        Err(SettingsError::Unknown {
+            what: "environment variable",
+            name: name.into(),
+            place: String::new(),
+            advice: advice(suffix, known),
+        })
     }
 
     fn add_options<C: DeserializeOwned>(&mut self, options: &Options) -> Result<(), SettingsError> {
@@ -241,59 +250,27 @@ impl Layers {
                 Value::Array(_, values) => values.iter().filter_map(Value::as_str).collect(),
                 value => value.as_str().into_iter().collect(),
             };
-            let text = texts.join(",");
-            let values = Dict::from([(key.clone(), setting.kind.read(&text))]);
-            self.check_layer::<C>(values, setting.option, Some((setting, &text)), |_| {
-                setting.option.into()
-            })?;
+            self.add::<C>(&Layer::text(setting, setting.option, &texts.join(",")))?;
         }
         Ok(())
     }
 
-    fn add<C: DeserializeOwned>(
-        &mut self,
-        values: Dict,
-        place: &str,
-        name: impl Fn(&str) -> String,
-    ) -> Result<(), SettingsError> {
-        self.check_layer::<C>(values, place.trim_start_matches(" in "), None, name)
-    }
-
-    /// Puts `values` over those so far. `name` names a key of them in errors, `text` is what the
-    /// user wrote if that isn't the value.
-    fn check_layer<C: DeserializeOwned>(
-        &mut self,
-        values: Dict,
-        place: &str,
-        text: Option<(&Setting, &str)>,
-        name: impl Fn(&str) -> String,
-    ) -> Result<(), SettingsError> {
-        let invalid = |key: &str, value: &Value| SettingsError::Invalid {
-            setting: name(key),
-            value: text.map_or_else(|| text_of(value), |(_, text)| quoted(text)),
-            allowed: text.map_or_else(
-                || Setting::of(key).map_or("another value", |setting| setting.allowed),
-                |(setting, _)| setting.allowed,
-            ),
-        };
-        for (key, value) in &values {
+    /// Puts `layer` over those so far.
+    fn add<C: DeserializeOwned>(&mut self, layer: &Layer<'_>) -> Result<(), SettingsError> {
+        for (key, value) in &layer.values {
             if Setting::of(key).is_some_and(|setting| !setting.kind.permits(value)) {
-                return Err(invalid(key, value));
+                return Err(layer.invalid(key, value));
             }
         }
-        let place = place.to_owned();
-        let layer = Layer {
-            place,
-            values: values.clone(),
-        };
         self.figment = self.figment.clone().merge(layer);
-        match self.figment.extract::<C>() {
-            Ok(_) => Ok(()),
-            Err(error) => match error.path.first().and_then(|key| values.get_key_value(key)) {
-                Some((key, value)) => Err(invalid(key, value)),
-                // The words are judged together when all are known.
-                None => Ok(()),
-            },
+        let Err(error) = self.figment.extract::<C>() else {
+            return Ok(());
+        };
+        let key = error.path.first();
+        match key.and_then(|key| layer.values.get_key_value(key)) {
+            Some((key, value)) => Err(layer.invalid(key, value)),
+            // The words are judged together when all are known.
+            None => Ok(()),
         }
     }
 
@@ -324,14 +301,32 @@ impl Layers {
     }
 }
 
+fn read_file(path: &Path) -> Result<Dict, SettingsError> {
+    let text = fs::read_to_string(path).map_err(|source| SettingsError::Unreadable {
+        path: path.into(),
+        source,
+    })?;
+    let table: toml::Table = toml::from_str(&text).map_err(|error| {
+        let start = error.span().map_or(0, |span| span.start);
+        SettingsError::NotToml {
+            path: path.into(),
+            line: text[..start].matches('\n').count() + 1,
+            message: error.message().trim().replace('\n', ", "),
+        }
+    })?;
+    let value = Value::serialize(table).expect("TOML can be serialized");
+    Ok(value.into_dict().expect("a file is a table"))
+}
+
 /// Refuses keys that are not among the settings of `side`.
-fn check_keys(values: &Dict, side: Side, place: &str) -> Result<(), SettingsError> {
+fn check_keys(layer: &Layer<'_>, side: Side) -> Result<(), SettingsError> {
     let known = || {
         SETTINGS
             .iter()
             .filter(move |setting| setting.side.includes(side))
     };
-    let Some(unknown) = values
+    let Some(unknown) = layer
+        .values
         .keys()
         .find(|key| !known().any(|setting| setting.key == key.as_str()))
     else {
@@ -352,7 +347,7 @@ fn check_keys(values: &Dict, side: Side, place: &str) -> Result<(), SettingsErro
     Err(SettingsError::Unknown {
         what: "key",
         name: unknown.clone(),
-        where_: place.into(),
+        place: format!(" in {}", layer.metadata().name),
         advice: elsewhere.unwrap_or_else(|| advice(unknown, candidates.chain(tables))),
     })
 }

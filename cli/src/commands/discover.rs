@@ -140,7 +140,8 @@ pub(crate) fn run(args: &DiscoverArgs) -> Result<ExitCode, Failure> {
         match &report {
             None => say::warn(format_args!("interrupted; found so far: {found}")),
             Some(report) => {
-                say::warn_all(Diagnosis::new(&config, found, report).lines(args.verbosity))
+                let diagnosis = Diagnosis::new(&config, found, report);
+                diagnosis.lines(args.verbosity).iter().for_each(say::warn);
             }
         }
     }

@@ -18,6 +18,15 @@ impl Side {
     pub(crate) fn includes(self, other: Self) -> bool {
         self == Self::Both || self == other
     }
+
+    /// What its environment variables begin with.
+    pub(crate) fn prefix(self) -> &'static str {
+        match self {
+            Self::Both => "DISCOVERY_",
+            Self::Server => "DISCOVERY_SERVER_",
+            Self::Client => "DISCOVERY_CLIENT_",
+        }
+    }
 }
 
 /// A setting, and where it can be set.
@@ -92,19 +101,15 @@ impl Setting {
 
     /// The environment variables that set it for `side`. The last one wins.
     pub(crate) fn variables(&self, side: Side) -> impl Iterator<Item = String> {
-        let prefix = match side {
-            Side::Both => None,
-            Side::Server => Some("DISCOVERY_SERVER_"),
-            Side::Client => Some("DISCOVERY_CLIENT_"),
-        };
-        let own = self.key.to_uppercase();
-        let is_second_row = !std::ptr::eq(self, Self::of(self.key).unwrap_or(self));
-        let suffixes = self.suffixes.iter().map(ToString::to_string);
-        let suffixes = suffixes.chain((!is_second_row).then_some(own));
+        // The second row of a key has only its suffixes.
+        let is_first = Self::of(self.key).is_some_and(|first| std::ptr::eq(first, self));
+        let own = is_first.then(|| self.key.to_uppercase());
+        let suffixes = self.suffixes.iter().map(ToString::to_string).chain(own);
+        let prefixed = suffixes.map(move |suffix| format!("{}{suffix}", side.prefix()));
         let shared = (!self.variable.is_empty()).then(|| self.variable.to_owned());
-        let with_prefix =
-            prefix.map(|prefix| suffixes.map(move |suffix| format!("{prefix}{suffix}")));
-        shared.into_iter().chain(with_prefix.into_iter().flatten())
+        shared
+            .into_iter()
+            .chain(prefixed.filter(move |_| side != Side::Both))
     }
 }
 

@@ -190,17 +190,17 @@ mod tests {
 
     #[test]
     fn a_loop_that_hangs_does_not_beat_and_goes_on() {
-        let (hang, hung) = mpsc::sync_channel::<()>(0);
+        let (release, hang) = mpsc::sync_channel::<()>(0);
         let server = server();
         let pulse = pulse(&server, Duration::from_millis(40));
         let server = server.on_event(move |_| {
-            let _ = hung.recv();
+            let _ = hang.recv();
         });
         let server = server.spawn().unwrap();
         // The first request is received, and its event handler hangs.
         let _ = pulse.beats();
         assert!(!pulse.beats());
-        drop(hang);
+        drop(release);
         pulse.socket.set_read_timeout(Some(PATIENCE)).unwrap();
         assert!(pulse.beats());
         server.shutdown().unwrap();
