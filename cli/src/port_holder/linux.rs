@@ -204,16 +204,20 @@ mod tests {
     #[test]
     fn a_port_is_shared_by_sockets_whose_addresses_overlap() {
         let shared = |first: &str, second: &str| {
-            let reusable = |address: SocketAddr| {
-                let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None).unwrap();
-                socket.set_reuse_address(true).unwrap();
-                socket.bind(&address.into()).unwrap();
-                socket
+            let open = |address: SocketAddr| {
+                Socket::new(Domain::for_address(address), Type::DGRAM, None).unwrap()
             };
-            let socket = reusable(SocketAddr::new(first.parse().unwrap(), 0));
+            let address = SocketAddr::new(first.parse().unwrap(), 0);
+            let socket = open(address);
+            socket.bind(&address.into()).unwrap();
+            // Only now: with it, the port could be one that others share.
+            socket.set_reuse_address(true).unwrap();
             let address = socket.local_addr().unwrap().as_socket().unwrap();
             assert!(!is_shared(address), "{address}");
-            let _second = reusable(SocketAddr::new(second.parse().unwrap(), address.port()));
+            let second = SocketAddr::new(second.parse().unwrap(), address.port());
+            let other = open(second);
+            other.set_reuse_address(true).unwrap();
+            other.bind(&second.into()).unwrap();
             is_shared(address)
         };
         assert!(shared("0.0.0.0", "0.0.0.0"));
