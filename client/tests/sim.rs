@@ -431,6 +431,47 @@ fn the_same_address_with_other_ports_is_other_servers() {
 }
 
 #[test]
+fn an_answer_without_a_port_gets_the_default_port() {
+    let config = Config::default().with_default_port(8000);
+    let mut sim = Sim::new(1, &config);
+    for answer in [
+        "SERVER_IP:10.0.1.7",
+        "SERVER_IP:10.0.1.7:8000",
+        "SERVER_IP:10.0.1.7:1",
+    ] {
+        sim.arrives(MS, server(7), answer);
+    }
+    sim.run();
+    let found: Vec<_> = sim.found.iter().map(ToString::to_string).collect();
+    assert_eq!(found, ["10.0.1.7:8000", "10.0.1.7:1"]);
+    assert_eq!(sim.counts().duplicates, 1);
+}
+
+#[test]
+fn port_0_is_an_error_when_a_search_starts() {
+    for config in [
+        Config::default().with_port(0),
+        Config::default().with_default_port(0),
+    ] {
+        let search = Discovery::new(Instant::now(), &config, &[eth0()]);
+        assert!(matches!(search, Err(DiscoverError::PortZero)));
+    }
+}
+
+#[test]
+fn the_report_keeps_the_first_malformed_datagram() {
+    let mut sim = Sim::new(1, &Config::default());
+    sim.arrives(MS, server(7), "SERVER_IP:10.0.1.7");
+    sim.arrives(2 * MS, server(8), "OTHER:10.0.1.8");
+    sim.arrives(3 * MS, server(9), "ANOTHER:10.0.1.9");
+    sim.run();
+    let malformed = sim.search.report().first_malformed.as_ref().unwrap();
+    assert_eq!(malformed.source, server(8));
+    assert_eq!(&malformed.payload[..], b"OTHER:10.0.1.8");
+    assert_eq!(sim.counts().malformed, 2);
+}
+
+#[test]
 fn a_server_that_two_networks_reach_is_listed_once() {
     let interfaces = [eth0(), interface("wlan0", "10.0.0.3", 16)];
     let now = Instant::now();
@@ -457,7 +498,7 @@ fn a_search_may_last_longer_than_the_clock_can_tell() {
     let start = Instant::now();
     let search = Discovery::new(start, &config, &[eth0()]).unwrap();
     assert!(search.poll_timeout().is_some());
-    let year = Duration::from_hours(8760);
+    let year = Duration::from_secs(365 * 24 * 3600);
     assert_eq!(search.deadline(), start + year, "it is cut to a year");
 }
 

@@ -23,7 +23,7 @@ const MESSAGE: &str = "DISCOVER_SERVER";
 const PREFIX: &str = "SERVER_IP:";
 
 /// The longest search.
-const YEAR: Duration = Duration::from_hours(365 * 24);
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// More calls than these are not made.
 const MAX_CALLS: usize = 500;
