@@ -76,17 +76,17 @@ impl Search {
             .poll
             .poll(&mut self.events, Some(timeout.min(LONGEST_WAIT)))
         {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => self.give_up(error),
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => self.give_up(&error),
             // After a signal the next step checks the deadline.
             Ok(()) | Err(_) => {}
         }
     }
 
     /// Ends a search that cannot wait for its sockets, so that it does not keep the processor busy.
-    fn give_up(&mut self, error: io::Error) {
-        let error = Arc::new(error);
+    fn give_up(&mut self, error: &io::Error) {
         for link in 0..self.driver.discovery().links().len() {
-            self.driver.give_up(link, Arc::clone(&error));
+            let error = io::Error::new(error.kind(), error.to_string());
+            self.driver.give_up(link, error);
         }
     }
 }

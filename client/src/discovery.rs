@@ -360,16 +360,15 @@ impl Discovery {
 
     /// Gives up a link whose socket cannot be opened or used. Nothing more is sent on it. The search
     /// is over once all links are given up.
-    pub fn give_up(&mut self, link: usize, error: impl Into<Arc<io::Error>>) {
+    pub fn give_up(&mut self, link: usize, error: io::Error) {
         let Some(state) = self.links.get_mut(link) else {
             return;
         };
         state.targets = Targets::default();
         let report = &mut self.report.links[link];
         if report.given_up.is_none() {
-            let error = error.into();
             self.trace.gave_up(report, &error);
-            report.given_up = Some(error);
+            report.given_up = Some(Arc::new(error));
         }
     }
 

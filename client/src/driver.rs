@@ -99,7 +99,7 @@ impl<S: Endpoint> Driver<S> {
     }
 
     /// Gives up a link and closes its socket.
-    pub(crate) fn give_up(&mut self, link: usize, error: impl Into<Arc<io::Error>>) {
+    pub(crate) fn give_up(&mut self, link: usize, error: io::Error) {
         self.discovery.give_up(link, error);
         self.sockets[link] = None;
     }
@@ -348,10 +348,10 @@ mod tests {
     #[test]
     fn a_search_goes_on_with_the_sockets_that_it_has_and_is_over_without_any() {
         let mut driver = driver([receiving([ANSWER]), receiving([ANSWER])]);
-        driver.give_up(0, io::Error::from(io::ErrorKind::Other));
+        driver.give_up(0, io::ErrorKind::Other.into());
         assert!(matches!(driver.step(Instant::now), Step::Found(_)));
         assert!(matches!(driver.step(Instant::now), Step::Wait(_)));
-        driver.give_up(1, io::Error::from(io::ErrorKind::Other));
+        driver.give_up(1, io::ErrorKind::Other.into());
         assert!(matches!(driver.step(Instant::now), Step::Over));
         assert_eq!(driver.discovery.report().counts.accepted, 1);
     }

@@ -257,7 +257,7 @@ mod tests {
         interface
     }
 
-    /// Loopback, a LAN, a second one that is down, one with IPv6 alone, and a bridge.
+    /// Loopback, a LAN, a second one that is down, one with IPv6 only, and a container bridge.
     fn host() -> Vec<Interface> {
         let mut down = interface("eth1", &[("10.0.0.1", 24)]);
         down.flags.up = false;
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_asked_as_well_where_that_was_asked_for() {
+    fn loopback_is_asked_too_if_that_is_configured() {
         let config = Config::default().with_loopback(true);
         assert_eq!(names(&select(&config)), ["lo", "eth0"]);
         let config = config.with_interfaces(["docker0"]);
@@ -491,7 +491,7 @@ mod tests {
 
     #[test]
     fn a_point_to_point_link_without_a_known_end_is_skipped() {
-        // The network of everything has no broadcast address of its own, and no hosts to list.
+        // A prefix of 0 bits has no directed broadcast address.
         let mut wg0 = interface("wg0", &[("10.8.0.1", 32), ("10.8.0.1", 0)]);
         wg0.flags.point_to_point = true;
         match Selection::new(&Config::default(), &[wg0]) {
