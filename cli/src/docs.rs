@@ -7,7 +7,7 @@ use clap::{Command, CommandFactory as _};
 use figment::value::{Dict, Value};
 
 use crate::Cli;
-use crate::settings::{SETTINGS, Setting, Side};
+use crate::settings::{self, SETTINGS, Setting, Side};
 
 fn read(name: &str) -> String {
     let path = format!("{}/../docs/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -250,4 +250,44 @@ fn what_the_python_packages_have_has_a_counterpart_that_is_there() {
         }
     }
     assert!(checked > 40, "{checked}");
+}
+
+/// The blocks of a page in a language.
+fn blocks<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("```{language}\n");
+    let blocks = page.split(&fence).skip(1);
+    blocks.filter_map(|rest| rest.split("```").next()).collect()
+}
+
+#[test]
+fn the_files_and_variables_of_the_pages_are_settings() {
+    let pages = ["settings.md", "systemd.md"].map(read);
+    let files = pages.iter().flat_map(|page| blocks(page, "toml"));
+    let path = std::env::temp_dir().join(format!("udp-discovery-docs-{}", std::process::id()));
+    let mut checked = 0;
+    for file in files {
+        fs::write(&path, file).unwrap();
+        let none = settings::Options::new();
+        let server = settings::load(Side::Server, Some(&path), [], &none);
+        let server: udp_discovery_server::Config = server.unwrap();
+        assert_eq!(server.advertise_port(), Some(8000));
+        let client = settings::load(Side::Client, Some(&path), [], &none);
+        let _: udp_discovery_client::Config = client.unwrap();
+        checked += 1;
+    }
+    fs::remove_file(path).unwrap();
+    assert_eq!(checked, 2);
+
+    let lines = blocks(&pages[1], "ini");
+    let lines = lines.iter().flat_map(|block| block.lines());
+    let variables = lines.filter_map(|line| line.strip_prefix("Environment="));
+    let variables = variables.map(|it| it.trim_matches('"').split_once('=').unwrap());
+    let variables: Vec<_> = variables
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect();
+    assert_eq!(variables.len(), 3);
+    let none = settings::Options::new();
+    let server = settings::load(Side::Server, None, variables, &none);
+    let server: udp_discovery_server::Config = server.unwrap();
+    assert_eq!(server.advertise_port(), Some(8000));
 }

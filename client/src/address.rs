@@ -159,7 +159,7 @@ mod tests {
         AddressSelector::new(policy, &interfaces, |_| false)
     }
 
-    /// What becomes of a claim from 192.168.1.7, another host.
+    /// The address to use for a claim from 192.168.1.7, another host.
     fn from_the_lan(policy: AddressPolicy, claim: &str) -> Option<IpAddr> {
         let source = "192.168.1.7:9999".parse().unwrap();
         selector(policy).select(ip(claim), source)
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_addresses_are_taken_from_this_host() {
+    fn an_address_of_this_host_is_used_if_the_answer_came_from_this_host() {
         let selector = selector(AddressPolicy::Auto);
         for source in ["127.0.0.1:9999", "192.168.1.2:9999"] {
             for claim in ["127.0.0.1", "192.168.1.2", "10.0.0.2"] {
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn the_network_of_a_bridge_counts_if_it_was_asked_on() {
+    fn the_network_of_a_bridge_counts_if_the_search_asks_on_it() {
         let interfaces = [interface("docker0", &[("172.17.0.1", 16)])];
         let selector = AddressSelector::new(AddressPolicy::Auto, &interfaces, |_| true);
         let address = selector.select(ip("172.17.0.5"), "172.17.0.6:9999".parse().unwrap());
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_is_taken_where_that_was_asked_for() {
+    fn the_claim_policy_uses_the_claimed_address() {
         let taken = |claim| from_the_lan(AddressPolicy::Claim, claim);
         assert_eq!(taken("203.0.113.9"), Some(ip("203.0.113.9")));
         assert_eq!(taken("127.0.0.1"), None);
@@ -276,20 +276,20 @@ mod tests {
     }
 
     #[test]
-    fn the_source_is_taken_where_that_was_asked_for() {
+    fn the_source_policy_uses_the_source() {
         let taken = from_the_lan(AddressPolicy::Source, "192.168.1.8");
         assert_eq!(taken, Some(ip("192.168.1.7")));
     }
 
     #[test]
-    fn a_claim_must_match_where_that_was_asked_for() {
+    fn the_match_policy_requires_that_the_claim_equals_the_source() {
         let taken = |claim| from_the_lan(AddressPolicy::Match, claim);
         assert_eq!(taken("192.168.1.7"), Some(ip("192.168.1.7")));
         assert_eq!(taken("192.168.1.8"), None);
     }
 
     #[test]
-    fn a_source_that_is_no_hosts_is_refused_by_every_policy() {
+    fn a_source_that_no_host_has_is_refused_by_every_policy() {
         for policy in [
             AddressPolicy::Auto,
             AddressPolicy::Claim,

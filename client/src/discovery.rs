@@ -1,4 +1,4 @@
-//! The pure core: whom to ask when, and what becomes of the answers.
+//! The search without sockets: which probes to send and when, and what each answer means.
 
 use std::collections::{HashSet, VecDeque};
 use std::io;
@@ -29,31 +29,33 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// How many consecutive errors of unknown meaning give a link up.
 const UNKNOWN_ERRORS: u32 = 64;
 
-/// One search, without sockets or a clock: decides when to send what, and what each received
-/// datagram means.
+/// One search, without sockets or a clock. It decides when to send which probe, and what each
+/// received datagram means.
 ///
 /// # How to drive it
 /// 1. [`new`](Self::new) starts the search. Its deadline is `now` plus the timeout; nothing moves
 ///    it.
-/// 2. Open a socket for each of the [`links`](Self::links), bound to its
-///    [`local`](Link::local) address and a port of its own. If one can't be opened, call
+/// 2. Open a socket for each of the [`links`](Self::links), bound to its [`local`](Link::local)
+///    address and any free port, with `SO_BROADCAST`. If that fails, call
 ///    [`give_up`](Self::give_up).
-/// 3. Until [`poll_timeout`](Self::poll_timeout) returns `None`, in this order:
-///    - Send what [`poll_transmit`](Self::poll_transmit) returns until it returns `None`. If sending
-///      fails, call [`handle_send_error`](Self::handle_send_error) before the next call.
-///    - Wait until the time that `poll_timeout` returns, or until a socket is readable.
-///    - Pass what the sockets hold to [`handle_datagram`](Self::handle_datagram), and errors to
-///      [`handle_receive_error`](Self::handle_receive_error), a bounded number at a time.
-///    - Take the servers found from [`poll_event`](Self::poll_event) until it returns `None`.
+/// 3. Until [`poll_timeout`](Self::poll_timeout) returns `None`, repeat in this order:
+///    - Send what [`poll_transmit`](Self::poll_transmit) returns, until it returns `None`. If a
+///      datagram cannot be sent, call [`handle_send_error`](Self::handle_send_error) before the next
+///      `poll_transmit`.
+///    - Wait until a socket is readable, or until the time that `poll_timeout` returns.
+///    - Receive from the sockets, a bounded number of times. Pass datagrams to
+///      [`handle_datagram`](Self::handle_datagram), and errors to
+///      [`handle_receive_error`](Self::handle_receive_error).
+///    - Take servers from [`poll_event`](Self::poll_event), until it returns `None`.
 ///    - Call [`handle_timeout`](Self::handle_timeout), whether or not the time has come.
 ///
-/// The first `handle_timeout` at the deadline or later ends the search; datagrams passed in after
-/// that are dropped. Datagrams passed in between the deadline and that call count as in time: they
-/// were in the sockets when the driver, which the system may have kept from running, looked. A
-/// driver that wants only the first server stops when it has it.
+/// The first `handle_timeout` at or after the deadline ends the search. Datagrams passed in after it
+/// are dropped. Datagrams passed in between the deadline and that call count as in time, because
+/// they may have arrived while the system did not run the driver. A driver that needs only the
+/// first server stops when it has it.
 ///
-/// `now` may come from any monotonic clock. If it goes back from one call to the next, the search
-/// uses the latest `now` so far.
+/// `now` may come from any monotonic clock. If it goes back between two calls, the search uses the
+/// latest `now` so far.
 ///
 /// ```
 /// use std::time::Instant;
@@ -90,7 +92,7 @@ pub struct Discovery {
     now: Instant,
     ended: bool,
     links: Vec<LinkState>,
-    /// How many probes were started.
+    /// How many probes have been started.
     probes: usize,
     last_transmit: Option<LastTransmit>,
     known: HashSet<ServerKey>,
@@ -105,26 +107,26 @@ pub struct Discovery {
 pub struct Transmit {
     /// The position in [`Discovery::links`] of the link to send it on.
     pub link: usize,
-    /// Where it goes.
+    /// The address to send it to.
     pub destination: SocketAddrV4,
     /// Its bytes.
     pub payload: Bytes,
 }
 
-/// What a search remembers of a link besides what it reports.
+/// The state of a link, besides what the report has.
 #[derive(Debug)]
 struct LinkState {
     /// When the last datagram left.
     sent_at: Instant,
-    /// Where the current probe is still to be sent.
+    /// The destinations that the current probe has not been sent to.
     targets: Targets,
     /// Whether the current probe was sent to at least one destination.
     probe_sent: bool,
-    /// How many errors of unknown meaning came in a row.
+    /// The number of consecutive errors of unknown meaning.
     unknown_errors: u32,
 }
 
-/// The datagram last taken to be sent, and what to restore if it could not be.
+/// The datagram that `poll_transmit` returned last, and what to restore if it cannot be sent.
 #[derive(Debug)]
 struct LastTransmit {
     link: usize,
@@ -134,10 +136,12 @@ struct LastTransmit {
 }
 
 impl Discovery {
-    /// Starts a search. `interfaces` are all of this host's; `config` decides which of them to use.
+    /// Starts a search. `interfaces` are all interfaces of this host. `config` selects those to ask
+    /// on.
     ///
     /// # Errors
-    /// [`DiscoverError::NoSuchInterface`] and [`DiscoverError::NoUsableInterface`].
+    /// [`DiscoverError::NoSuchInterface`], [`DiscoverError::NoUsableInterface`] and
+    /// [`DiscoverError::PortZero`].
     pub fn new(
         now: Instant,
         config: &Config,
@@ -192,12 +196,12 @@ impl Discovery {
         Ok(discovery)
     }
 
-    /// The interface addresses to ask from. The other methods name a link by its position here.
+    /// The interface addresses to ask from. The other methods identify a link by its index here.
     pub fn links(&self) -> &[Link] {
         &self.report.links
     }
 
-    /// When the search ends at the latest.
+    /// When the search ends, at the latest.
     pub fn deadline(&self) -> Instant {
         self.deadline
     }
@@ -207,11 +211,11 @@ impl Discovery {
         &self.report
     }
 
-    /// Whether the search could be made at all.
+    /// Whether the search could send a probe.
     ///
     /// # Errors
     /// If the search is over and sent no probe: [`DiscoverError::NothingSent`], or
-    /// [`DiscoverError::OpenSocket`] if no socket could be used.
+    /// [`DiscoverError::OpenSocket`] if it had no usable socket.
     pub fn outcome(&self) -> Result<(), DiscoverError> {
         if !self.is_over() || !self.nothing_was_sent() {
             return Ok(());
@@ -225,7 +229,7 @@ impl Discovery {
         match (unsent, unopened) {
             (Some(source), _) => Err(DiscoverError::NothingSent { source }),
             (None, Some(source)) => Err(DiscoverError::OpenSocket { source }),
-            // The driver never asked for anything to send.
+            // The driver sent nothing.
             (None, None) => Ok(()),
         }
     }
@@ -259,8 +263,8 @@ impl Discovery {
         })
     }
 
-    /// Reports that the datagram last taken from [`poll_transmit`](Self::poll_transmit) could not
-    /// be sent. If it was a broadcast, the probe goes to the link's other broadcast address
+    /// Handles an error from sending the datagram that [`poll_transmit`](Self::poll_transmit)
+    /// returned last. If it was a broadcast, the probe goes to the link's other broadcast address
     /// instead, which `poll_transmit` returns next.
     pub fn handle_send_error(&mut self, error: io::Error) {
         let Some(last) = self.last_transmit.take() else {
@@ -287,8 +291,8 @@ impl Discovery {
     /// [`report`](Self::report) counts it once, whatever it is. If it is from a new server,
     /// [`poll_event`](Self::poll_event) returns that server.
     ///
-    /// If a datagram is longer than the buffer, pass its beginning: the buffer is longer than every
-    /// response.
+    /// Of a datagram longer than the buffer, pass the beginning. It is recognized as too long,
+    /// because a buffer is longer than every response.
     pub fn handle_datagram(
         &mut self,
         now: Instant,
@@ -326,11 +330,11 @@ impl Discovery {
         }
     }
 
-    /// Handles an error from receiving on the socket of `link`. That a call was interrupted or that
-    /// there is nothing to receive doesn't count as an error.
+    /// Handles an error from receiving on the socket of `link`. An interrupted call and the lack of
+    /// anything to receive do not count as errors.
     ///
-    /// An error that means that the descriptor is not a socket gives the link up, and so do 64
-    /// errors of unknown meaning in a row.
+    /// The link is given up if the descriptor is not a socket, or after 64 consecutive errors of
+    /// unknown meaning.
     pub fn handle_receive_error(&mut self, link: usize, error: io::Error) {
         let Some(state) = self.links.get_mut(link) else {
             return;
@@ -354,22 +358,21 @@ impl Discovery {
         }
     }
 
-    /// Gives a link up, because its socket can't be opened or used: nothing more is sent on it. The
-    /// search is over once all links are given up.
-    pub fn give_up(&mut self, link: usize, error: impl Into<Arc<io::Error>>) {
+    /// Gives up a link whose socket cannot be opened or used. Nothing more is sent on it. The search
+    /// is over once all links are given up.
+    pub fn give_up(&mut self, link: usize, error: io::Error) {
         let Some(state) = self.links.get_mut(link) else {
             return;
         };
         state.targets = Targets::default();
         let report = &mut self.report.links[link];
         if report.given_up.is_none() {
-            let error = error.into();
             self.trace.gave_up(report, &error);
-            report.given_up = Some(error);
+            report.given_up = Some(Arc::new(error));
         }
     }
 
-    /// Whether a link was given up. Its socket can be closed.
+    /// Whether a link was given up, so that its socket can be closed.
     pub fn is_given_up(&self, link: usize) -> bool {
         self.report
             .links
@@ -377,12 +380,12 @@ impl Discovery {
             .is_none_or(|link| link.given_up.is_some())
     }
 
-    /// The next server found, in the order of their answers.
+    /// The next new server, in the order of their answers.
     pub fn poll_event(&mut self) -> Option<DiscoveredServer> {
         self.found.pop_front()
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout), at the latest: never after the
+    /// When to call [`handle_timeout`](Self::handle_timeout), at the latest. Never after the
     /// [`deadline`](Self::deadline). `None` if the search is over.
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.is_over() {
@@ -419,13 +422,13 @@ impl Discovery {
         self.probes += 1;
     }
 
-    /// The latest time so far.
+    /// Returns the latest time so far.
     fn advance(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
         self.now
     }
 
-    /// Whether nothing can be found any more.
+    /// Whether no further server can be found.
     fn is_over(&self) -> bool {
         let every_probe_was_tried =
             || self.schedule.due().is_none() && self.links.iter().all(|it| it.targets.is_empty());
@@ -438,7 +441,7 @@ impl Discovery {
         self.report.links.iter().all(|link| link.probes_sent == 0)
     }
 
-    /// The key of a server that is new, and its answer.
+    /// The key and the answer of a new server.
     fn new_server(
         &self,
         source: SocketAddr,

@@ -33,7 +33,6 @@ use udp_discovery_protocol::{DEFAULT_PORT, DEFAULT_RESPONSE_PREFIX};
 /// With the feature `serde` it implements `Serialize`. The keys are named as the fields, except that
 /// the round-trip time is `rtt_ms`, in milliseconds; `raw` is text.
 #[doc(alias = "DiscoveryResult")]
-#[doc(alias = "parse_response")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]

@@ -66,17 +66,12 @@ impl Trace {
         if self.enabled {
             let interface = link.interface.as_str();
             let payload = crate::report::beginning(payload).escape_ascii();
-            match reason {
-                DropReason::OverTheCap if nth == 1 => {
-                    tracing::warn!(interface, %source, %payload, %reason, "datagram dropped");
-                }
-                DropReason::Duplicate => {
-                    tracing::trace!(interface, %source, %payload, %reason, "datagram dropped");
-                }
-                _ if nth == 1 => {
-                    tracing::debug!(interface, %source, %payload, %reason, "datagram dropped");
-                }
-                _ => tracing::trace!(interface, %source, %payload, %reason, "datagram dropped"),
+            if nth > 1 || matches!(reason, DropReason::Duplicate) {
+                tracing::trace!(interface, %source, %payload, %reason, "datagram dropped");
+            } else if matches!(reason, DropReason::OverTheCap) {
+                tracing::warn!(interface, %source, %payload, %reason, "datagram dropped");
+            } else {
+                tracing::debug!(interface, %source, %payload, %reason, "datagram dropped");
             }
         }
     }

@@ -45,8 +45,12 @@ fn everything_that_the_python_packages_have_is_on_the_page() {
     let rows = || page.lines().filter(|line| line.starts_with("| `"));
     let first_cells: Vec<&str> = rows().filter_map(|row| row.split('|').nth(1)).collect();
     let has_row = |name: &str| {
-        let names = first_cells.iter().flat_map(|cell| cell.split('`').skip(1).step_by(2));
-        names.into_iter().any(|it| it.split('(').next() == Some(name))
+        let names = first_cells
+            .iter()
+            .flat_map(|cell| cell.split('`').skip(1).step_by(2));
+        names
+            .into_iter()
+            .any(|it| it.split('(').next() == Some(name))
     };
     let names = String::from_utf8(output.stdout).unwrap();
     assert!(names.lines().count() > 40, "{names}");
