@@ -138,7 +138,7 @@ mod tests {
         for _ in 0..250_000 {
             assert_eq!(log.line(start, &junk(b"hello\n")), None);
         }
-        let minute = start + Duration::from_mins(1);
+        let minute = start + Duration::from_secs(60);
         let line = log.line(minute, &junk(&[0xff; 200])).unwrap();
         assert!(line.contains("(200 bytes)"), "{line}");
         assert!(line.contains("(250000 more of this kind"), "{line}");

@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::time::{Duration, Instant};
 
 /// How long after a line the next one of its kind may be written.
-const INTERVAL: Duration = Duration::from_mins(1);
+const INTERVAL: Duration = Duration::from_secs(60);
 
 /// Says which lines to write. It remembers one line for each kind, so the kinds must be few.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ mod tests {
             assert_eq!(limiter.admit(now, "junk"), None);
         }
         assert_eq!(limiter.admit(start, "empty"), Some(0));
-        let minute = start + Duration::from_mins(1);
+        let minute = start + Duration::from_secs(60);
         assert_eq!(limiter.admit(minute, "junk"), Some(60_000));
         assert_eq!(limiter.admit(minute, "junk"), None);
         let later = minute + Duration::from_secs(61);

@@ -1,7 +1,6 @@
 //! Who has a UDP port, as far as the system lets this user see.
 
 use std::fmt;
-use std::num::NonZeroU16;
 
 use thiserror::Error;
 
@@ -32,7 +31,7 @@ pub(crate) struct Holders {
 
 impl Holders {
     /// Those of `port`. On systems that aren't asked, nobody is seen.
-    pub(crate) fn of(port: NonZeroU16) -> Self {
+    pub(crate) fn of(port: u16) -> Self {
         #[cfg(target_os = "linux")]
         return linux::holders(port);
         #[cfg(not(target_os = "linux"))]
@@ -52,12 +51,12 @@ impl Holders {
 #[derive(Debug, Error)]
 pub(crate) enum PortTaken {
     #[error("UDP port {port} is in use{holders}")]
-    Now { port: NonZeroU16, holders: Holders },
+    Now { port: u16, holders: Holders },
     /// After it was free.
     #[error("UDP port {port} was taken meanwhile{holders}")]
-    Meanwhile { port: NonZeroU16, holders: Holders },
+    Meanwhile { port: u16, holders: Holders },
     #[error("UDP port {port} was in use by a program that has ended meanwhile")]
-    Ended { port: NonZeroU16 },
+    Ended { port: u16 },
 }
 
 /// `python3 (pid 1234)`
@@ -101,7 +100,7 @@ mod tests {
                 more,
                 ended: false,
             };
-            let port = NonZeroU16::new(9999).unwrap();
+            let port = 9999;
             PortTaken::Now { port, holders }.to_string()
         };
         assert_eq!(text(&[], false), "UDP port 9999 is in use");

@@ -27,6 +27,13 @@ pub(crate) fn warn(line: impl fmt::Display) {
     let _ = write(io::stderr().lock(), line);
 }
 
+/// Writes a whole text to standard output.
+pub(crate) fn print(text: &[u8]) -> Result<(), OutputError> {
+    let mut out = io::stdout().lock();
+    out.write_all(text)?;
+    Ok(out.flush()?)
+}
+
 fn write(mut out: impl Write, line: impl fmt::Display) -> io::Result<()> {
     writeln!(out, "{line}")?;
     out.flush()

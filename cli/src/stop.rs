@@ -14,19 +14,10 @@ pub(crate) fn on_signals(
     control: Control,
     report: impl Fn(&Control) + Send + 'static,
 ) -> io::Result<()> {
-    use std::sync::Arc;
-    use std::sync::atomic::AtomicBool;
-
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
-    use signal_hook::flag;
     use signal_hook::iterator::Signals;
 
-    let stops = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // In this order: the first one finds the flag unset.
-        flag::register_conditional_default(signal, Arc::clone(&stops))?;
-        flag::register(signal, Arc::clone(&stops))?;
-    }
+    end_at_second_signal()?;
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1])?;
     // It is never the second one: when a session ends, it often comes with another signal.
     if may_hang_up() {
@@ -76,6 +67,44 @@ pub(crate) fn on_signals(
         control.stop();
     };
     ctrlc::set_handler(handler).map_err(io::Error::other)
+}
+
+/// From now on Ctrl-C and SIGTERM call `interrupted`; the second time they end the process at once.
+#[cfg(unix)]
+pub(crate) fn on_interrupt(interrupted: impl Fn() + Send + 'static) -> io::Result<()> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    use signal_hook::iterator::Signals;
+
+    end_at_second_signal()?;
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || signals.forever().for_each(|_| interrupted()))?;
+    Ok(())
+}
+
+/// As on Unix, for Ctrl-C.
+#[cfg(not(unix))]
+pub(crate) fn on_interrupt(interrupted: impl Fn() + Send + 'static) -> io::Result<()> {
+    ctrlc::set_handler(interrupted).map_err(io::Error::other)
+}
+
+/// From the second on, SIGINT and SIGTERM end the process as they do by default.
+#[cfg(unix)]
+fn end_at_second_signal() -> io::Result<()> {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    use signal_hook::flag;
+
+    let stops = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the first signal finds the flag unset.
+        flag::register_conditional_default(signal, Arc::clone(&stops))?;
+        flag::register(signal, Arc::clone(&stops))?;
+    }
+    Ok(())
 }
 
 /// Stops the server when `duration` has passed.

@@ -131,7 +131,7 @@ fn it_serves_if_there_is_nobody_to_be_told() {
     service.signal(Signal::TERM);
     let (status, _, log) = service.end();
     assert_eq!(status.code(), Some(0));
-    assert!(log.contains("could not be told"), "{log}");
+    assert!(log.contains("could not be notified"), "{log}");
 }
 
 #[test]

@@ -2,7 +2,6 @@
 //! port (`memfd_create(2)`). It goes with the process, no child inherits it, and neither an
 //! upgrade nor another name of the program changes it.
 
-use std::num::NonZeroU16;
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -18,7 +17,7 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
-    pub(crate) fn new(port: NonZeroU16) -> Result<Self, Errno> {
+    pub(crate) fn new(port: u16) -> Result<Self, Errno> {
         let name = name(port);
         let create = |flags| memfd_create(&name, MemfdFlags::CLOEXEC | flags);
         // Linux before 6.3 doesn't know the flag; later, a system may insist on it.
@@ -29,10 +28,10 @@ impl Mark {
 
 /// Whether `file`, an open file in memory by its name in `/proc`, is the mark of a service on
 /// `port`.
-pub(super) fn is_mark(file: &str, port: NonZeroU16) -> bool {
+pub(super) fn is_mark(file: &str, port: u16) -> bool {
     file.strip_suffix(DELETED) == Some(&name(port))
 }
 
-fn name(port: NonZeroU16) -> String {
+fn name(port: u16) -> String {
     format!("udp-discovery serve {port}")
 }

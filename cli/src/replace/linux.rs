@@ -1,7 +1,6 @@
 //! A process is held by a descriptor (`pidfd_open(2)`) before it is looked at and until it is
 //! signalled, so that the signal reaches it or nobody, even if its pid is used again meanwhile.
 
-use std::num::NonZeroU16;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -15,7 +14,7 @@ use crate::port_holder::linux::is_our_service_on;
 use crate::port_holder::{Holders, PortTaken};
 
 /// How long a service may take to end. On a machine that isn't busy, ours end at once.
-const LIMIT: Duration = Duration::from_secs(5);
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// Why a service of ours couldn't be stopped.
 #[derive(Debug, Error)]
@@ -32,7 +31,7 @@ struct Service {
     process: OwnedFd,
 }
 
-pub(super) fn replace(port: NonZeroU16) -> Result<Vec<i32>, Failure> {
+pub(super) fn replace(port: u16) -> Result<Vec<i32>, Failure> {
     let holders = Holders::of(port);
     let are_others = !holders.seen.iter().all(|holder| holder.is_ours);
     if are_others || holders.more {
@@ -56,7 +55,7 @@ pub(super) fn replace(port: NonZeroU16) -> Result<Vec<i32>, Failure> {
 
 impl Service {
     /// The service of ours with `pid` that has `port`, if it is one.
-    fn on(port: NonZeroU16, pid: i32) -> Option<Self> {
+    fn on(port: u16, pid: i32) -> Option<Self> {
         let process = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
         // Only now: what is looked at is the process held, or that has ended.
         is_our_service_on(port, pid).then_some(Self { pid, process })

@@ -1,26 +1,121 @@
 //! `udp-discovery serve`: a server in the foreground.
 
+use std::env;
 use std::io;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use clap::Args;
+use serde::Serialize;
 use tracing_subscriber::filter::LevelFilter;
-use udp_discovery_protocol::Settings;
+use udp_discovery_protocol::duration;
 use udp_discovery_server::{
     Allow, BindError, Config, Control, Event, RateLimit, Server, format_duration,
 };
 
-use crate::args::{ServeArgs, allow};
 use crate::event_log::EventLog;
 use crate::failure::Failure;
 use crate::lossy_writer::LossyWriter;
+use crate::options::{FileOption, SharedOptions, Verbosity};
 #[cfg(target_os = "linux")]
 use crate::port_holder::mark::Mark;
 use crate::port_holder::{Holders, PortTaken};
 use crate::replace::{REPLACE_HINT, replace};
+use crate::settings::{self, Side};
 #[cfg(target_os = "linux")]
 use crate::systemd;
 use crate::{ERROR, log, stop};
+
+const SERVE_HELP: &str = "\
+Prints its configuration, then `listening on ...`; at the end, and on SIGUSR1,
+its counters. Lines of output or log that nobody reads in time are dropped and
+counted. A second Ctrl-C or SIGTERM ends the process at once.
+Exit codes: 0 stopped, 2 error.";
+
+/// Answer the clients that look for a server, until Ctrl-C, SIGTERM or SIGHUP
+#[derive(Debug, Args)]
+#[command(visible_alias = "start-discovery", after_help = SERVE_HELP)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    settings: ServeSettings,
+
+    /// Let the server, not the kernel, drop what isn't the request, to count and log it (Linux
+    /// only)
+    #[arg(long)]
+    no_kernel_filter: bool,
+
+    /// Stop after this time, such as 2m or 1h30m; a bare number is seconds [default: never]
+    #[arg(long, allow_negative_numbers = true, value_parser = parse_duration)]
+    duration: Option<Duration>,
+
+    /// First stop the udp-discovery service of the same user that has the port; never another
+    /// program
+    #[arg(long)]
+    replace: bool,
+
+    /// Take the UDP socket that systemd hands over instead of opening one. Its port is used,
+    /// whatever the settings say
+    #[cfg(target_os = "linux")]
+    #[arg(long, conflicts_with_all = ["port", "replace"])]
+    socket_activation: bool,
+
+    #[command(flatten)]
+    file: FileOption,
+
+    #[command(flatten)]
+    verbosity: Verbosity,
+}
+
+/// The options that are settings, by their keys.
+#[derive(Debug, Args, Serialize)]
+struct ServeSettings {
+    #[command(flatten)]
+    #[serde(flatten)]
+    shared: SharedOptions,
+
+    /// Size of the buffer that one datagram is received into, in bytes, 257 to 65535 [default:
+    /// 1024]
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true)]
+    buffer_size: Option<String>,
+
+    /// Name this address in every answer [default: the address on the network of the request]
+    #[arg(long, value_name = "IP")]
+    advertise_ip: Option<String>,
+
+    /// Name this port in every answer [default: none]
+    #[arg(long, value_name = "PORT", allow_negative_numbers = true)]
+    advertise_port: Option<String>,
+
+    /// Also answer clients in this network, besides those on the link; `any` for every client.
+    /// Repeatable
+    #[arg(long, value_name = "NETWORK")]
+    allow: Vec<String>,
+
+    /// Answer each client at most N times a second, with bursts of 5 times as many; or `off`
+    /// [default: 100]
+    #[arg(long, value_name = "N|off", allow_negative_numbers = true)]
+    rate_limit: Option<String>,
+
+    /// Answer all clients together at most N times a second; or `off`. A flood of forged requests
+    /// then takes the answers away from real ones [default: off]
+    #[arg(long, value_name = "N|off", allow_negative_numbers = true)]
+    total_limit: Option<String>,
+}
+
+fn parse_duration(text: &str) -> Result<Duration, DurationError> {
+    match duration::parse(text)? {
+        Duration::ZERO => Err(DurationError::Zero),
+        duration => Ok(duration),
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum DurationError {
+    #[error(transparent)]
+    NotADuration(#[from] duration::ParseDurationError),
+    #[error("it must be more than 0")]
+    Zero,
+}
 
 /// How long the last lines may take to be read.
 const LAST_LINES: Duration = Duration::from_millis(500);
@@ -47,9 +142,14 @@ fn serve(args: &ServeArgs, output: &LossyWriter, log: &LossyWriter) -> Result<()
     let config = config(args)?;
     let level = log::start(args.verbosity, config.settings().logging(), log.clone());
     let port = config.settings().port();
+    let print = |line: String| {
+        if !args.verbosity.quiet {
+            output.line(line);
+        }
+    };
     if args.replace {
         for pid in replace(port)? {
-            output.line(format_args!("stopped the service with pid {pid}"));
+            print(format!("stopped the service with pid {pid}"));
         }
     }
     // Before it has the port, so that it is known for what it is as soon as it has. Without a mark
@@ -63,14 +163,12 @@ fn serve(args: &ServeArgs, output: &LossyWriter, log: &LossyWriter) -> Result<()
     let report = move |control: &Control| reports.line(counters(control));
     stop::on_signals(control.clone(), report)?;
 
-    for line in configuration(&config, level, &server) {
-        output.line(line);
-    }
-    let address = server.local_addr();
-    match args.duration.map(format_duration) {
-        Some(duration) => output.line(format_args!("listening on {address} for {duration}")),
-        None => output.line(format_args!("listening on {address}")),
-    }
+    configuration(&config, level, &server)
+        .into_iter()
+        .for_each(print);
+    let limit = args.duration.map(format_duration);
+    let limit = limit.map_or(String::new(), |duration| format!(" for {duration}"));
+    print(format!("listening on {}{limit}", server.local_addr()));
     if let Some(duration) = args.duration {
         stop::after(duration, control.clone())?;
     }
@@ -81,7 +179,7 @@ fn serve(args: &ServeArgs, output: &LossyWriter, log: &LossyWriter) -> Result<()
     let ended = systemd::answer(server, config.settings().codec(), events);
     #[cfg(not(target_os = "linux"))]
     let ended = server.on_event(events).run().map_err(Failure::from);
-    output.line(counters(&control));
+    print(counters(&control));
     ended
 }
 
@@ -98,25 +196,11 @@ fn open(args: &ServeArgs, config: Config) -> Result<Server, Failure> {
 }
 
 fn config(args: &ServeArgs) -> Result<Config, Failure> {
-    let settings = Settings::load(args.shared.config.as_deref())?;
-    let buffer_size = args.buffer_size.unwrap_or(settings.buffer_size());
-    let settings = args.shared.apply(settings)?.with_buffer_size(buffer_size);
-    let mut config = Config::from(settings)
-        .with_allow(allow(&args.allow))
-        .with_kernel_filter(!args.no_kernel_filter);
-    if let Some(limit) = args.rate_limit {
-        config = config.with_rate_limit(limit.into());
-    }
-    if let Some(limit) = args.total_limit {
-        config = config.with_total_limit(limit.into());
-    }
-    if let Some(ip) = args.advertise_ip {
-        config = config.with_advertise_ip(ip.get())?;
-    }
-    if let Some(port) = args.advertise_port {
-        config = config.with_advertise_port(port);
-    }
-    Ok(config)
+    let options = settings::options(&args.settings);
+    let file = args.file.config.as_deref();
+    let config: Config = settings::load(Side::Server, file, env::vars_os(), &options)?;
+    let filter = config.kernel_filter() && !args.no_kernel_filter;
+    Ok(config.with_kernel_filter(filter))
 }
 
 /// What the server is set to, and which address it will name on each interface.

@@ -1,21 +1,20 @@
 //! `udp-discovery demo`: a server and a client on loopback, in one process.
 
 use std::net::{Ipv4Addr, UdpSocket};
-use std::num::NonZeroU16;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use thiserror::Error;
 use udp_discovery_client::{Client, Config as ClientConfig};
 use udp_discovery_protocol::Interface;
-use udp_discovery_server::{Config as ServerConfig, Server, validate_port};
+use udp_discovery_server::{Config as ServerConfig, Server};
 
 use crate::escape::Escaped;
 use crate::failure::Failure;
 use crate::say::say;
 
-/// The port that the server names: that of a web service which isn't there.
-const ADVERTISED: NonZeroU16 = NonZeroU16::new(8000).unwrap();
+/// The port that the server names, of a web service that isn't there.
+const ADVERTISED: u16 = 8000;
 
 /// How long the client waits. The answer takes less than a millisecond.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -34,7 +33,7 @@ pub(crate) fn run() -> Result<ExitCode, Failure> {
     ))?;
 
     let config = ClientConfig::default()
-        .with_port(validate_port(address.port().into())?)
+        .with_port(address.port())
         .with_timeout(TIMEOUT)
         .with_interfaces(loopback_names()?);
     let request = config.settings().codec().message().clone();
