@@ -4,8 +4,11 @@
 //! [`lab::run_with_python`](crate::lab::run_with_python) prepares it and passes its path.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use nix::fcntl::{Flock, FlockArg};
 
 use crate::lab::{have, skip};
 
@@ -110,11 +113,10 @@ fn install(folder: &Path) -> Result<PathBuf, String> {
     Ok(interpreter)
 }
 
-fn lock(folder: &Path) -> std::io::Result<File> {
+fn lock(folder: &Path) -> io::Result<Flock<File>> {
     fs::create_dir_all(folder)?;
     let file = File::create(folder.join("python-peers.lock"))?;
-    file.lock()?;
-    Ok(file)
+    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno.into())
 }
 
 fn succeed(command: &mut Command) -> Result<(), String> {

@@ -49,7 +49,7 @@ fn with_a_tenth_of_all_packets_lost_each_way_96_of_100_servers_are_found() {
         }
         // A search misses a server if all of its three probes fail, each with a probability
         // of 1 - 0.9² = 0.19: 0.7 % in all. Of 400, 2.7 are missed on average, and more than
-            // 16 with a probability of 1e-8. `client/tests/discovery/probes.rs` counts with 20,000.
+        // 16 with a probability of 1e-8. `client/tests/discovery/probes.rs` counts with 20,000.
         let all = servers.len() * usize::from(COUNT);
         assert!(found * 100 >= all * 96, "{found} of {all}");
     });
