@@ -45,7 +45,7 @@ pub use error::{BindError, RunError, SpawnError};
 pub use event::Event;
 pub use lifecycle::State;
 pub use rate_limit::RateLimit;
-pub use responder::{Arrival, Datagram, Reply, Responder};
+pub use responder::{Arrival, Datagram, Payload, Reply, Responder};
 pub use server::{Control, Handle, Server};
 pub use stats::{Counter, DropReason, Stats};
 pub use udp_discovery_protocol as protocol;
