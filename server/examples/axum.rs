@@ -1,8 +1,8 @@
 //! A web server that can be found on the network: axum and the discovery server on one tokio
 //! runtime. Both stop gracefully on the same signal.
 //!
-//! `cargo run -p udp-discovery-server --example axum --features tokio` serves on every address for
-//! a minute. With the argument `--loopback` it finds itself on loopback addresses and ends.
+//! `cargo run -p udp-discovery-server --example axum --features tokio` finds itself on loopback
+//! addresses and ends. With the argument `--network` it serves on every address for a minute.
 
 use std::error::Error;
 use std::net::{Ipv4Addr, UdpSocket};
@@ -15,11 +15,11 @@ use udp_discovery_server::{Config, Server};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let loopback = std::env::args().any(|argument| argument == "--loopback");
-    let address = if loopback {
-        Ipv4Addr::LOCALHOST
-    } else {
+    let network = std::env::args().any(|argument| argument == "--network");
+    let address = if network {
         Ipv4Addr::UNSPECIFIED
+    } else {
+        Ipv4Addr::LOCALHOST
     };
     let listener = TcpListener::bind((address, 0)).await?;
     let web_port = listener.local_addr()?.port();
@@ -27,10 +27,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // Clients learn the web server's port.
     let config = Config::default().with_advertise_port(web_port);
-    let discovery = if loopback {
-        Server::from_socket(UdpSocket::bind("127.0.0.1:0")?, config)?
-    } else {
+    let discovery = if network {
         Server::bind(config)?
+    } else {
+        Server::from_socket(UdpSocket::bind("127.0.0.1:0")?, config)?
     };
     let discovery_address = discovery.local_addr();
 
@@ -46,7 +46,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let discovery = tokio::spawn(discovery.serve_with_shutdown(signal()));
     let web = tokio::spawn(async { web.await });
 
-    if loopback {
+    if network {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    } else {
         let client = tokio::net::UdpSocket::bind("127.0.0.1:0").await?;
         client
             .send_to(b"DISCOVER_SERVER", discovery_address)
@@ -56,8 +58,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let expected = format!("SERVER_IP:127.0.0.1:{web_port}");
         assert_eq!(&answer[..len], expected.as_bytes());
         println!("found {expected}");
-    } else {
-        tokio::time::sleep(Duration::from_secs(60)).await;
     }
 
     drop(stop);
