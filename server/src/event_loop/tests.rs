@@ -255,7 +255,7 @@ fn answers_that_cannot_be_sent_are_dropped_and_counted() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_socket_that_is_none_fails_after_a_few_tries() {
+fn a_descriptor_that_is_not_a_socket_fails_after_a_few_tries() {
     for errno in [nix::errno::Errno::EBADF, nix::errno::Errno::ENOTSOCK] {
         let mut bench = Bench::new();
         bench.receives(std::iter::repeat_with(|| code(errno)).take(100));
@@ -326,7 +326,7 @@ fn a_datagram_that_is_too_long_is_progress() {
 }
 
 #[test]
-fn a_datagram_without_information_is_no_guess() {
+fn a_datagram_without_packet_info_is_dropped() {
     let mut bench = Bench::new();
     bench.receives([Act::ReceiveWithoutInfo]);
     bench.run();
