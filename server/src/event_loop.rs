@@ -11,10 +11,8 @@ use crate::event::Event;
 use crate::reporter::Reporter;
 use crate::responder::{Datagram, Reply, Responder};
 use crate::stats::{Counter, DropReason};
-use crate::sys::{Changes, Received, Transport};
+use crate::sys::{BATCH, Changes, Received, Transport};
 
-/// How many datagrams one step handles.
-const BATCH: usize = 32;
 /// How many errors in a row receiving may fail with for an unknown reason.
 const UNKNOWN_FAILURES: u32 = 64;
 /// How many errors in a row it may fail with because the descriptor is not a socket.
@@ -39,6 +37,8 @@ pub(crate) struct EventLoop<T> {
     responder: Responder,
     interfaces: InterfaceReader,
     pub(crate) reporter: Reporter,
+    /// The replies of one step, with room for all of them.
+    replies: Vec<Reply>,
     /// Consecutive failures to receive.
     failures: u32,
     /// Consecutive errors of earlier sends.
@@ -57,6 +57,7 @@ impl<T: Transport> EventLoop<T> {
             responder,
             interfaces,
             reporter,
+            replies: Vec::with_capacity(BATCH),
             failures: 0,
             earlier_sends: 0,
         }
@@ -88,56 +89,49 @@ impl<T: Transport> EventLoop<T> {
             .read(now, &mut self.responder, &mut self.reporter);
     }
 
-    /// Handles at most [`BATCH`] datagrams.
+    /// Handles at most [`BATCH`] datagrams and sends the replies to them.
     ///
     /// # Errors
     /// [`RunError`], if the server cannot go on.
     pub(crate) fn step(&mut self, now: Instant) -> Result<Step, RunError> {
-        for _ in 0..BATCH {
-            let reply = match self.socket.receive() {
-                Ok(received) => handle(
-                    now,
-                    &received,
-                    &mut self.responder,
-                    &mut self.interfaces,
-                    &mut self.reporter,
-                ),
-                Err(error) => return self.receive_failed(error),
-            };
-            self.forget_failures();
-            if let Some(reply) = reply {
-                self.send(now, &reply);
-            }
-            if self.reporter.panicked_too_often() {
-                return Err(RunError::HandlerPanicked);
-            }
+        let received = self.receive(now);
+        self.send_replies(now);
+        if self.reporter.panicked_too_often() {
+            return Err(RunError::HandlerPanicked);
         }
-        Ok(Step::More)
+        match received {
+            Ok(()) => Ok(Step::More),
+            Err(error) => self.receive_failed(error),
+        }
     }
 
-    fn send(&mut self, now: Instant, reply: &Reply) {
-        let error = match self.socket.send(reply) {
-            Ok(()) => {
-                self.reporter.count(Counter::Answered);
-                self.reporter.report(&Event::Answered {
-                    client: reply.destination,
-                    response: reply.response,
-                    local: reply.local,
-                });
-                return;
-            }
-            Err(error) => error,
-        };
-        let refused = SendErrorKind::of(&error) == SendErrorKind::Refused;
-        self.reporter.count(if refused {
-            Counter::SendRefused
-        } else {
-            Counter::SendOverloaded
+    fn receive(&mut self, now: Instant) -> io::Result<()> {
+        let Self {
+            socket,
+            responder,
+            interfaces,
+            reporter,
+            replies,
+            ..
+        } = self;
+        let mut progress = false;
+        let result = socket.receive(&mut |received| {
+            progress = true;
+            replies.extend(handle(now, &received, responder, interfaces, reporter));
         });
-        self.reporter.report(&Event::SendFailed {
-            client: reply.destination,
-            error: &error,
+        if progress {
+            self.forget_failures();
+        }
+        result
+    }
+
+    fn send_replies(&mut self, now: Instant) {
+        let reporter = &mut self.reporter;
+        let mut refused = false;
+        self.socket.send(&self.replies, &mut |reply, result| {
+            refused |= report_sent(reporter, reply, result);
         });
+        self.replies.clear();
         if refused && self.interfaces.is_due(now, READ_AGAIN_AFTER) {
             self.read_interfaces(now);
         }
@@ -183,6 +177,30 @@ impl<T: Transport> EventLoop<T> {
         let doublings = (self.failures - 1).min(16);
         Ok(Step::BackOff((first * 2_u32.pow(doublings)).min(longest)))
     }
+}
+
+/// Counts and reports the result of sending `reply`. Returns whether the system refused to send it.
+fn report_sent(reporter: &mut Reporter, reply: &Reply, result: io::Result<()>) -> bool {
+    let Err(error) = result else {
+        reporter.count(Counter::Answered);
+        reporter.report(&Event::Answered {
+            client: reply.destination,
+            response: reply.response,
+            local: reply.local,
+        });
+        return false;
+    };
+    let refused = SendErrorKind::of(&error) == SendErrorKind::Refused;
+    reporter.count(if refused {
+        Counter::SendRefused
+    } else {
+        Counter::SendOverloaded
+    });
+    reporter.report(&Event::SendFailed {
+        client: reply.destination,
+        error: &error,
+    });
+    refused
 }
 
 /// Decides about one datagram, and counts and reports it if it is dropped.
@@ -296,6 +314,7 @@ impl InterfaceReader {
             // Before listing, so that a change during it counts.
             changes.drain();
         }
+        let first = self.reads.last.is_none();
         let started = Instant::now();
         let listed = (self.list)();
         self.reads.add(now, started.elapsed());
@@ -303,7 +322,7 @@ impl InterfaceReader {
         match listed {
             Ok(interfaces) => {
                 let changed = responder.set_interfaces(interfaces);
-                if changed {
+                if changed && !first {
                     reporter.report(&Event::InterfacesChanged);
                 }
                 changed

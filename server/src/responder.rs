@@ -1,12 +1,14 @@
 //! The pure core: who is answered, and what.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
+use std::ops::Deref;
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use udp_discovery_protocol::{
-    Codec, DecodeError, HostIp, Interface, InterfaceAddress, MAX_DATAGRAM_LEN, Message, Response,
+    Codec, DecodeError, HostIp, Interface, InterfaceAddress, Message, Response, Word,
 };
 
 use crate::config::Config;
@@ -116,7 +118,42 @@ pub struct Reply {
     /// What the answer names.
     pub response: Response,
     /// The encoded answer.
-    pub payload: Bytes,
+    pub payload: Payload,
+}
+
+/// An encoded answer, which dereferences to its bytes. It needs no allocation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Payload {
+    bytes: [u8; Self::MAX_LEN],
+    len: usize,
+}
+
+impl Payload {
+    /// The longest answer: a prefix, an IPv6 address in brackets, a colon and a port.
+    const MAX_LEN: usize = Word::MAX_LEN + 41 + 6;
+
+    pub(crate) fn new(payload: &[u8]) -> Self {
+        let mut bytes = [0; Self::MAX_LEN];
+        bytes[..payload.len()].copy_from_slice(payload);
+        Self {
+            bytes,
+            len: payload.len(),
+        }
+    }
+}
+
+impl Deref for Payload {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.escape_ascii())
+    }
 }
 
 impl Responder {
@@ -133,7 +170,7 @@ impl Responder {
             port,
             interfaces: Vec::new(),
             needs_interfaces: true,
-            scratch: BytesMut::new(),
+            scratch: BytesMut::with_capacity(Payload::MAX_LEN),
         }
     }
 
@@ -330,12 +367,12 @@ impl Responder {
         self.interfaces.iter().any(|interface| interface.holds(ip))
     }
 
-    fn encode(&mut self, response: Response) -> Bytes {
+    fn encode(&mut self, response: Response) -> Payload {
         let message = Message::Response(response);
         let codec = self.config.settings().codec();
-        self.scratch.reserve(MAX_DATAGRAM_LEN);
+        self.scratch.clear();
         codec.encode(message, &mut self.scratch);
-        self.scratch.split().freeze()
+        Payload::new(&self.scratch)
     }
 
     fn codec(&self) -> &Codec {

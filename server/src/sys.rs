@@ -36,11 +36,11 @@ pub(crate) struct Received<'a> {
 
 /// A non-blocking UDP socket. A trait so that tests can use a socket that fails on demand.
 pub(crate) trait Transport {
-    /// Receives one datagram.
+    /// Receives at most [`BATCH`] datagrams, in the order of arrival, and calls `each` with them.
     ///
     /// # Errors
     /// The system's error; `WouldBlock` if there is no datagram.
-    fn receive(&mut self) -> io::Result<Received<'_>>;
+    fn receive(&mut self, each: &mut dyn FnMut(Received<'_>)) -> io::Result<()>;
 
     /// Makes the kernel drop every datagram that is not `message`, where it can.
     ///
@@ -48,12 +48,12 @@ pub(crate) trait Transport {
     /// The system's error.
     fn filter(&self, message: &Word) -> io::Result<()>;
 
-    /// Sends one reply.
-    ///
-    /// # Errors
-    /// The system's error.
-    fn send(&mut self, reply: &Reply) -> io::Result<()>;
+    /// Sends `replies` and calls `sent` with the result of each.
+    fn send(&mut self, replies: &[Reply], sent: &mut dyn FnMut(&Reply, io::Result<()>));
 }
+
+/// How many datagrams are received before the replies to them are sent.
+pub(crate) const BATCH: usize = 32;
 
 /// How large a receive buffer and a send buffer the system is asked for: 4 MiB, which holds 5,000
 /// datagrams.

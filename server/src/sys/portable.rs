@@ -1,14 +1,14 @@
 //! Every system that has sockets. The system does not report where a datagram arrived, so the
 //! networks of the interfaces decide; it reports no changes of addresses, and has no kernel filter.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::UdpSocket;
 
 use mio::{Interest, Registry, Token};
 use socket2::SockRef;
 use udp_discovery_protocol::{SendErrorKind, Word};
 
-use super::{BUFFER, Received, Transport};
+use super::{BATCH, BUFFER, Received, Transport};
 use crate::responder::{Arrival, Reply};
 
 /// The server's socket.
@@ -51,27 +51,37 @@ fn enlarge_buffers(socket: &UdpSocket) {
 }
 
 impl Transport for Socket {
-    fn receive(&mut self) -> io::Result<Received<'_>> {
-        let (len, source) = self.socket.recv_from(&mut self.buffer)?;
-        Ok(Received {
-            payload: &self.buffer[..len],
-            // Unix truncates silently. A valid datagram never fills the buffer.
-            truncated: len == self.buffer.len(),
-            source: Some(source),
-            arrival: Some(Arrival::default()),
-            kernel_drops: 0,
-        })
+    fn receive(&mut self, each: &mut dyn FnMut(Received<'_>)) -> io::Result<()> {
+        for received in 0..BATCH {
+            let (len, source) = match self.socket.recv_from(&mut self.buffer) {
+                Ok(received) => received,
+                // The replies to what was received are sent first.
+                Err(error) if received > 0 && error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            };
+            each(Received {
+                payload: &self.buffer[..len],
+                // Unix truncates silently. A valid datagram never fills the buffer.
+                truncated: len == self.buffer.len(),
+                source: Some(source),
+                arrival: Some(Arrival::default()),
+                kernel_drops: 0,
+            });
+        }
+        Ok(())
     }
 
     fn filter(&self, _message: &Word) -> io::Result<()> {
         Ok(())
     }
 
-    fn send(&mut self, reply: &Reply) -> io::Result<()> {
-        loop {
-            match self.socket.send_to(&reply.payload, reply.destination) {
-                Err(error) if SendErrorKind::of(&error) == SendErrorKind::Interrupted => {}
-                result => return result.map(drop),
+    fn send(&mut self, replies: &[Reply], sent: &mut dyn FnMut(&Reply, io::Result<()>)) {
+        for reply in replies {
+            loop {
+                match self.socket.send_to(&reply.payload, reply.destination) {
+                    Err(error) if SendErrorKind::of(&error) == SendErrorKind::Interrupted => {}
+                    result => break sent(reply, result.map(drop)),
+                }
             }
         }
     }
@@ -100,10 +110,10 @@ impl Changes {
 mod tests {
     use std::net::SocketAddr;
 
-    use bytes::Bytes;
     use udp_discovery_protocol::{HostIp, Response};
 
     use super::*;
+    use crate::responder::Payload;
 
     /// A server's socket and a client's, both on loopback.
     fn pair() -> (Socket, UdpSocket) {
@@ -126,11 +136,15 @@ mod tests {
             (301, 300, true),
         ] {
             client.send(&vec![b'x'; len]).unwrap();
-            let datagram = socket.receive().unwrap();
-            assert_eq!(datagram.payload.len(), received);
-            assert_eq!((datagram.truncated, datagram.source), (truncated, source));
+            let mut datagrams = 0;
+            let result = socket.receive(&mut |datagram| {
+                datagrams += 1;
+                assert_eq!(datagram.payload.len(), received);
+                assert_eq!((datagram.truncated, datagram.source), (truncated, source));
+            });
+            assert_eq!((result.is_ok(), datagrams), (true, 1));
         }
-        let empty = socket.receive().unwrap_err();
+        let empty = socket.receive(&mut |_| panic!("it is empty")).unwrap_err();
         assert_eq!(empty.kind(), io::ErrorKind::WouldBlock);
     }
 
@@ -142,11 +156,13 @@ mod tests {
             local: [127, 0, 0, 1].into(),
             interface: None,
             response: Response::new(HostIp::new([127, 0, 0, 1].into()).unwrap(), None),
-            payload: Bytes::from_static(b"answer"),
+            payload: Payload::new(b"answer"),
         };
-        assert!(socket.send(&reply(0)).is_err(), "port 0 cannot be sent to");
         let port = client.local_addr().unwrap().port();
-        socket.send(&reply(port)).unwrap();
+        let mut results = Vec::new();
+        let replies = [reply(0), reply(port)];
+        socket.send(&replies, &mut |_, result| results.push(result.is_ok()));
+        assert_eq!(results, [false, true], "port 0 cannot be sent to");
         let mut answer = [0; 10];
         assert_eq!(client.recv(&mut answer).unwrap(), 6);
     }
