@@ -215,7 +215,7 @@ impl Search {
         match self {
             Self::Blocking(search) => search.deadline(),
             #[cfg(feature = "tokio")]
-            Self::Tokio(search, _) => search.deadline().into_std(),
+            Self::Tokio(search, _) => search.deadline(),
         }
     }
 }
@@ -381,6 +381,7 @@ fn a_caller_that_is_busy_past_the_deadline_still_gets_every_server_that_answered
                 sent.send(()).unwrap();
             }
         });
+        let more = more; // dropped before the server, whose thread waits for it
         let config = server.config(200 * MS).with_probes(1.try_into().unwrap());
         let mut search = face.search(config);
         assert_eq!(search.next().unwrap().to_string(), "127.0.0.1:1");
@@ -423,12 +424,12 @@ mod on_tokio {
                 send(socket, "SERVER_IP:127.0.0.1:8000", client);
             }
         });
+        let answer = answer; // dropped before the server, whose thread waits for it
         let mut search = Client::new(server.config(LONG)).search_async().unwrap();
         let cancelled = tokio::time::timeout(10 * MS, search.next()).await;
         assert!(cancelled.is_err());
         answer.send(()).unwrap();
         assert!(search.next().await.is_some());
-        drop(answer);
     }
 
     /// Defect D6.
