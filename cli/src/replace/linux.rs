@@ -15,7 +15,7 @@ use crate::port_holder::linux::is_our_service_on;
 use crate::port_holder::{Holders, PortTaken};
 
 /// How long a service may take to end. On a machine that isn't busy, ours end at once.
-const LIMIT: Duration = Duration::from_secs(5);
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// Why a service of ours couldn't be stopped.
 #[derive(Debug, Error)]

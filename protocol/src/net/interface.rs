@@ -314,6 +314,15 @@ mod tests {
     }
 
     #[test]
+    fn an_interface_lists_its_ipv4_addresses_with_their_prefixes() {
+        let eth0 = interface(&[("10.0.0.1", 8), ("fe80::1", 64), ("10.0.1.1", 24)]);
+        let ips: Vec<_> = eth0.ipv4_addresses().map(IpAddr::V4).collect();
+        assert_eq!(ips, [ip("10.0.0.1"), ip("10.0.1.1")]);
+        let prefixes = eth0.addresses.iter().map(InterfaceAddress::prefix_len);
+        assert!(prefixes.eq([8, 64, 24]));
+    }
+
+    #[test]
     fn the_directed_broadcast_is_the_last_address_of_the_network() {
         let broadcast = |address: &str, prefix_len| {
             InterfaceAddress::new(ip(address), prefix_len)

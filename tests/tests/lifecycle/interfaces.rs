@@ -3,8 +3,8 @@
 use std::sync::mpsc;
 
 use udp_discovery_server::{Counter, Event, Server};
+use udp_discovery_tests::lab;
 
-use crate::alone;
 use crate::descriptors::with_spare;
 use crate::service::{Asker, on_loopback};
 
@@ -34,9 +34,7 @@ fn listen(server: Server) -> (Server, mpsc::Receiver<Told>) {
 // FAULTS 33
 #[test]
 fn without_a_list_of_interfaces_a_server_works_on_with_the_last_and_says_so() {
-    let test =
-        "interfaces::without_a_list_of_interfaces_a_server_works_on_with_the_last_and_says_so";
-    alone::run(test, || {
+    lab::run(|| {
         let (server, told) = listen(on_loopback().unwrap());
         let asker = Asker::new(server.local_addr());
         let server = with_spare(0, || {
@@ -56,8 +54,7 @@ fn without_a_list_of_interfaces_a_server_works_on_with_the_last_and_says_so() {
 // FAULTS 33
 #[test]
 fn without_word_of_changes_a_server_works_and_says_so() {
-    let test = "interfaces::without_word_of_changes_a_server_works_and_says_so";
-    alone::run(test, || {
+    lab::run(|| {
         // One for the socket, one to wait with and one to be woken by; none for netlink.
         let server = with_spare(3, on_loopback).unwrap();
         let (server, told) = listen(server);

@@ -6,9 +6,10 @@
 
 mod addresses;
 mod changes;
+mod endpoints;
 mod kernel;
-mod links;
 mod limits;
+mod links;
 mod loss;
 mod peers;
 mod ports;
@@ -16,4 +17,3 @@ mod requests;
 mod routes;
 mod search;
 mod sources;
-mod stage;
