@@ -438,8 +438,8 @@ mod on_tokio {
         /// How many datagrams a search may receive before other tasks run.
         const PASS: u64 = 1024;
 
-        let turns = Arc::new(AtomicU64::new(0));
-        let counting = Arc::clone(&turns);
+        let yields = Arc::new(AtomicU64::new(0));
+        let counting = Arc::clone(&yields);
         tokio::spawn(async move {
             loop {
                 counting.fetch_add(1, Ordering::Relaxed);
@@ -451,13 +451,13 @@ mod on_tokio {
             .config(LONG)
             .with_max_servers(1_000_000.try_into().unwrap());
         let mut search = Client::new(config).search_async().unwrap();
-        let (mut received, mut last_turn, mut received_then) = (0, 0, 0);
+        let (mut received, mut last_yield, mut received_then) = (0, 0, 0);
         while received < 16 * PASS {
             assert!(search.next().await.is_some());
             received = search.report().counts.accepted;
-            let turn = turns.load(Ordering::Relaxed);
-            if turn != last_turn {
-                (last_turn, received_then) = (turn, received);
+            let yielded = yields.load(Ordering::Relaxed);
+            if yielded != last_yield {
+                (last_yield, received_then) = (yielded, received);
             }
             let at_once = received - received_then;
             assert!(at_once <= PASS, "{at_once} of {received} at once");
