@@ -26,15 +26,17 @@ use crate::settings::{self, Side};
 use crate::systemd;
 use crate::{ERROR, log, stop};
 
-const SERVE_HELP: &str = "\
-Prints its configuration, then `listening on ...`; at the end, and on SIGUSR1,
-its counters. Lines of output or log that nobody reads in time are dropped and
-counted. A second Ctrl-C or SIGTERM ends the process at once.
+const NOTES: &str = "\
+Prints its configuration, then `listening on ...`; at the end, and on SIGUSR1, its counters. Lines \
+of output or log that nobody reads in time are dropped and counted.
+
+A second Ctrl-C or SIGTERM ends the process at once.
+
 Exit codes: 0 stopped, 2 error.";
 
 /// Answer the clients that look for a server, until Ctrl-C, SIGTERM or SIGHUP
 #[derive(Debug, Args)]
-#[command(visible_alias = "start-discovery", after_help = SERVE_HELP)]
+#[command(visible_alias = "start-discovery", after_help = NOTES)]
 pub(crate) struct ServeArgs {
     #[command(flatten)]
     settings: ServeSettings,
