@@ -1,13 +1,13 @@
-//! Bytes from the network, made safe to show.
+//! Bytes from the network, safe to show.
 
 use std::fmt;
 
 /// How many bytes are shown.
 const SHOWN: usize = 64;
 
-/// Shows bytes on one line in quotes: what is not printable ASCII is escaped, and of more than
-/// [`SHOWN`] bytes the rest is left out. Whoever sends them can neither forge a line of a log nor
-/// move a terminal's cursor.
+/// Shows bytes on one line in quotes. What is not printable ASCII is escaped, and bytes after the
+/// first [`SHOWN`] are left out. Their sender can neither forge a line of a log nor move a
+/// terminal's cursor.
 pub(crate) struct Escaped<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Display for Escaped<'_> {

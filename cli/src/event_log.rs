@@ -1,4 +1,4 @@
-//! What a server tells of itself, as lines of a log.
+//! The events of a server as lines of a log.
 
 use std::fmt::Write as _;
 use std::time::Instant;
@@ -9,14 +9,14 @@ use udp_discovery_server::{DropReason, Event};
 use crate::escape::Escaped;
 use crate::limit::Limiter;
 
-/// Writes events to the log: of each kind, one line a minute at the most, with the number of
-/// those left out. Answers alone are all written, if the log is told to have everything.
+/// Writes events to the log: at most one line a minute of each kind, with the number of those left
+/// out. At the level DEBUG every answer is written.
 #[derive(Debug)]
 pub(crate) struct EventLog {
     limiter: Limiter<Kind>,
 }
 
-/// What is limited together.
+/// Events that are limited together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Kind {
     Answered,
@@ -37,7 +37,7 @@ impl EventLog {
         }
     }
 
-    /// Writes what is to be written of `event`.
+    /// Writes a line for `event`, unless its kind is over the limit.
     pub(crate) fn write(&mut self, now: Instant, event: &Event<'_>) {
         let kind = Kind::of(event);
         if kind == Kind::Answered && tracing::enabled!(Level::DEBUG) {
@@ -50,7 +50,7 @@ impl EventLog {
         }
     }
 
-    /// The line for `event`, if there is to be one.
+    /// The line for `event`, unless its kind is over the limit.
     fn line(&mut self, now: Instant, event: &Event<'_>) -> Option<String> {
         let left_out = self.limiter.admit(now, Kind::of(event))?;
         let mut line = describe(event);
@@ -101,13 +101,13 @@ fn describe(event: &Event<'_>) -> String {
         Event::ReceiveFailed { error } => format!("receiving failed: {error}"),
         Event::InterfacesChanged => "the addresses of this host have changed".into(),
         Event::InterfacesUnavailable { error } => {
-            format!("the interfaces can't be listed, the last list is used: {error}")
+            format!("the interfaces cannot be listed, the last list stays in use: {error}")
         }
         Event::KernelFilterUnavailable { error } => {
-            format!("the kernel doesn't drop what isn't the request, so the server does: {error}")
+            format!("no kernel filter, the server drops what is not the request itself: {error}")
         }
         Event::ChangesUnavailable { error } => {
-            format!("the system doesn't tell when addresses change: {error}")
+            format!("the system does not report changes of addresses: {error}")
         }
         other => format!("{other:?}"),
     }

@@ -1,11 +1,11 @@
-//! Why a command couldn't do what it was told, as its user reads it.
+//! Why a command failed, as its user reads it.
 
 use std::error::Error;
 use std::fmt;
 
 use crate::say::OutputError;
 
-/// An error with all its causes on one line, and perhaps what to do about it on the next.
+/// An error with its causes on one line, and a hint on the next if there is one.
 #[derive(Debug)]
 pub(crate) struct Failure {
     error: Box<dyn Error>,
@@ -20,14 +20,14 @@ impl Failure {
         }
     }
 
-    /// Whether nobody reads the output any more.
+    /// Whether the reader of the output is gone.
     pub(crate) fn is_closed_output(&self) -> bool {
         let error = self.error.downcast_ref::<OutputError>();
         error.is_some_and(OutputError::is_closed)
     }
 }
 
-/// It is no [`Error`] itself, so that every error can become one.
+/// `Failure` is not an [`Error`] itself, so that every error can become one.
 impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! Where log lines go, and which of them.
+//! Which log lines are written, and where.
 
 use std::env;
 use std::io::{self, IsTerminal as _};
@@ -16,7 +16,7 @@ pub(crate) fn start(verbosity: Verbosity, enabled: bool, out: LossyWriter) -> Le
         .with_target(false)
         .with_ansi(io::stderr().is_terminal() && colour_is_welcome())
         .with_writer(move || out.clone())
-        // They would be written to standard error as well, and panic if it is closed.
+        // They would go to standard error too, and panic if it is closed.
         .log_internal_errors(false)
         .finish();
     // It fails only if there is one already.

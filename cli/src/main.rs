@@ -41,8 +41,8 @@ Examples:
   udp-discovery discover --timeout 2s
   udp-discovery discover --first --format plain
 
-Settings come from the defaults, then --config FILE, then the environment
-(DISCOVERY_PORT and so on), then the options; the last one wins.";
+Settings come from the defaults, then --config FILE, then the environment (DISCOVERY_PORT and so \
+on), then the options. Each overrides the one before.";
 
 /// Lets programs on the local network find each other.
 #[derive(Debug, Parser)]

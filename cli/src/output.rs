@@ -18,14 +18,14 @@ pub(crate) enum Format {
     Plain,
 }
 
-/// Prints servers in a format: as each answers, or all of them at the end.
+/// Prints servers in a format, as each answers or all at the end.
 #[derive(Debug)]
 pub(crate) struct Output<W> {
     format: Format,
     out: W,
-    /// How wide the table may be: as wide as the terminal, if it is written to one.
+    /// How wide the table may be: the width of the terminal, if there is one.
     width: Option<usize>,
-    /// Those that are printed at the end.
+    /// The servers to print at the end.
     servers: Vec<DiscoveredServer>,
 }
 
@@ -39,7 +39,7 @@ impl<W: Write> Output<W> {
         }
     }
 
-    /// Prints `server` at once, unless the format is one for the end.
+    /// Prints `server` at once, unless the format is printed at the end.
     pub(crate) fn add(&mut self, server: DiscoveredServer) -> io::Result<()> {
         match self.format {
             Format::Table => {
@@ -52,7 +52,7 @@ impl<W: Write> Output<W> {
         self.out.flush()
     }
 
-    /// Prints what is left to print.
+    /// Prints the rest.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         if !self.servers.is_empty() {
             self.servers.sort_by_key(|server| (server.ip, server.port));

@@ -1,4 +1,4 @@
-//! Who has a UDP port, as far as the system lets this user see.
+//! The programs that have a UDP port, as far as this user may see them.
 
 use std::fmt;
 
@@ -23,14 +23,14 @@ pub(crate) struct Holder {
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Holders {
     pub(crate) seen: Vec<Holder>,
-    /// Whether there are sockets whose programs can't be seen: those of other users.
+    /// Whether there are sockets whose programs this user cannot see.
     pub(crate) more: bool,
-    /// Whether nobody has it any more.
+    /// Whether the port is free again.
     pub(crate) ended: bool,
 }
 
 impl Holders {
-    /// Those of `port`. On systems that aren't asked, nobody is seen.
+    /// The programs that have `port`. Only Linux reports them.
     pub(crate) fn of(port: u16) -> Self {
         #[cfg(target_os = "linux")]
         return linux::holders(port);
@@ -47,15 +47,15 @@ impl Holders {
     }
 }
 
-/// The port is taken, or was.
+/// The port is in use, or was.
 #[derive(Debug, Error)]
 pub(crate) enum PortTaken {
     #[error("UDP port {port} is in use{holders}")]
     Now { port: u16, holders: Holders },
-    /// After it was free.
-    #[error("UDP port {port} was taken meanwhile{holders}")]
+    /// It was free after `--replace`.
+    #[error("UDP port {port} was taken in the meantime{holders}")]
     Meanwhile { port: u16, holders: Holders },
-    #[error("UDP port {port} was in use by a program that has ended meanwhile")]
+    #[error("UDP port {port} was in use by a program that has ended in the meantime")]
     Ended { port: u16 },
 }
 

@@ -1,4 +1,4 @@
-//! What stops a server from outside: signals, and the end of its time.
+//! What stops a command from outside: signals, and the end of its time.
 
 use std::io;
 use std::thread;
@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use udp_discovery_server::Control;
 
-/// From now on SIGINT (Ctrl-C), SIGTERM and SIGHUP stop the server, and SIGUSR1 has `report`
-/// called, which must not block. A second SIGINT or SIGTERM ends the process at once, whatever
-/// keeps it from stopping.
+/// From now on SIGINT (Ctrl-C), SIGTERM and SIGHUP stop the server, and SIGUSR1 calls `report`,
+/// which must not block. A second SIGINT or SIGTERM ends the process at once, whatever keeps it
+/// from stopping.
 #[cfg(unix)]
 pub(crate) fn on_signals(
     control: Control,
@@ -19,7 +19,7 @@ pub(crate) fn on_signals(
 
     end_at_second_signal()?;
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1])?;
-    // It is never the second one: when a session ends, it often comes with another signal.
+    // It never counts as the second: when a session ends, it often comes with another signal.
     if may_hang_up() {
         signals.add_signal(SIGHUP)?;
     }
@@ -37,7 +37,7 @@ pub(crate) fn on_signals(
     Ok(())
 }
 
-/// Whether SIGHUP is known not to be ignored, as it is under nohup(1), which is to stay so.
+/// Whether SIGHUP is not ignored. Under nohup(1) it is, and has to stay so.
 #[cfg(target_os = "linux")]
 fn may_hang_up() -> bool {
     use procfs::process::Process;
@@ -47,14 +47,14 @@ fn may_hang_up() -> bool {
     status.is_ok_and(|status| status.sigign & (1 << (SIGHUP - 1)) == 0)
 }
 
-/// Without `unsafe` only Linux tells whether SIGHUP is ignored: elsewhere it does what it did.
+/// Without `unsafe` only Linux reports whether SIGHUP is ignored. Elsewhere it keeps its effect.
 #[cfg(all(unix, not(target_os = "linux")))]
 fn may_hang_up() -> bool {
     false
 }
 
-/// From now on Ctrl-C and the closing of the console stop the server; the second time they end the
-/// process at once. There is no signal to ask for a report by.
+/// From now on Ctrl-C and closing the console stop the server; the second time they end the process
+/// at once. There is no signal that asks for a report.
 #[cfg(not(unix))]
 pub(crate) fn on_signals(
     control: Control,

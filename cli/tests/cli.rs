@@ -299,7 +299,7 @@ fn output_to_a_full_device_is_an_error() {
         let text = stderr(&output);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
         assert!(
-            text.starts_with("error: can't write to standard output: "),
+            text.starts_with("error: cannot write to standard output: "),
             "{arguments:?}: {text}"
         );
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser};
-use indicatif::{ProgressBar, ProgressDrawTarget};
+use indicatif::ProgressBar;
 use serde::Serialize;
 use udp_discovery_client::{Client, Config, DiscoverError, DiscoveredServer, Report, Search};
 
@@ -27,16 +27,17 @@ const NOT_FOUND: u8 = 1;
 /// The exit code after Ctrl-C: 128 and the number of SIGINT, as in a shell.
 const INTERRUPTED: u8 = 130;
 
-const EXIT_CODES: &str = "\
-Servers are told apart by address and port: one on two networks may count
-twice, two behind one forwarded address once.
+const NOTES: &str = "\
+Servers are told apart by address and port: a server on two networks may count twice, and two \
+behind one forwarded address count once.
+
 Ctrl-C ends the search and prints what was found so far.
-Exit codes: 0 found (with --expect: as many as expected), 1 not found,
-2 error, 130 interrupted.";
+
+Exit codes: 0 found (with --expect: as many as expected), 1 not found, 2 error, 130 interrupted.";
 
 /// Find the servers on the networks of this host
 #[derive(Debug, Args)]
-#[command(visible_alias = "discover-servers", after_help = EXIT_CODES)]
+#[command(visible_alias = "discover-servers", after_help = NOTES)]
 pub(crate) struct DiscoverArgs {
     #[command(flatten)]
     settings: DiscoverSettings,
@@ -207,8 +208,7 @@ fn progress(args: &DiscoverArgs, timeout: Duration) -> ProgressBar {
         return ProgressBar::hidden();
     }
     // It draws only on a terminal.
-    let progress = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    progress.set_message("searching");
+    let progress = ProgressBar::new_spinner().with_message("searching");
     progress.enable_steady_tick(TICK);
     progress
 }

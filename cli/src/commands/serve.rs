@@ -26,15 +26,17 @@ use crate::settings::{self, Side};
 use crate::systemd;
 use crate::{ERROR, log, stop};
 
-const SERVE_HELP: &str = "\
-Prints its configuration, then `listening on ...`; at the end, and on SIGUSR1,
-its counters. Lines of output or log that nobody reads in time are dropped and
-counted. A second Ctrl-C or SIGTERM ends the process at once.
+const NOTES: &str = "\
+Prints its configuration, then `listening on ...`; at the end, and on SIGUSR1, its counters. Lines \
+of output or log that nobody reads in time are dropped and counted.
+
+A second Ctrl-C or SIGTERM ends the process at once.
+
 Exit codes: 0 stopped, 2 error.";
 
 /// Answer the clients that look for a server, until Ctrl-C, SIGTERM or SIGHUP
 #[derive(Debug, Args)]
-#[command(visible_alias = "start-discovery", after_help = SERVE_HELP)]
+#[command(visible_alias = "start-discovery", after_help = NOTES)]
 pub(crate) struct ServeArgs {
     #[command(flatten)]
     settings: ServeSettings,
@@ -117,11 +119,11 @@ enum DurationError {
     Zero,
 }
 
-/// How long the last lines may take to be read.
+/// How long to wait until the last lines are read.
 const LAST_LINES: Duration = Duration::from_millis(500);
 
-/// Serves until it is stopped. Whoever reads its output and its log can't keep it from answering
-/// or ending.
+/// Serves until it is stopped. A reader of its output or log that doesn't read cannot keep it from
+/// answering or ending.
 pub(crate) fn run(args: &ServeArgs) -> Result<ExitCode, Failure> {
     let output = LossyWriter::start("output", io::stdout())?;
     let log = LossyWriter::start("log", io::stderr())?;
@@ -152,13 +154,13 @@ fn serve(args: &ServeArgs, output: &LossyWriter, log: &LossyWriter) -> Result<()
             print(format!("stopped the service with pid {pid}"));
         }
     }
-    // Before it has the port, so that it is known for what it is as soon as it has. Without a mark
-    // it can't be replaced, and serves all the same. A socket of systemd's is never to be replaced.
+    // Before it has the port, so that it is recognized from the start. Without a mark it serves
+    // too, but cannot be replaced. With a socket of systemd's it never is.
     #[cfg(target_os = "linux")]
     let _mark = (!args.socket_activation).then(|| Mark::new(port));
     let server = open(args, config.clone())?;
     let control = server.control();
-    // Before anybody learns that there is a server to be stopped.
+    // Before anything says that there is a server to stop.
     let reports = output.clone();
     let report = move |control: &Control| reports.line(counters(control));
     stop::on_signals(control.clone(), report)?;
@@ -203,7 +205,7 @@ fn config(args: &ServeArgs) -> Result<Config, Failure> {
     Ok(config.with_kernel_filter(filter))
 }
 
-/// What the server is set to, and which address it will name on each interface.
+/// The configuration, and the address that the server names on each interface.
 fn configuration(config: &Config, level: LevelFilter, server: &Server) -> Vec<String> {
     let settings = config.settings();
     let line = |name: &str, value: String| format!("{name:<12} {value}");
@@ -224,19 +226,19 @@ fn configuration(config: &Config, level: LevelFilter, server: &Server) -> Vec<St
         lines.push(line(&name, format!("names {response}")));
     }
     if responses.is_empty() {
-        lines.push("no interface is up: it answers as soon as one is".into());
+        lines.push("no interface is up; it answers as soon as one is".into());
     }
     lines
 }
 
-/// Who is answered, and how much.
+/// Which clients are answered, and how often.
 fn answers(config: &Config) -> String {
     let whom = match config.allow() {
         Allow::Networks(networks) => {
             let networks: Vec<String> = networks.iter().map(ToString::to_string).collect();
             format!("clients on the link and in {}", networks.join(", "))
         }
-        Allow::Any => "everybody".into(),
+        Allow::Any => "every client".into(),
         _ => "clients on the link".into(),
     };
     let limit = |limit: Option<RateLimit>, what: &str| {
@@ -255,8 +257,8 @@ fn counters(control: &Control) -> String {
     format!("counters: {}", control.stats())
 }
 
-/// Who has the port, if that is what is wrong, and what to do. If it was to be `replaced`, whoever
-/// has it now wasn't there then.
+/// Adds who has the port, if it is in use, and what to do. If it was `replaced`, its holder has
+/// taken it since.
 fn explain(error: BindError, replaced: bool) -> Failure {
     let port = match error {
         BindError::PortInUse { port, .. } => port,

@@ -1,4 +1,4 @@
-//! Linux tells by /proc: the sockets of a port by number, and which processes have them open
+//! /proc lists the sockets of a port by number, and the open files of each process
 //! (`proc_pid_net(5)`, `proc_pid_fd(5)`).
 
 use std::collections::HashSet;
@@ -14,13 +14,13 @@ use rustix::process::{geteuid, getuid};
 use super::mark::is_mark;
 use super::{Holder, Holders};
 
-/// How long to wait for a process that ends. Only on a very busy machine it takes as long as a
-/// second.
+/// How long to wait for a process that is ending. It takes as long as a second only on a very busy
+/// machine.
 const ENDING: Duration = Duration::from_secs(10);
-/// How long to wait before the second look, and at most before a later one.
+/// How long to wait before the second look, and at most before later ones.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
 
-/// Those that have `port`.
+/// The programs that have `port`.
 pub(crate) fn holders(port: u16) -> Holders {
     let deadline = Instant::now() + ENDING;
     let (mut pause, longest_pause) = PAUSES;
@@ -43,20 +43,20 @@ pub(crate) fn holders(port: u16) -> Holders {
     }
 }
 
-/// Whether any process ends. Its sockets are there until its last thread has ended, and can't be
-/// seen to be its own.
+/// Whether any process is ending. Its sockets exist until its last thread has ended, and nothing
+/// shows that they are its own.
 fn is_any_ending() -> bool {
     let mut processes = all_processes().into_iter().flatten().flatten();
     processes.any(|process| {
         process.stat().is_ok_and(|stat| match stat.state {
-            // Without other threads it has ended, and only its parent doesn't know yet.
+            // Without other threads it has ended; its parent has only not collected it yet.
             'Z' => stat.num_threads > 1,
             _ => stat.flags & StatFlags::PF_EXITING.bits() != 0,
         })
     })
 }
 
-/// The processes that have `port`, and the numbers of the sockets of which no process is seen.
+/// The processes that have `port`, and the numbers of the sockets without a visible process.
 fn look(port: u16) -> (Vec<Holder>, HashSet<u64>) {
     let sockets = sockets(port);
     let mut seen = Vec::new();
@@ -83,7 +83,7 @@ fn look(port: u16) -> (Vec<Holder>, HashSet<u64>) {
     if unseen.is_empty() {
         return (seen, unseen);
     }
-    // Those that have been closed meanwhile are nobody's.
+    // Sockets that have been closed since belong to nobody.
     (seen, &unseen & &self::sockets(port))
 }
 
@@ -96,8 +96,8 @@ pub(crate) fn is_our_service_on(port: u16, pid: i32) -> bool {
     open.is_marked && !open.sockets.is_empty() && is_same_user(&process).unwrap_or(false)
 }
 
-/// Whether more than one socket gets what is sent to `address`, or to one of the addresses that
-/// it stands for. An IPv6 socket on every address is not meant: the kernel prefers those of IPv4.
+/// Whether more than one socket receives what is sent to `address`, or to one of the addresses that
+/// it stands for. An IPv6 socket on every address doesn't count: the kernel prefers IPv4 sockets.
 pub(crate) fn is_shared(address: SocketAddr) -> bool {
     let overlaps = |other: SocketAddr| {
         let ip = other.ip().to_canonical();
@@ -118,14 +118,14 @@ fn sockets(port: u16) -> HashSet<u64> {
 
 /// Every UDP socket of this network namespace.
 fn all_sockets() -> impl Iterator<Item = UdpNetEntry> {
-    // Not /proc/net: that is missing where a service sees processes alone (ProcSubset=pid,
+    // Not /proc/net, which is missing where a service sees only processes (ProcSubset=pid,
     // systemd.exec(5)).
     let tables = Process::myself().map(|process| [process.udp(), process.udp6()]);
     // A system without IPv6 has no second table.
     tables.into_iter().flatten().flatten().flatten()
 }
 
-/// What a process has open that matters here.
+/// The open files of a process that matter here.
 #[derive(Debug, Default)]
 struct Open {
     /// Those of the sockets asked for that it has, by number.
