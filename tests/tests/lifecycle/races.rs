@@ -9,7 +9,7 @@ use udp_discovery_server::compat::{
     is_port_in_use, is_running, start_udp_service, stop_udp_service,
 };
 use udp_discovery_server::protocol::DEFAULT_PORT;
-use udp_discovery_server::{Config, Handle, Server, State};
+use udp_discovery_server::{Config, Event, Handle, Server, State};
 use udp_discovery_tests::lab;
 
 use crate::resources::Resources;
@@ -103,7 +103,12 @@ fn a_handler_may_stop_its_server_and_even_drop_it() {
         let control = server.control();
         let stopping = control.clone();
         let asker = Asker::new(server.local_addr());
-        let server = server.on_event(move |_| stopping.stop()).spawn().unwrap();
+        let stop = move |event: &Event<'_>| {
+            if matches!(event, Event::Answered { .. }) {
+                stopping.stop();
+            }
+        };
+        let server = server.on_event(stop).spawn().unwrap();
         assert!(asker.ask());
         wait_for_end(|| control.state());
         server.shutdown().unwrap();
@@ -115,7 +120,11 @@ fn a_handler_may_stop_its_server_and_even_drop_it() {
         let asker = Asker::new(server.local_addr());
         let place = Arc::new(Mutex::new(None::<Handle>));
         let own = Arc::clone(&place);
-        let server = server.on_event(move |_| drop(own.lock().unwrap().take()));
+        let server = server.on_event(move |event| {
+            if matches!(event, Event::Answered { .. }) {
+                drop(own.lock().unwrap().take());
+            }
+        });
         let mut kept = place.lock().unwrap();
         *kept = Some(server.spawn().unwrap());
         drop(kept);
