@@ -1,4 +1,4 @@
-//! What reading and writing one datagram costs, in time and in allocations.
+//! The time and the allocations for reading and writing one datagram.
 
 #![allow(missing_docs, reason = "a benchmark")]
 

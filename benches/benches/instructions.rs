@@ -1,5 +1,5 @@
-//! How many instructions reading and writing one datagram takes: the same number on every run of
-//! the same program, whatever else the machine does.
+//! The number of instructions for reading and writing one datagram. It is the same on every run of
+//! the same program, however busy the machine is.
 //!
 //! Runs itself under valgrind's callgrind, twice for each case, once for 1,000 rounds and once
 //! for 2,000: the difference is what 1,000 rounds take.
@@ -22,7 +22,7 @@ const CASES: [(&str, &str); 6] = [
     ("encode", "SERVER_IP:192.168.1.7:8000"),
 ];
 const ROUNDS: u64 = 1000;
-/// Tells the program under valgrind what to do: the number of a case, and how many rounds.
+/// The variable with the task of the program under valgrind: the number of a case, and the rounds.
 const TASK: &str = "INSTRUCTIONS_TASK";
 
 fn main() -> ExitCode {

@@ -1,4 +1,4 @@
-//! What a search, a start and a stop cost on real sockets, all of them on loopback.
+//! The time of a search, a start and a stop, with real sockets on loopback.
 
 #![allow(missing_docs, reason = "a benchmark")]
 
@@ -24,7 +24,7 @@ fn running() -> Handle {
     server().spawn().expect("there are threads")
 }
 
-/// One request on a socket that is there already: the least that an answer can cost.
+/// One request on an open socket: the least time for an answer.
 #[divan::bench]
 fn request_and_answer(bencher: Bencher<'_, '_>) {
     let server = running();
@@ -39,7 +39,7 @@ fn request_and_answer(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// A whole search: the interfaces listed, sockets opened, the first answer taken.
+/// A whole search: lists the interfaces, opens sockets, and returns the first answer.
 #[divan::bench]
 fn discover_one(bencher: Bencher<'_, '_>) {
     let server = running();
@@ -69,7 +69,7 @@ fn stop(bencher: Bencher<'_, '_>) {
         .bench_local_values(Handle::shutdown);
 }
 
-/// The decision alone, without a socket.
+/// The decision only, without a socket.
 #[divan::bench]
 fn responder_decides(bencher: Bencher<'_, '_>) {
     let mut eth0 = Interface::new("eth0", 2);

@@ -1,5 +1,5 @@
-//! Any bytes as a datagram: read as the [slow and obvious reading](crate::wire) reads them, and
-//! written back in the one canonical form.
+//! Any bytes as a datagram. The codec must read them as the [plain reading](crate::wire) does, and
+//! write them in the canonical form.
 //!
 //! The input: a byte that chooses the two words, and the datagram.
 
@@ -9,8 +9,8 @@ use udp_discovery_protocol::{Codec, DecodeError, Message, Request, Word};
 use crate::input::Input;
 use crate::wire::{self, Reading};
 
-/// Words of every kind: the defaults, the shortest, the longest, and such as look like what
-/// follows them.
+/// Words of every kind: the defaults, the shortest, the longest, and some that look like the text
+/// after them.
 const WORDS: [(&str, &str); 6] = [
     ("DISCOVER_SERVER", "SERVER_IP:"),
     ("?", "!"),
@@ -23,7 +23,7 @@ const WORDS: [(&str, &str); 6] = [
     ),
 ];
 
-/// Holds the rules for one input.
+/// Checks the rules for one input.
 ///
 /// # Panics
 /// If one is broken.
@@ -35,7 +35,7 @@ pub fn check(data: &[u8]) {
     check_datagram(&codec, input.rest());
 }
 
-/// Holds the rules for one datagram.
+/// Checks the rules for one datagram.
 pub(crate) fn check_datagram(codec: &Codec, datagram: &[u8]) {
     let reading = wire::read(codec.message().as_str(), codec.prefix().as_str(), datagram);
     let decoded = codec.decode(datagram);
@@ -54,7 +54,7 @@ pub(crate) fn check_datagram(codec: &Codec, datagram: &[u8]) {
     }
 }
 
-/// The canonical form says the same, and is the datagram without what is read over.
+/// The canonical form has the same meaning, and is the datagram without its optional blanks.
 fn check_canonical(codec: &Codec, message: Message, datagram: &[u8]) {
     let canonical = encoded(codec, message);
     assert_eq!(canonical.len(), codec.encoded_len(message));
@@ -74,7 +74,7 @@ fn check_canonical(codec: &Codec, message: Message, datagram: &[u8]) {
 
 const REQUEST: Message = Message::Request(Request);
 
-/// `message` as it is written, behind what is in the buffer already.
+/// `message` as the codec appends it to a buffer.
 pub(crate) fn encoded(codec: &Codec, message: Message) -> Vec<u8> {
     let mut buffer = BytesMut::from(&b"before"[..]);
     codec.encode(message, &mut buffer);

@@ -1,7 +1,7 @@
 //! A search, driven by any sequence of calls on virtual time.
 //!
-//! The input: the configuration, the host's interfaces, then calls to its end. A time may go back,
-//! a link may not exist, and anything may come from anywhere.
+//! The input: the configuration, the host's interfaces, then calls to its end. Time may go back, a
+//! link may not exist, and a datagram may have any bytes and source.
 
 use std::collections::{HashSet, VecDeque};
 use std::io;
@@ -25,10 +25,10 @@ const PREFIX: &str = "SERVER_IP:";
 /// The longest search.
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// More calls than these are not made.
+/// The most calls of a run.
 const MAX_CALLS: usize = 500;
 
-/// Holds the rules for one input.
+/// Checks the rules for one input.
 ///
 /// # Panics
 /// If one is broken.
@@ -83,25 +83,25 @@ fn config(input: &mut Input<'_>) -> Config {
     }
 }
 
-/// A search, and what is known of it from outside.
+/// A search, and a model of it.
 struct Run {
     config: Config,
     interfaces: Vec<Interface>,
     search: Discovery,
     start: Instant,
     deadline: Instant,
-    /// The latest time that was told.
+    /// The latest time that was passed in.
     now: Instant,
-    /// Whether the deadline was told.
+    /// Whether the deadline was passed in.
     ended: bool,
-    /// Whether the search said that it was over.
+    /// Whether the search has reported its end.
     over: bool,
     transmits: usize,
     /// How many of them could be sent.
     sent: usize,
-    /// What is to be found, by address and port.
+    /// The servers that must be found, by address and port.
     known: HashSet<(IpAddr, Option<NonZeroU16>)>,
-    /// What of it was not taken yet.
+    /// Those that were not returned yet.
     expected: VecDeque<Expected>,
     counts: Counts,
     /// The source and the beginning of the first malformed datagram.
@@ -109,7 +109,7 @@ struct Run {
 }
 
 impl Run {
-    /// A search, if `interfaces` let it be made.
+    /// A search, if `interfaces` allow one.
     fn new(config: Config, interfaces: Vec<Interface>) -> Option<Self> {
         let start = Instant::now();
         let search = match Discovery::new(start, &config, &interfaces) {
@@ -168,7 +168,7 @@ impl Run {
         }
     }
 
-    /// A time up to the timeout and more from the latest one, or before it.
+    /// A time after the latest one, or before it.
     fn time(&mut self, input: &mut Input<'_>) -> Instant {
         let unit = input.choose(&[
             Duration::ZERO,
@@ -203,7 +203,7 @@ impl Run {
         self.search.handle_datagram(now, link, source, &payload);
     }
 
-    /// What is to become of an answer, from the documentation.
+    /// Updates the model for an answer, by the documentation.
     fn expect(&mut self, link: usize, source: SocketAddr, payload: &[u8]) {
         let counts = &mut self.counts;
         if source.port() != PORT && !self.config.any_source_port() {
@@ -271,8 +271,8 @@ impl Run {
         ip.is_loopback() || host::holds(&self.interfaces, ip)
     }
 
-    /// Whether `ip` is a host's on a network of this host: loopback, what is down and bridges
-    /// that were not asked on don't count.
+    /// Whether `ip` can be a host's on a network of this host, without loopback, interfaces that are
+    /// down, and bridges that were not asked on.
     fn is_reachable(&self, ip: IpAddr) -> bool {
         let asked = |interface: &Interface| {
             let links = self.search.links();
@@ -285,7 +285,7 @@ impl Run {
         interfaces.any(|interface| host::can_be_on_link(interface, ip))
     }
 
-    /// Takes what is to be sent, and tells perhaps that it could not be.
+    /// Takes the transmits, and reports them as failed or not.
     fn transmit(&mut self, input: &mut Input<'_>) {
         let now = self.time(input);
         let fails = input.flag();
@@ -323,7 +323,7 @@ impl Run {
         self.search.handle_timeout(now);
         self.now = self.now.max(now);
         self.ended |= self.now >= self.deadline;
-        // Probes that were missed are not made up for.
+        // Missed probes are not sent later.
         let next = self.search.poll_timeout();
         assert!(next.is_none_or(|next| next > self.now));
     }
@@ -336,14 +336,14 @@ impl Run {
             io::ErrorKind::Other,
         ]);
         let exists = link < self.search.links().len();
-        // 64 in a row that say nothing give the link up.
+        // After 64 unknown errors in a row the search gives the link up.
         for _ in 0..input.byte() % 70 {
             self.search.handle_receive_error(link, kind.into());
             self.counts.receive_errors += u64::from(exists);
         }
     }
 
-    /// What holds whatever was called.
+    /// The rules that hold after any call.
     fn check(&mut self) {
         assert_eq!(self.search.deadline(), self.deadline, "the deadline moved");
         let at = self.search.poll_timeout();
@@ -386,7 +386,7 @@ impl Run {
         }
     }
 
-    /// A driver that does as it is told is through after the last probe, and has all servers.
+    /// A driver that follows the contract is done after the last probe, and has all servers.
     fn finish(&mut self) {
         let mut steps = 0;
         while let Some(at) = self.search.poll_timeout() {
@@ -407,7 +407,7 @@ impl Run {
     }
 }
 
-/// A server to be found.
+/// A server that must be found.
 #[derive(Debug, PartialEq, Eq)]
 struct Expected {
     ip: IpAddr,

@@ -1,4 +1,4 @@
-//! A host: its interfaces, and what its addresses mean, worked out bit by bit.
+//! A host: its interfaces, and the rules about its addresses, written without the project's code.
 
 use std::net::IpAddr;
 
@@ -6,7 +6,7 @@ use udp_discovery_protocol::{Interface, InterfaceAddress, InterfaceFlags, Interf
 
 use crate::input::Input;
 
-/// Addresses of the host, its neighbours and everybody else whom a rule is about.
+/// Addresses of the host, its neighbours, and others that a rule is about.
 pub const ADDRESSES: [&str; 32] = [
     "192.168.1.20",  // a neighbour
     "192.168.1.21",  // another
@@ -26,7 +26,7 @@ pub const ADDRESSES: [&str; 32] = [
     "10.99.0.5", // on an interface that is down
     "127.0.0.1",
     "127.0.0.2",
-    "0.0.0.0", // nobody's
+    "0.0.0.0", // of no host
     "0.1.2.3",
     "255.255.255.255",
     "224.0.0.1",
@@ -42,8 +42,8 @@ pub const ADDRESSES: [&str; 32] = [
     "::ffff:192.168.1.20",
 ];
 
-/// The interfaces of a host: those of a fixed one that a byte chooses, and one more with up to
-/// three addresses of the input.
+/// The interfaces of a host: some of a fixed list, and one more with up to three addresses of the
+/// input.
 pub fn interfaces(input: &mut Input<'_>) -> Vec<Interface> {
     let missing = input.byte();
     let mut interfaces = fixed();
@@ -58,8 +58,8 @@ pub fn interfaces(input: &mut Input<'_>) -> Vec<Interface> {
     interfaces
 }
 
-/// Loopback, two networks, one of two addresses with a route without a gateway, a tunnel with one
-/// that doesn't count, a container bridge, and one that is down.
+/// Loopback, two networks, one of two addresses with a route without a gateway, a tunnel with a route
+/// that doesn't count, a container bridge, and an interface that is down.
 fn fixed() -> Vec<Interface> {
     let mut lo = interface("lo", 1, &[("127.0.0.1", 8), ("::1", 128)]);
     lo.flags.loopback = true;
@@ -198,7 +198,7 @@ pub fn can_be_on_link(interface: &Interface, ip: IpAddr) -> bool {
 
 /// Whether `ip` is the directed broadcast of the network of `address`.
 pub fn is_broadcast(address: &InterfaceAddress, ip: IpAddr) -> bool {
-    // The network of everything ends with 255.255.255.255, which is another rule's.
+    // The network of all addresses ends with 255.255.255.255, which another rule covers.
     address.prefix_len() > 0 && is_end(address.network(), ip, true)
 }
 

@@ -1,7 +1,7 @@
-//! Values out of a fuzzer's bytes.
+//! Values made from a fuzzer's bytes.
 //!
-//! They are read in order, and zeros follow the last one, so that a corpus file means the same in
-//! every version and a dictionary's words are found where they are put.
+//! Bytes are read in order, and zeros follow the last one. So a corpus file means the same in every
+//! version, and a dictionary's words appear where the fuzzer puts them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
@@ -16,7 +16,7 @@ impl<'a> Input<'a> {
         Self(bytes)
     }
 
-    /// Whether nothing but zeros would follow.
+    /// Whether only zeros follow.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -55,7 +55,7 @@ impl<'a> Input<'a> {
         choices[usize::from(self.byte()) % choices.len()]
     }
 
-    /// A length in one byte, and as many bytes.
+    /// One byte with a length, and that many bytes.
     pub fn bytes(&mut self) -> &'a [u8] {
         let len = usize::from(self.byte()).min(self.0.len());
         let (bytes, rest) = self.0.split_at(len);
@@ -63,12 +63,12 @@ impl<'a> Input<'a> {
         bytes
     }
 
-    /// A port, or none by 0.
+    /// A port, or `None` for 0.
     pub fn port(&mut self) -> Option<NonZeroU16> {
         NonZeroU16::new(self.u16())
     }
 
-    /// An address: four bytes, or sixteen behind an odd one.
+    /// An address: a byte, then four bytes, or sixteen if the first is odd.
     pub fn ip(&mut self) -> IpAddr {
         if self.flag() {
             Ipv6Addr::from(self.array::<16>()).into()
@@ -77,7 +77,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// One of `known`, by its text, or any address by the byte 255.
+    /// One of `known`, or any address after the byte 255.
     ///
     /// # Panics
     /// If one of `known` is no address.
@@ -90,7 +90,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// One of `known` or any address, and one of `ports` or, by the byte 255, any port.
+    /// One of `known` or any address, and one of `ports` or, after the byte 255, any port.
     pub fn socket_address(&mut self, known: &[&str], ports: &[u16]) -> SocketAddr {
         let ip = self.ip_among(known);
         let port = match self.byte() {

@@ -1,9 +1,9 @@
-//! The rules that the fuzz targets hold the project to, one module for each target.
+//! The rules that the fuzz targets check, one module for each target.
 //!
-//! Each is a function of any bytes that panics if a rule is broken. libFuzzer calls them by the
-//! programs in `fuzz_targets/`; the tests call them with every file of `corpus/`. What is to be
-//! expected is worked out here a second time, from the documentation and as plainly as possible
-//! ([`wire`], [`host`]): the rules share no code with what they judge.
+//! Each target is a function of any bytes that panics if a rule is broken. libFuzzer calls it through
+//! the programs in `fuzz_targets/`, and the tests call it with every file of `corpus/`. The expected
+//! results come from the documentation, written as plainly as possible ([`wire`], [`host`]) and
+//! without the code under test.
 
 pub mod decode;
 pub mod discovery;

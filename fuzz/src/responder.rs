@@ -1,4 +1,4 @@
-//! One datagram of any bytes, from anywhere, by any interface, to a server with any configuration.
+//! One datagram with any bytes, source and interface, to a server with any configuration.
 //!
 //! The input: the configuration, the host's interfaces, the datagram's source and arrival, and
 //! its bytes.
@@ -23,7 +23,7 @@ const WORDS: [(&str, &str); 3] = [
     ("größe", "größte:"),
 ];
 
-/// Holds the rules for one input.
+/// Checks the rules for one input.
 ///
 /// # Panics
 /// If one is broken.
@@ -92,7 +92,7 @@ pub(crate) fn source(input: &mut Input<'_>) -> SocketAddr {
     input.socket_address(&host::ADDRESSES, &[50_000, PORT, 0])
 }
 
-/// What the system tells: an interface of the host, one that is gone, or none, and addresses.
+/// What the system reports: an interface of the host, one that is gone, or none, and addresses.
 pub(crate) fn arrival(input: &mut Input<'_>) -> Arrival {
     let interface = match input.byte() {
         255 => None,
@@ -106,7 +106,7 @@ pub(crate) fn arrival(input: &mut Input<'_>) -> Arrival {
     }
 }
 
-/// The request, one more often than chance would have it, or any bytes.
+/// The request, or any bytes.
 fn payload<'a>(input: &mut Input<'a>, config: &'a Config) -> &'a [u8] {
     if input.flag() {
         input.rest()
@@ -115,15 +115,15 @@ fn payload<'a>(input: &mut Input<'a>, config: &'a Config) -> &'a [u8] {
     }
 }
 
-/// What a server may and must do, from the documentation.
+/// What a server may and must do, by the documentation.
 pub(crate) struct Rules<'a> {
     pub(crate) config: &'a Config,
     pub(crate) interfaces: &'a [Interface],
 }
 
 impl Rules<'_> {
-    /// Holds them for `datagram` and what came of it. If it is not `within_limits`, silence is
-    /// always right.
+    /// Checks the rules for `datagram` and its reply. If it is not `within_limits`, no reply is always
+    /// right.
     pub(crate) fn check(
         &self,
         datagram: &Datagram<'_>,
@@ -160,7 +160,7 @@ impl Rules<'_> {
         self.check_payload(reply);
     }
 
-    /// The bytes say what the reply says, and are few.
+    /// The payload is what the reply says, and is short.
     fn check_payload(&self, reply: &Reply) {
         let codec = self.config.settings().codec();
         let (message, prefix) = (codec.message().as_str(), codec.prefix().as_str());
@@ -175,7 +175,7 @@ impl Rules<'_> {
         assert!(reply.payload.len() <= prefix.len() + ip_len + port_len);
     }
 
-    /// Whether an answer is allowed at all, its limits apart.
+    /// Whether an answer is allowed at all, apart from the limits.
     pub(crate) fn may_answer(&self, datagram: &Datagram<'_>) -> bool {
         self.is_request(datagram)
             && self.is_client(datagram.source)
@@ -185,10 +185,10 @@ impl Rules<'_> {
                 .any(|interface| self.may_answer_by(interface, datagram.source.ip()))
     }
 
-    /// Whether silence would be wrong, within the limits: our address there is beyond doubt.
+    /// Whether an answer is required, within the limits: the address to name is certain.
     fn must_answer(&self, datagram: &Datagram<'_>) -> bool {
         let arrival = datagram.arrival;
-        // What the system tells must go together for it.
+        // The system's reports must be consistent.
         let plausible = |ip: IpAddr| wire::is_host(ip) && host::holds(self.interfaces, ip);
         let plausible = [arrival.local, arrival.destination]
             .into_iter()
@@ -211,15 +211,15 @@ impl Rules<'_> {
         !datagram.truncated && datagram.payload == message
     }
 
-    /// Row 8 of the faults, as far as the interface plays no part: port 0, an address that is no
-    /// client's, the server itself.
+    /// Row 8 of the faults, without the parts about the interface: port 0, an address that no client
+    /// has, the server itself.
     fn is_client(&self, source: SocketAddr) -> bool {
         let ip = source.ip();
         let is_ours = host::holds(self.interfaces, ip) || ip.is_loopback();
         source.port() != 0 && wire::is_host(ip) && !(is_ours && source.port() == PORT)
     }
 
-    /// The rest of row 8, and who is on the link or allowed.
+    /// The rest of row 8, and whether the source is on the link or allowed.
     fn may_answer_by(&self, interface: &Interface, source: IpAddr) -> bool {
         let forged = (source.is_loopback() && !interface.flags.loopback)
             || interface
@@ -241,16 +241,15 @@ impl Rules<'_> {
             || (interface.flags.loopback && host::holds(self.interfaces, source))
     }
 
-    /// Whether the source of `datagram` is on the link that it came by.
+    /// Whether the source of `datagram` is on the link where it arrived.
     pub(crate) fn came_on_link(&self, datagram: &Datagram<'_>) -> bool {
         let source = datagram.source.ip();
         let interfaces = self.arrival_interfaces(datagram);
         interfaces.iter().any(|it| self.is_on_link(it, source))
     }
 
-    /// The interface that the system tells, or those that it may have been: the ones with the
-    /// source on their link; or, if there are none, each that leads elsewhere, for a source that
-    /// is allowed.
+    /// The interface that the system reports, or the possible ones: those with the source on their
+    /// link, or else, for a source that is allowed, all but loopback.
     fn arrival_interfaces(&self, datagram: &Datagram<'_>) -> Vec<&Interface> {
         let among = |may_be: &dyn Fn(&Interface) -> bool| -> Vec<&Interface> {
             self.interfaces.iter().filter(|it| may_be(it)).collect()
@@ -266,9 +265,9 @@ impl Rules<'_> {
     }
 }
 
-/// Whether an answer to `datagram`, which came by `interface`, may leave from `local`: the address
-/// there that it was sent to; else the one that it was sent to and that the system says is ours;
-/// else the one there on the source's network; else one that is held there.
+/// Whether an answer to `datagram`, which arrived on `interface`, may leave from `local`. That is the
+/// destination, if the interface has it or the system reports it as local; else an address on the
+/// source's network; else any address of the interface.
 fn is_local(interface: &Interface, datagram: &Datagram<'_>, local: IpAddr) -> bool {
     let arrival = datagram.arrival;
     let is_reached = |ip: &IpAddr| host::held_by(interface, *ip) || arrival.local == Some(*ip);

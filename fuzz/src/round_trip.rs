@@ -1,7 +1,7 @@
-//! Any words, address and port: what can be made of them is written, and read back as the same.
+//! Any words, address and port: every message that they make is read back unchanged.
 //!
-//! The input: both words, each behind its length; a port; an address; then a position and a byte,
-//! which are changed in what was written, and more bytes, which are put behind it.
+//! The input: both words, each after its length; a port; an address; then a position and a byte to
+//! change in the datagram, and more bytes to append to it.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use crate::decode::{check_datagram, encoded};
 use crate::input::Input;
 use crate::wire;
 
-/// Holds the rules for one input.
+/// Checks the rules for one input.
 ///
 /// # Panics
 /// If one is broken.
@@ -39,7 +39,7 @@ pub fn check(data: &[u8]) {
     }
 }
 
-/// The word that `bytes` are, if they are one.
+/// The word with these bytes, if they make one.
 fn word(bytes: &[u8]) -> Option<Word> {
     let text = String::from_utf8_lossy(bytes);
     let word = Word::new(&text).ok();
@@ -48,7 +48,7 @@ fn word(bytes: &[u8]) -> Option<Word> {
     word
 }
 
-/// The codec of two words, if they go together.
+/// The codec of two words, if they can be used together.
 fn codec(message: Word, prefix: Word) -> Option<Codec> {
     let go_together = wire::go_together(message.as_str(), prefix.as_str());
     let codec = Codec::new(message, prefix).ok();
@@ -56,7 +56,7 @@ fn codec(message: Word, prefix: Word) -> Option<Codec> {
     codec
 }
 
-/// An IPv4 address stands as four decimals, an IPv6 address in brackets, both without capitals.
+/// An IPv4 address has four decimals, an IPv6 address brackets, and neither has capitals.
 fn check_text(response: Response) {
     let ip = match response.ip() {
         IpAddr::V4(ip) => {
@@ -73,8 +73,8 @@ fn check_text(response: Response) {
     assert_eq!(text.to_ascii_lowercase(), text);
 }
 
-/// What is written is read as the same; what differs from it by a byte, or is shorter or longer,
-/// is read as the format says.
+/// A written message is read back unchanged. A datagram that differs by a byte, or is shorter or
+/// longer, is read by the format.
 fn check_written(codec: &Codec, message: Message, input: &mut Input<'_>) {
     let written = encoded(codec, message);
     assert_eq!(written.len(), codec.encoded_len(message));

@@ -1,8 +1,8 @@
-//! Datagrams in a row to one server, with time between them and interfaces that change: who is
-//! answered how often, and with how much.
+//! A sequence of datagrams to one server, with time between them and interfaces that change. It checks
+//! the limits and the size of the answers.
 //!
-//! The input: the limits, then steps to its end. Each has a time, a source, an arrival, bytes, and
-//! how many times it comes.
+//! The input: the limits, then steps to its end. Each has a time, a source, an arrival, bytes, and a
+//! number of repetitions.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use crate::responder::{PORT, Rules, allow, arrival, source};
 
 const REQUEST: &[u8] = b"DISCOVER_SERVER";
 
-/// What is sent now and then: the request twice as often as all that is nearly it.
+/// The payloads: the request, and datagrams that resemble it.
 const PAYLOADS: [&[u8]; 8] = [
     REQUEST,
     REQUEST,
@@ -30,20 +30,19 @@ const PAYLOADS: [&[u8]; 8] = [
     b"SERVER_IP:192.168.1.20",
 ];
 
-/// Answers a second. Each divides a second into whole nanoseconds, so that what is left is known
-/// exactly.
+/// Answers per second. Each divides a second into whole nanoseconds, so that the buckets are exact.
 const RATES: [u32; 8] = [1, 2, 5, 10, 50, 100, 1000, 1_000_000];
 
-/// More steps than these are not looked at.
+/// The most steps of a run.
 const MAX_STEPS: usize = 200;
 
-/// More datagrams than these are not sent.
+/// The most datagrams of a run.
 const MAX_DATAGRAMS: usize = 3000;
 
-/// As many sources as one set of the server's table has room for: none of them is ever forgotten.
+/// As many sources as one set of the server's table has room for, so that none is ever forgotten.
 const MAX_SOURCES: usize = 8;
 
-/// Holds the rules for one input.
+/// Checks the rules for one input.
 ///
 /// # Panics
 /// If one is broken.
@@ -59,7 +58,7 @@ pub fn check(data: &[u8]) {
     assert!(run.answers <= run.requests);
 }
 
-/// A server, and what is known of it from outside.
+/// A server, and a model of it.
 struct Run {
     config: Config,
     interfaces: Vec<Interface>,
@@ -138,13 +137,13 @@ impl Run {
             Err(DropReason::RateLimited | DropReason::TotalLimited)
         );
         rules.check(datagram, outcome.as_ref().ok(), !limited);
-        // Who may not be answered at all is not told of by a limit either.
+        // A limit is no reason to drop a datagram that may not be answered at all.
         assert!(!limited || rules.may_answer(datagram), "{outcome:?}");
         self.requests += usize::from(datagram.payload == REQUEST);
         self.limits(key, outcome.as_ref());
     }
 
-    /// Nobody gets more than is there, and nobody less.
+    /// No source gets more answers than its limits, and none gets fewer.
     fn limits(&mut self, key: Key, outcome: Result<&Reply, &DropReason>) {
         let now = self.now;
         let source = self.config.rate_limit().map(|limit| {
@@ -161,7 +160,7 @@ impl Run {
         match outcome {
             Ok(reply) => {
                 self.answers += 1;
-                // The wire's own, without a port: 25 bytes for 15, and 51 in IPv6.
+                // Without a port, at most 25 bytes for 15, and 51 in IPv6.
                 let most = if reply.response.ip().is_ipv4() {
                     25
                 } else {
@@ -174,7 +173,7 @@ impl Run {
             }
             Err(DropReason::RateLimited) => {
                 let source = source.expect("there is a limit");
-                // A limit in total may use up a source's share without an answer.
+                // The total limit may use up a source's share without an answer.
                 assert!(
                     self.total.is_some() || source.is_empty(),
                     "refused too early"
@@ -236,20 +235,20 @@ impl Key {
     }
 }
 
-/// A bucket of answers, each cut into as many drops as a second has nanoseconds, so that `rate`
-/// drops a nanosecond fill it exactly.
+/// A token bucket. A token has as many parts as a second has nanoseconds, so that `rate` parts per
+/// nanosecond fill it exactly.
 struct Bucket {
-    drops: u128,
+    parts: u128,
     limit: RateLimit,
     filled_at: Option<Instant>,
 }
 
-const DROPS: u128 = 1_000_000_000;
+const PARTS: u128 = 1_000_000_000;
 
 impl Bucket {
     fn new(limit: RateLimit) -> Self {
         Self {
-            drops: u128::from(limit.burst().get()) * DROPS,
+            parts: u128::from(limit.burst().get()) * PARTS,
             limit,
             filled_at: None,
         }
@@ -257,17 +256,17 @@ impl Bucket {
 
     fn fill(&mut self, now: Instant) {
         let since = now - self.filled_at.replace(now).unwrap_or(now);
-        let drops = since.as_nanos() * u128::from(self.limit.rate().get());
-        let all = u128::from(self.limit.burst().get()) * DROPS;
-        self.drops = all.min(self.drops + drops);
+        let parts = since.as_nanos() * u128::from(self.limit.rate().get());
+        let all = u128::from(self.limit.burst().get()) * PARTS;
+        self.parts = all.min(self.parts + parts);
     }
 
     fn is_empty(&self) -> bool {
-        self.drops < DROPS
+        self.parts < PARTS
     }
 
     fn take(&mut self) {
         assert!(!self.is_empty(), "more answers than the limit");
-        self.drops -= DROPS;
+        self.parts -= PARTS;
     }
 }

@@ -1,4 +1,4 @@
-//! Configuration files: what is read keeps to the documented bounds and survives being written.
+//! Configuration files: values are within the documented limits, and survive a round trip.
 //!
 //! The input is TOML, read as the shared settings, as a server's configuration and as a client's.
 
@@ -12,7 +12,7 @@ use udp_discovery_server::Config as ServerConfig;
 
 use crate::wire;
 
-/// Holds the rules for one input.
+/// Checks the rules for one input.
 ///
 /// # Panics
 /// If one is broken.
@@ -44,7 +44,7 @@ pub fn check(data: &[u8]) {
     }
 }
 
-/// Reads `text`. What is read is written and read again unchanged.
+/// Reads `text`. The value must survive being written and read again.
 fn read<T: DeserializeOwned + Serialize + PartialEq + Debug>(text: &str) -> Option<T> {
     let value: T = toml::from_str(text).ok()?;
     // TOML's integers have 63 bits and a sign.

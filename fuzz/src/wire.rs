@@ -1,4 +1,4 @@
-//! The wire format, read in the slow and obvious way.
+//! The wire format, read in the obvious way.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU16;
@@ -13,19 +13,19 @@ pub const MAX_LEN: usize = 256;
     reason = "nobody depends on this package, and every case is to be handled"
 )]
 pub enum Reading {
-    /// It has no bytes.
+    /// No bytes.
     Empty,
-    /// It is longer than [`MAX_LEN`].
+    /// Longer than [`MAX_LEN`].
     TooLong,
-    /// It is neither the request nor starts as a response.
+    /// Neither the request nor anything that starts with the response prefix.
     Unknown,
-    /// It starts as a response and goes on as none.
+    /// The response prefix with anything else than an endpoint after it.
     Malformed,
-    /// It is a response but for its address, which is no host's.
+    /// A response with an address that no host can have.
     NotAHost(IpAddr),
-    /// It is the request.
+    /// The request.
     Request,
-    /// It is a response.
+    /// A response.
     Response(IpAddr, Option<NonZeroU16>),
 }
 
@@ -77,8 +77,8 @@ pub fn is_host(ip: IpAddr) -> bool {
     }
 }
 
-/// What stands behind the response prefix: an address, perhaps a colon and a port, blanks around
-/// both, perhaps a line end.
+/// Reads what follows the response prefix: an address, optionally a colon and a port, with blanks
+/// around both, and optionally a line end.
 fn endpoint(rest: &[u8]) -> Option<(IpAddr, Option<NonZeroU16>)> {
     let text = without_blanks(without_line_end(rest));
     if let Some(inner) = text.strip_prefix(b"[") {
@@ -128,7 +128,7 @@ fn port(text: &[u8]) -> Option<NonZeroU16> {
     NonZeroU16::new(u16::try_from(decimal(text)?).ok()?)
 }
 
-/// The number of one to five digits, the first of which is 0 only if it is alone.
+/// A number of one to five digits without leading zeros.
 fn decimal(digits: &[u8]) -> Option<u32> {
     let leading_zero = digits.len() > 1 && digits[0] == b'0';
     if digits.is_empty() || digits.len() > 5 || leading_zero {
@@ -140,8 +140,8 @@ fn decimal(digits: &[u8]) -> Option<u32> {
     })
 }
 
-/// The text of RFC 4291, section 2.2: eight groups, `::` for one or more of zeros, and the last
-/// two perhaps as an IPv4 address.
+/// Reads the form of RFC 4291, section 2.2: eight groups, `::` for one or more zero groups, and
+/// optionally the last two as an IPv4 address.
 fn ipv6(text: &[u8]) -> Option<Ipv6Addr> {
     let double_colon = text.windows(2).position(|pair| pair == b"::");
     let groups = match double_colon {
@@ -162,8 +162,7 @@ fn ipv6(text: &[u8]) -> Option<Ipv6Addr> {
     Some(groups.into())
 }
 
-/// The groups of `text`, with a colon between two. The last may be an IPv4 address, if it is the
-/// last of the whole.
+/// The groups of `text`, separated by colons. If `last`, the last one may be an IPv4 address.
 fn groups(text: &[u8], last: bool) -> Option<Vec<u16>> {
     let mut groups = Vec::new();
     if text.is_empty() {

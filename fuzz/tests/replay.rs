@@ -1,4 +1,4 @@
-//! The corpus, replayed without a fuzzer, and the lists of targets, which must agree.
+//! Replays the corpus without a fuzzer, and checks that the lists of targets agree.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,7 +19,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The names in a folder, without what follows their last point.
+/// The file names in a folder, without their extensions.
 fn names_in(name: &str) -> BTreeSet<String> {
     files(&folder(name))
         .iter()
@@ -31,7 +31,7 @@ fn targets() -> BTreeSet<String> {
     TARGETS.iter().map(|&(name, _)| name.to_owned()).collect()
 }
 
-/// The name of the file is in the output if it fails, since output is shown for failed tests.
+/// Replays the corpus of a target. The output of a failed test has the name of the file.
 fn replay(name: &str) {
     let (_, check) = TARGETS
         .iter()
@@ -89,7 +89,7 @@ fn every_target_has_a_program_a_corpus_and_a_dictionary() {
     }
 }
 
-/// The manifest is what `cargo fuzz list`, and so `run` and CI, go by.
+/// `cargo fuzz list`, and so `fuzz/run` and CI, use the manifest.
 #[test]
 fn every_target_is_in_the_manifest() {
     let manifest = fs::read_to_string(folder("Cargo.toml")).unwrap();

@@ -16,12 +16,12 @@ use udp_discovery_tests::lab::raw::Datagram;
 use udp_discovery_tests::lab::{self, Host, Lab, Signal};
 use udp_discovery_tests::python;
 
-/// Long enough for what should come.
+/// Long enough for anything that should happen.
 const SOON: Duration = Duration::from_secs(10);
-/// Long enough to see that nothing comes on a network without delay.
+/// Long enough to see that nothing arrives, on a network without delay.
 const NEVER: Duration = Duration::from_millis(200);
 
-/// The variable that tells a process on a host how many seconds to sleep.
+/// The variable with the seconds that a process on a host sleeps.
 const SLEEP: &str = "UDP_DISCOVERY_LAB_SLEEP";
 
 fn udp(host: &Host, address: &str) -> UdpSocket {
@@ -177,7 +177,7 @@ fn a_forged_datagram_arrives_with_the_source_that_it_claims() {
                 ("to all", source)
             );
         }
-        // An off-link source needs a route back, by which the kernel judges it.
+        // The kernel accepts an off-link source only with a route back to it.
         b.ip("route add default via 10.77.1.1");
         let off_link = Datagram::new("203.0.113.9:53".parse().unwrap(), unicast, b"to one");
         attacker.send(&off_link.with_mac(victim));
@@ -266,7 +266,7 @@ fn a_wrong_test_name_fails() {
     let run = || lab::run_within(SOON, "no_such_test", || ());
     let text = panic_of(run).unwrap();
     assert!(text.contains("the calling test has another name"), "{text}");
-    // The name of a thread without one can't be compared.
+    // On a thread without a name, the process inside finds the mistake.
     let unnamed = thread::spawn(move || panic_of(run));
     let text = unnamed.join().unwrap().unwrap();
     assert!(
@@ -313,7 +313,7 @@ fn nothing_is_left_of_a_test_whose_outside_is_killed() {
     if let Err(why) = lab::available() {
         return lab::skip(&why);
     }
-    // Nobody else sleeps for so long, not even in another run of this test.
+    // No other process sleeps for that long, not even in another run of this test.
     let seconds = format!("86399.{}", process::id());
     let mut command = this_binary("hangs");
     command.env(SLEEP, &seconds).stdout(Stdio::null());
@@ -353,7 +353,7 @@ fn hangs() {
     lab::run_within(lab::DEFAULT_TIME_LIMIT, "hangs", hang);
 }
 
-/// Has two hosts and a process that sleeps, tells their namespaces, and never ends.
+/// Makes two hosts and a process that sleeps, prints their namespaces, and never ends.
 fn hang() {
     let [a, b] = pair();
     for host in [&a, &b] {
@@ -414,7 +414,7 @@ fn is_used(namespace: &str) -> bool {
     folder("/proc").iter().any(uses)
 }
 
-/// What is in a folder; nothing, if it is gone.
+/// The entries of a folder; none if it is gone.
 fn folder(path: impl AsRef<Path>) -> Vec<PathBuf> {
     let entries = fs::read_dir(path).into_iter().flatten();
     entries.flatten().map(|entry| entry.path()).collect()

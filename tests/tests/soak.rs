@@ -57,7 +57,7 @@ fn a_soak_that_is_told_to_stop_reports_all_the_same() {
     }
     let mut child = soak("1h").stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    // The first progress: it is in full swing.
+    // The first progress report: everything runs.
     let progress = lines.find(|line| line.as_ref().unwrap().contains(" KiB, "));
     assert!(progress.is_some());
     let pid = Pid::from_raw(child.id().try_into().unwrap());

@@ -1,5 +1,5 @@
-//! A server whose socket is no socket any more: somebody else in the process has closed its
-//! descriptor, and the number has gone to a file.
+//! A server whose descriptor is no socket any more: another part of the process has closed it, and a
+//! file got its number.
 
 use std::fs::File;
 use std::net::UdpSocket;
@@ -20,11 +20,11 @@ fn cpu() -> Duration {
     ClockId::CLOCK_THREAD_CPUTIME_ID.now().unwrap().into()
 }
 
-/// A server, and what is needed to break its socket.
+/// A server, and what breaks its socket.
 struct Breakable {
     server: Server,
     descriptor: RawFd,
-    /// The socket itself lives on by this one, and so what waits for it still hears of it.
+    /// Keeps the socket open, so that the server is still woken.
     other: UdpSocket,
 }
 
@@ -42,15 +42,15 @@ impl Breakable {
     }
 }
 
-/// Gives the number of a descriptor to a file, which whoever had the number will close.
+/// Gives the number of a descriptor to a file. The server closes the file in the end.
 fn replace(descriptor: RawFd) {
     close(descriptor).unwrap();
-    // The system gives the lowest number that is free.
+    // The system uses the lowest free number.
     let file = File::open("/dev/null").unwrap();
     assert_eq!(file.into_raw_fd(), descriptor);
 }
 
-/// Breaks the socket of a server that `run` runs, and sees how it ends.
+/// Breaks the socket of a server that `run` runs, and checks how it ends.
 fn a_broken_socket_ends(run: impl FnOnce(Server) -> Result<(), RunError> + Send + 'static) {
     let Breakable {
         server,
@@ -65,7 +65,7 @@ fn a_broken_socket_ends(run: impl FnOnce(Server) -> Result<(), RunError> + Send 
     });
     assert!(asker.ask());
 
-    // The server may come across it by itself.
+    // The server may notice it before the request.
     let start = Instant::now();
     replace(descriptor);
     asker.send();

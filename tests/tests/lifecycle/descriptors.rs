@@ -46,7 +46,7 @@ fn a_start_without_descriptors_is_an_error_and_leaves_nothing() {
                     assert!(matches!(error, BindError::Socket { .. }), "{error:?}");
                     errors += 1;
                 }
-                // With a few it makes do without word of changes, and with all it is whole.
+                // With a few it runs without notifications of changes, and with more it has all.
                 Ok(server) => drop(server.spawn().unwrap()),
             }
             before.wait_until_back();

@@ -71,7 +71,7 @@ fn without_word_of_changes_a_server_works_and_says_so() {
             assert_eq!(reports.recv().unwrap(), Missing::List);
             server
         });
-        // A request has it read the interfaces, at most once a second.
+        // A request makes it read the interfaces again, if the last time was long enough ago.
         assert!((0..5).any(|_| asker.ask()));
         assert_eq!(server.shutdown().unwrap().answered(), 1);
     });

@@ -1,7 +1,7 @@
-//! The life of servers and searches: how they start, stop, fail, and what is left of them.
+//! How servers and searches start, stop and fail, and what they leave behind.
 //!
-//! What is counted or limited is the process's, so each test that counts or limits runs alone in
-//! a process of its own.
+//! Resources belong to a process, so each test that counts or limits them runs in a process of its
+//! own, which the laboratory provides.
 
 #![cfg(target_os = "linux")]
 

@@ -1,4 +1,4 @@
-//! Starts and stops without number, and at the same time.
+//! Many starts and stops, in a row and at the same time.
 
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Barrier, Mutex};

@@ -40,7 +40,7 @@ impl Asker {
         }
     }
 
-    /// Asks; whether the right answer came.
+    /// Asks once. Returns whether the right answer came.
     pub(crate) fn ask(&self) -> bool {
         let mut answer = [0; 64];
         self.send();

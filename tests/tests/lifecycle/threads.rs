@@ -1,4 +1,4 @@
-//! A process that can have no more threads.
+//! A process that can't create threads.
 
 use std::net::Ipv4Addr;
 
@@ -13,11 +13,11 @@ use udp_discovery_tests::lab;
 use crate::resources::Resources;
 use crate::service::Asker;
 
-/// What a server needs of memory is less than this, in bytes; the stack of a thread is more.
+/// A server needs less memory than this, in bytes, and the stack of a thread more.
 const SPARE: u64 = 3 << 19;
 
-/// Runs `body` while the process has no room for the stack of another thread. (A limit to the
-/// number of processes and threads doesn't hold for root.)
+/// Runs `body` while the process has no room for the stack of another thread. (A limit on the
+/// number of processes and threads doesn't apply to root.)
 fn without_threads<T>(body: impl FnOnce() -> T) -> T {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     let pages: u64 = statm.split_whitespace().next().unwrap().parse().unwrap();

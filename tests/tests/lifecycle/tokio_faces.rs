@@ -1,4 +1,4 @@
-//! Servers and searches on a tokio runtime that goes away, and futures that are dropped.
+//! Servers and searches on a tokio runtime that is dropped, and futures that are cancelled.
 
 use std::net::UdpSocket;
 use std::time::Duration;
@@ -18,13 +18,13 @@ const LONG: Duration = Duration::from_secs(60);
 /// How long a future lives before it is dropped.
 const SHORT: Duration = Duration::from_millis(20);
 
-/// The runtimes that there are: on the calling thread, and on threads of its own.
+/// Both kinds of runtimes: on the calling thread, and on threads of its own.
 fn runtimes() -> [Runtime; 2] {
     [Builder::new_current_thread(), Builder::new_multi_thread()]
         .map(|mut builder| builder.enable_all().build().unwrap())
 }
 
-/// A client of `server` that waits for long.
+/// A client of `server` with a long timeout.
 fn client(server: &UdpSocket) -> Client {
     let port = server.local_addr().unwrap().port();
     let config = ClientConfig::default()
@@ -39,7 +39,7 @@ fn client(server: &UdpSocket) -> Client {
 fn a_cancelled_server_leaves_nothing() {
     lab::run(|| {
         for runtime in runtimes() {
-            // Its own, such as the threads that it has started.
+            // Lets the runtime start its threads.
             runtime.block_on(async { spawn_blocking(|| ()).await.unwrap() });
             let before = Resources::now();
             let server = on_loopback().unwrap();

@@ -71,7 +71,7 @@ fn after_a_day_asleep_a_source_has_its_burst_and_no_more() {
     assert_eq!(answers(now), burst);
     assert_eq!(answers(now + DAY), burst);
     assert_eq!(answers(now + DAY), 0);
-    // A clock that goes back is no reason to answer more, nor to fall silent for a day.
+    // A clock that goes back neither allows more answers nor stops them for a day.
     assert_eq!(answers(now), 0);
     assert_eq!(answers(now + DAY + Duration::from_secs(1)), rate);
 }

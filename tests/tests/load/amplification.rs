@@ -1,4 +1,4 @@
-//! What a forged source gets sent for what it costs to forge it.
+//! How many bytes a forged source receives for the bytes of a forged request.
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use udp_discovery_server::{Config, Server};
 
 use crate::site::REQUEST;
 
-/// Asks a server on loopback that names `ip` and `port`; the length of its one answer.
+/// Asks a server on loopback that advertises `ip` and `port`. Returns the length of its only answer.
 fn answer_len(ip: Ipv4Addr, port: u16) -> usize {
     let config = Config::default()
         .with_advertise_ip(IpAddr::V4(ip))

@@ -1,4 +1,4 @@
-//! Sends as much as it is told to, as fast as it can, until it is stopped.
+//! A flood of datagrams with a limited rate, number and duration.
 
 use std::fmt;
 use std::io::IoSlice;
@@ -13,29 +13,27 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, sendmmsg};
 use udp_discovery_tests::lab::Host;
 
-/// How many datagrams one system call takes.
+/// The datagrams of one system call.
 const BATCH: usize = 64;
-/// How long a sender rests that is ahead of its rate.
+/// How long a sender pauses when it is ahead of its rate.
 const REST: Duration = Duration::from_micros(100);
 
-/// How much a flood sends at the most.
+/// The most that a flood sends.
 #[derive(Clone, Copy)]
 pub(crate) struct Bounds {
-    /// Datagrams a second.
+    /// Datagrams per second.
     pub(crate) rate: u32,
-    /// Datagrams.
     pub(crate) count: u32,
-    /// How long.
     pub(crate) time: Duration,
 }
 
-/// A flood that goes on, on a thread of its own.
+/// A running flood, on a thread of its own.
 pub(crate) struct Flood {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Sent>,
 }
 
-/// What a flood was.
+/// The result of a flood.
 #[derive(Clone, Copy)]
 pub(crate) struct Sent {
     pub(crate) count: u32,
@@ -50,7 +48,7 @@ impl fmt::Display for Sent {
 
 impl Flood {
     /// Starts a flood on `host`. `send` sends some datagrams, the first of them being the `n`th
-    /// of all, and says how many it sent.
+    /// of all, and returns how many it sent.
     pub(crate) fn start(
         host: &Host,
         bounds: Bounds,
@@ -79,7 +77,7 @@ impl Flood {
         Self { stop, thread }
     }
 
-    /// Whether it has not come to its bounds yet.
+    /// Whether it has not reached its limits yet.
     pub(crate) fn goes_on(&self) -> bool {
         !self.thread.is_finished()
     }
@@ -90,13 +88,13 @@ impl Flood {
         self.join()
     }
 
-    /// Waits until it has come to its bounds.
+    /// Waits until it has reached its limits.
     pub(crate) fn join(self) -> Sent {
         self.thread.join().expect("a flood doesn't fail")
     }
 }
 
-/// Sends datagrams to one destination, each with the next of `payloads`, over and over.
+/// Sends datagrams to one destination, cycling through `payloads`.
 pub(crate) struct Sender {
     socket: UdpSocket,
     payloads: Vec<Vec<u8>>,
@@ -116,7 +114,7 @@ impl Sender {
         }
     }
 
-    /// Sends a batch, the first of it being the `n`th datagram of all; how many it sent.
+    /// Sends a batch that starts with the `n`th datagram of all, and returns how many it sent.
     pub(crate) fn send(&self, n: u32) -> u32 {
         let mut headers = MultiHeaders::preallocate(BATCH, None);
         let at = |n: usize| &self.payloads[n % self.payloads.len()];

@@ -1,4 +1,4 @@
-//! What isn't the request, without end.
+//! A flood of datagrams that are not the request.
 
 use std::net::UdpSocket;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use udp_discovery_server::{Config, Counter};
 use crate::flood::{Bounds, Flood, Sender};
 use crate::site::{self, FLOOD_TIME, Site};
 
-/// Of the request's length and of others, with its beginning and without.
+/// Some have the request's length, some begin with it.
 const JUNK: [&[u8]; 4] = [
     b"DISCOVER_SERVEX",
     b"DISCOVER_SERVER\n",
@@ -28,7 +28,7 @@ fn flood(site: &Site) -> Flood {
     Flood::start(&site.attacker, bounds, move |n| sender.send(n))
 }
 
-/// Floods a new server with junk; how many of a client's 100 requests it answers.
+/// Floods a new server with junk. Returns how many of a client's 100 requests it answers.
 fn served_during_a_flood(site: &Site) -> u32 {
     let server = site.serve(Config::default().with_rate_limit(None));
     let client = site.client();
@@ -38,7 +38,7 @@ fn served_during_a_flood(site: &Site) -> u32 {
     assert!(flood.goes_on());
     let sent = flood.stop();
 
-    // The kernel tells of its drops with the next datagram.
+    // The kernel reports its drops with the next datagram.
     assert!((0..10).any(|_| client.ask()));
     let stats = server.shutdown().unwrap();
     println!("{sent}, {others} of 100 others; {stats}");

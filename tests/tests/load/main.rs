@@ -1,7 +1,7 @@
-//! Floods on networks of the tests' own: what a server and a client do under them.
+//! Servers and clients under floods, in the laboratory.
 //!
-//! One test runs at a time, since each needs the processors for itself. A flood is bounded in
-//! packets and in time, and never leaves the laboratory.
+//! One test runs at a time, since each needs all processors. A flood has a limited number of packets
+//! and a limited duration, and never leaves the laboratory.
 
 #![cfg(target_os = "linux")]
 

@@ -1,4 +1,4 @@
-//! A network that answers more than any client can keep.
+//! A network with more answers than any client can keep.
 
 use std::collections::HashSet;
 use std::net::{SocketAddr, UdpSocket};
@@ -16,8 +16,7 @@ use crate::site::{self, REQUEST, Site};
 
 /// How long a search lasts.
 const TIMEOUT: Duration = Duration::from_secs(1);
-/// How much later than its deadline a search may be back: 50 ms on a machine of its own, and as
-/// much more as a busy one needs.
+/// How much later than its deadline a search may return on a busy machine. An idle one needs 50 ms.
 const LENIENCE: Duration = Duration::from_secs(2);
 /// How many servers a search keeps by default.
 const CAP: usize = 4096;
@@ -30,7 +29,7 @@ const BOUNDS: Bounds = Bounds {
     time: Duration::from_secs(15),
 };
 
-/// What became of a search.
+/// The result of a search.
 struct Outcome {
     servers: Vec<DiscoveredServer>,
     report: Report,
@@ -43,8 +42,7 @@ fn answers() -> Vec<Vec<u8>> {
     (0..100_000).map(answer).collect()
 }
 
-/// Waits for the first request to `host`, then floods whoever sent it with `answers`, without
-/// end.
+/// Waits for the first request to `host`, then floods its sender with `answers`.
 fn answer(host: &Host, answers: Vec<Vec<u8>>) -> Flood {
     let port = site::address().port();
     let socket = host.run(|| UdpSocket::bind(("0.0.0.0", port))).unwrap();

@@ -1,4 +1,4 @@
-//! Sources without number, all of them forged.
+//! Requests with countless forged sources.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::thread;
@@ -12,7 +12,7 @@ use crate::flood::{Bounds, Flood};
 use crate::memory::resident_kib;
 use crate::site::{self, FLOOD_TIME, PREFIX_LEN, REQUEST, Site};
 
-/// Each forged source is answered, and so costs the kernel as much as a real one. Another test
+/// Each forged source is answered, which costs the kernel as much as a real one. Another test
 /// gives the core the whole million.
 const BOUNDS: Bounds = Bounds {
     rate: 15_000,
@@ -20,9 +20,9 @@ const BOUNDS: Bounds = Bounds {
     time: FLOOD_TIME,
 };
 
-/// How many requests are sent before the server has had them.
+/// How many requests are sent before the server has received them.
 const BATCH: u32 = 64;
-/// More sources than the server's table holds.
+/// More sources than the server's table has entries.
 const SOURCES: u64 = 16_384;
 
 /// The `n`th forged source, which is on the link.
@@ -31,7 +31,8 @@ fn source(n: u32) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::from_bits(first.to_bits() + n), 5353)
 }
 
-/// Floods a new server from more than [`SOURCES`]; how many of a client's 100 requests it answers.
+/// Floods a new server from more than [`SOURCES`]. Returns how many of a client's 100 requests it
+/// answers.
 fn served_during_a_flood(site: &Site) -> u32 {
     let server = site.serve(Config::default());
     let client = site.client();
@@ -47,8 +48,7 @@ fn served_during_a_flood(site: &Site) -> u32 {
             let datagram = raw::Datagram::new(source(n), site::address(), REQUEST);
             attacker.send(&datagram.with_mac(target));
         }
-        // On a busy machine more would be lost before any program sees them, and the client's
-        // requests with them.
+        // On a busy machine the kernel would drop more, and the client's requests with them.
         let patience = Instant::now() + Duration::from_millis(20);
         while control.stats().received() < received + u64::from(BATCH) && Instant::now() < patience
         {
@@ -123,7 +123,7 @@ fn a_million_forged_sources_take_no_memory_and_keep_nobody_from_an_answer() {
     let memory = resident_kib();
     for n in 0..1_000_000 {
         answers(n, source(n));
-        // A client that asks two hundred times in these four seconds, and each time a new one.
+        // One client asks two hundred times in these four seconds, and each time a new one asks too.
         if n % 5000 == 0 {
             assert!(answers(n, client), "{n}");
             assert!(answers(n, newcomer(n / 5000)), "{n}");

@@ -1,4 +1,4 @@
-//! One source that asks without end.
+//! One source that never stops asking.
 
 use std::io::ErrorKind;
 use std::net::UdpSocket;
@@ -16,10 +16,10 @@ const BOUNDS: Bounds = Bounds {
     count: 4_000_000,
     time: FLOOD_TIME,
 };
-/// How long a stop may take: 0.5 s, and a margin for a busy machine. The flood lasts longer.
+/// How long a stop may take: 0.5 s, with a margin for a busy machine. The flood lasts longer.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
-/// How many answers lie in the socket.
+/// The number of answers in the socket's buffer.
 fn answers(socket: &UdpSocket) -> u32 {
     socket.set_nonblocking(true).unwrap();
     let mut count = 0;
@@ -34,9 +34,9 @@ fn answers(socket: &UdpSocket) -> u32 {
     }
 }
 
-/// Floods a new server for a second; how many of another client's 100 requests it answers.
+/// Floods a new server for a second. Returns how many of another client's 100 requests it answers.
 fn served_during_a_flood(site: &Site) -> u32 {
-    // So few that the attacker's socket has room for all of them.
+    // So few answers that the attacker's socket has room for all of them.
     let limit = RateLimit::per_second(NonZeroU32::new(50).unwrap());
     let limit = limit.with_burst(NonZeroU32::new(100).unwrap());
     let server = site.serve(Config::default().with_rate_limit(Some(limit)));

@@ -10,14 +10,12 @@ use udp_discovery_server::{Config, Handle, Server};
 use udp_discovery_tests::lab::{self, Host, Lab};
 
 pub(crate) const REQUEST: &[u8] = b"DISCOVER_SERVER";
-/// The prefix length of the network, of which the tests' own addresses are a small part: the
-/// room that forged sources on the link have.
+/// The prefix length of the network. The hosts use a small part of it, and forged sources the rest.
 pub(crate) const PREFIX_LEN: u8 = 8;
 
 const ATTACKER: &str = "10.77.1.3";
 const ADDRESS: &str = "10.77.1.1:9999";
-/// How long a client waits for an answer: long enough on a busy machine that a missing answer is
-/// lost.
+/// How long a client waits for an answer before it counts as lost, also on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a flood may last: far longer than 100 requests take on a busy machine.
 pub(crate) const FLOOD_TIME: Duration = Duration::from_secs(20);
@@ -48,7 +46,7 @@ pub(crate) fn assert_served(mut served_during_a_flood: impl FnMut() -> u32) {
     assert!((0..3).any(|_| served_during_a_flood() >= 90));
 }
 
-/// Where the server is asked.
+/// The address of the server.
 pub(crate) fn address() -> SocketAddrV4 {
     ADDRESS.parse().expect("it is an address")
 }
@@ -60,9 +58,9 @@ impl Site {
         let host = |name: &str, address: &str| {
             let host = lab.host(name);
             host.join(&network, "eth0", &format!("{address}/{PREFIX_LEN}"));
-            // The neighbour table is one for all namespaces of a machine: no forged source may
-            // get an entry in it. All but the hosts is to be reached by the attacker, who
-            // forwards nothing.
+            // All namespaces of a machine share one neighbour table, and no forged source may get
+            // an entry in it. So the attacker, which forwards nothing, is the gateway to all but
+            // the hosts.
             host.ip("route add 10.77.1.0/24 dev eth0");
             host.ip(&format!("route delete 10.0.0.0/{PREFIX_LEN} dev eth0"));
             host
@@ -77,13 +75,13 @@ impl Site {
         site
     }
 
-    /// A server that runs on its host.
+    /// A running server on its host.
     pub(crate) fn serve(&self, config: Config) -> Handle {
         let start = || Server::bind(config).unwrap().spawn().unwrap();
         self.server.run(start)
     }
 
-    /// A client that has been answered already, so that no address is left to be resolved.
+    /// A client that has been answered already, so that the neighbour entries exist.
     pub(crate) fn client(&self) -> Client {
         let client = Client::new(&self.client);
         let known = (0..100).any(|_| client.ask());
@@ -103,7 +101,7 @@ impl Client {
         Self(socket)
     }
 
-    /// Asks once; whether an answer came in time.
+    /// Asks once. Returns whether an answer came in time.
     pub(crate) fn ask(&self) -> bool {
         self.forget_late_answers();
         self.0.send(REQUEST).expect("the network is up");

@@ -1,4 +1,4 @@
-//! The addresses and prefixes that an interface may have, and what is answered there.
+//! The addresses and prefixes that an interface may have, and the answers there.
 
 use std::fs::File;
 use std::io;
@@ -33,7 +33,7 @@ fn two_addresses_are_a_network_without_a_broadcast_address() {
 fn an_address_by_itself_is_a_network_of_nobody_else() {
     lab::run(|| {
         let [a, b] = Lab::new().hosts(["10.77.1.1/32", "10.77.1.2/32"]);
-        // The kernels reach each other, but not by a route to a network on link.
+        // The kernels reach each other by the default route, which puts nothing on the link.
         a.ip("route add default dev eth0");
         b.ip("route add default dev eth0");
         let server = Serving::on(&b, unfiltered());
@@ -90,7 +90,7 @@ fn each_of_several_addresses_of_an_interface_is_answered_from() {
             ("10.77.1.1", "10.77.1.3", "10.77.1.3"),
             ("10.77.5.1", "10.77.5.2", "10.77.5.2"),
             ("10.77.1.1", "10.77.5.2", "10.77.5.2"),
-            // The longest prefix counts: 10.77.6.2/16 has both networks in it.
+            // The longest prefix decides: 10.77.6.2/16 contains both networks.
             ("10.77.1.1", "10.77.1.255", "10.77.1.2"),
             ("10.77.5.1", "10.77.5.255", "10.77.5.2"),
             ("10.77.1.1", "255.255.255.255", "10.77.1.2"),
@@ -110,7 +110,7 @@ fn each_of_several_addresses_of_an_interface_is_answered_from() {
 fn an_address_with_a_label_belongs_to_its_interface() {
     lab::run(|| {
         let [a, b] = Lab::new().hosts(["10.77.1.1/24", "10.77.1.2/24"]);
-        // As `ifconfig eth0:1` makes it; getifaddrs(3) then gives the label for a name.
+        // As `ifconfig eth0:1` does. getifaddrs(3) then reports the label as the name.
         b.ip("address add 10.77.5.2/24 broadcast + dev eth0 label eth0:1");
         b.ip("address add 10.77.6.2/24 broadcast + dev eth0 label eth0:2");
         let server = Serving::on(&b, unfiltered());
@@ -139,7 +139,7 @@ fn an_address_with_a_label_belongs_to_its_interface() {
 /// The device that makes point-to-point interfaces.
 const TUN: &str = "/dev/net/tun";
 
-/// Carries packets between two point-to-point interfaces, which it opens by their names.
+/// Forwards packets between two point-to-point interfaces, given by their names.
 const TUNNEL: &str = r#"
 import fcntl, os, select, struct, sys
 IFF_TUN, IFF_NO_PI, TUNSETIFF = 1, 0x1000, 0x400454ca
@@ -158,7 +158,7 @@ while True:
             pass  # the other end is down
 "#;
 
-/// Two hosts on a point-to-point link, and what carries its packets.
+/// Two hosts on a point-to-point link, and the process that forwards its packets.
 fn point_to_point() -> (Host, Host, Process) {
     let lab = Lab::new();
     let (a, b) = (lab.host("a"), lab.host("b"));
@@ -184,7 +184,7 @@ fn the_other_end_of_a_point_to_point_link_is_found() {
         return lab::skip("`python3` is not installed");
     }
     match File::options().read(true).write(true).open(TUN) {
-        // No package would help, so this is no failure in CI either.
+        // No package would change this, so it is no failure in CI.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             println!("skipped: this user may not open {TUN}");
             return;
@@ -210,7 +210,7 @@ fn without_a_default_route_the_servers_ip_is_that_of_a_real_interface() {
         let _server = Serving::on(&b, Config::default());
         assert_eq!(search(&a, lasting(ENOUGH)).texts(), ["10.77.1.2"]);
 
-        // With one it is the address there, whatever the order of the interfaces.
+        // With one it is the address there, in any order of the interfaces.
         let lab = Lab::new();
         b.join(&lab.network("net1", "10.77.2.0/24"), "eth1", "10.77.2.2/24");
         b.ip("route add default via 10.77.2.1");

@@ -14,7 +14,7 @@ use crate::endpoints::{Asker, REQUEST, Serving, answer_of, next, pair, wait_unti
 /// How long a server may take to answer again when the link is up again.
 const RECOVERY: Duration = Duration::from_secs(5);
 
-/// A server that tells of each change of its addresses.
+/// A server that reports each change of its addresses.
 fn watched(host: &Host) -> (Serving, Receiver<()>) {
     let (sender, changes) = mpsc::channel();
     let server = host.run(|| Server::bind(Config::default())).unwrap();
@@ -74,7 +74,7 @@ fn after_a_link_was_down_the_server_answers_again() {
         let asker = Asker::at(&a, "10.77.1.1:0");
         assert_eq!(asker.ask("10.77.1.255:9999"), answer_of("10.77.1.2"));
         for _ in 0..2 {
-            // A new socket: answers to repeated requests may still come to the last one.
+            // A new socket: answers to repeated requests may still reach the last one.
             let asker = Asker::at(&a, "10.77.1.1:0");
             b.ip("link set eth0 down");
             asker.send(REQUEST, "10.77.1.255:9999");

@@ -15,9 +15,9 @@ use udp_discovery_server::{Config, Control, RunError, Server, State, Stats};
 use udp_discovery_tests::lab::{Host, Lab};
 
 pub(crate) const REQUEST: &[u8] = b"DISCOVER_SERVER";
-/// Long enough for what should come.
+/// Long enough for anything that should happen.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
-/// Long enough to see that nothing comes on a network without delay.
+/// Long enough to see that nothing arrives, on a network without delay.
 pub(crate) const NEVER: Duration = Duration::from_millis(150);
 /// How much later than its deadline a search may return on a busy machine.
 pub(crate) const LENIENCE: Duration = Duration::from_secs(2);
@@ -176,7 +176,7 @@ impl Asker {
         assert_eq!(sent.unwrap(), payload.len(), "to {to}");
     }
 
-    /// The next answer and the address that it came from. It is from port 9999.
+    /// The next answer and its source address. Its source port is 9999.
     pub(crate) fn answer(&self) -> (String, IpAddr) {
         self.receive().expect("an answer")
     }
@@ -186,7 +186,7 @@ impl Asker {
         self.answer()
     }
 
-    /// Asks; whether an answer comes within half a second.
+    /// Asks once. Returns whether an answer comes within half a second.
     pub(crate) fn is_answered(&self, to: &str) -> bool {
         let patience = Duration::from_millis(500);
         self.0.set_read_timeout(Some(patience)).unwrap();
@@ -230,7 +230,7 @@ impl Asker {
     }
 }
 
-/// What a server at `ip` answers, and the address that it answers from.
+/// The answer of a server at `ip`, and its source address.
 pub(crate) fn answer_of(ip: &str) -> (String, IpAddr) {
     (format!("SERVER_IP:{ip}"), ip.parse().unwrap())
 }
@@ -305,7 +305,7 @@ impl Found {
     }
 }
 
-/// The configuration of a search that takes so many milliseconds.
+/// The configuration of a search with this timeout.
 pub(crate) fn lasting(milliseconds: u64) -> udp_discovery_client::Config {
     udp_discovery_client::Config::default().with_timeout(Duration::from_millis(milliseconds))
 }

@@ -1,5 +1,5 @@
-//! What the operating system does to a server and to a client: errors that belong to an earlier
-//! send, signals, checksums, refused sends.
+//! Effects of the operating system on servers and clients: errors of earlier sends, signals,
+//! checksums, refused sends.
 
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
@@ -20,7 +20,7 @@ use crate::endpoints::{
     pair, search, unfiltered, wait_until,
 };
 
-/// How many ICMP messages have told `host` that something couldn't be delivered.
+/// How many ICMP messages "destination unreachable" `host` has received.
 fn unreachables(host: &Host) -> u64 {
     let text = host.run(|| fs::read_to_string("/proc/thread-self/net/snmp").unwrap());
     let mut icmp = text.lines().filter(|line| line.starts_with("Icmp:"));
@@ -30,7 +30,7 @@ fn unreachables(host: &Host) -> u64 {
     value.parse().unwrap()
 }
 
-/// Has a server on `b` answer where nobody listens, so that its kernel is told so; then asks.
+/// Makes a server on `b` answer closed ports, which causes ICMP messages, and then asks it.
 fn assert_unreachable_is_survived(a: &Host, b: &Host, socket: UdpSocket, told: bool) {
     let server = b
         .run(|| Server::from_socket(socket, Config::default()))
@@ -93,7 +93,7 @@ fn in_a_storm_of_signals_a_server_answers_and_stops() {
                 assert_eq!(asker.ask("10.77.1.2:9999"), answer_of("10.77.1.2"));
                 assert_eq!(server.control().state(), State::Running);
             }
-            // The thread is joined only after the storm, which needs it to be there.
+            // The thread is joined after the storm, which needs a thread that exists.
             server.control().stop();
             wait_until("the end", || server.control().state() != State::Running);
             done.store(true, Ordering::Relaxed);
@@ -139,7 +139,7 @@ fn in_a_storm_of_signals_a_search_finds_and_keeps_its_deadline() {
 fn a_wrong_checksum_neither_blocks_the_server_nor_keeps_it_busy() {
     lab::run(|| {
         let [a, b] = pair();
-        // Only without the filter does the kernel wake the server before it looks.
+        // Only without the filter does the kernel wake the server before it checks the checksum.
         for config in [unfiltered(), Config::default()] {
             let server = Serving::on(&b, config);
             let wrong = Datagram::new(
@@ -183,7 +183,7 @@ fn a_wrong_checksum_neither_blocks_a_search_nor_keeps_it_busy() {
                 sender.send(&wrong);
             }
             socket.send_to(b"SERVER_IP:10.77.1.2", client).unwrap();
-            // The last thing that wakes the client before it waits.
+            // This is the last to wake the client before it waits.
             sender.send(&wrong);
         });
         let (found, busy) = a.run(|| {
@@ -209,7 +209,7 @@ fn nothing_wakes_an_idle_server() {
         let server = Serving::on(&b, Config::default());
         let asker = Asker::at(&a, "10.77.1.1:0");
         assert_eq!(asker.ask("10.77.1.2:9999"), answer_of("10.77.1.2"));
-        // At first the network still tells of addresses, which wakes it rightly.
+        // At first the system reports new addresses, which wakes the server rightly.
         let idle = (0..5).any(|_| {
             let before = server.waits();
             thread::sleep(WINDOW);

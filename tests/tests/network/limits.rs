@@ -1,5 +1,5 @@
-//! How much one source is answered: enough for all clients behind it, and no more than a network
-//! bears.
+//! How many answers one source gets: enough for all clients behind it, and not too many for its
+//! network.
 
 use std::net::UdpSocket;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -14,7 +14,7 @@ use udp_discovery_tests::lab::{self, Host};
 
 use crate::endpoints::{Asker, REQUEST, Serving, pair, wait_until};
 
-/// How many of 200 searches, begun at once on `host` with the defaults, find the server.
+/// How many of 200 searches, started at once on `host` with the defaults, find the server.
 fn searches_that_find(host: &Host) -> usize {
     const SEARCHES: usize = 200;
     let begin = Arc::new(Barrier::new(SEARCHES));
@@ -47,7 +47,7 @@ fn two_hundred_searches_at_once_from_one_address_all_find_the_server() {
     });
 }
 
-/// Calls `send` so many times a second while `body` runs, for at most 20 s.
+/// Calls `send` `rate` times a second while `body` runs, for at most 20 s.
 fn while_sending<T>(rate: u32, send: impl Fn() + Send, body: impl FnOnce() -> T) -> T {
     const LIMIT: Duration = Duration::from_secs(20);
     const REST: Duration = Duration::from_millis(1);
@@ -91,7 +91,7 @@ fn a_flooding_source_gets_at_most_100_kbit_a_second_of_answers() {
 
         let flood = a.run(|| UdpSocket::bind("10.77.1.1:0")).unwrap();
         let send = || {
-            // The system may have no room for some.
+            // The system may lack buffers for some.
             let _ = flood.send_to(REQUEST, "10.77.1.2:9999");
         };
         let rate_limited = || server.stats().dropped(DropReason::RateLimited);

@@ -1,5 +1,5 @@
-//! What is on the link by the kernel's own view: addresses with labels of their own, peers, and
-//! routes without a gateway.
+//! What is on the link by the kernel's own view: addresses with labels, peers, and routes without a
+//! gateway.
 
 use udp_discovery_client::Destination;
 use udp_discovery_server::protocol::Interface;
@@ -131,7 +131,7 @@ fn the_source_that_a_route_prefers_answers_there() {
         let asker = Asker::at(&a, "0.0.0.0:0");
         let broadcast = asker.ask("255.255.255.255:9999");
         assert_eq!(broadcast, answer_of("10.77.0.3"));
-        // Who asks an address is answered from there.
+        // A request to one address is answered from that address.
         assert_eq!(asker.ask("10.77.0.2:9999"), answer_of("10.77.0.2"));
     });
 }

@@ -1,6 +1,6 @@
 //! The server and the client on networks of the laboratory, with real packets.
 //!
-//! A test names the row of the list of faults that it holds.
+//! A test names its row in docs/faults.md.
 
 #![cfg(target_os = "linux")]
 

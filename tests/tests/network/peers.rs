@@ -1,4 +1,4 @@
-//! Together with the Python packages, over a broadcast between two hosts.
+//! Compatibility with the Python packages, over a broadcast between two hosts.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! A port that somebody else has.
+//! A port that another socket has.
 
 use std::env;
 use std::io::Read;
@@ -13,10 +13,10 @@ use udp_discovery_tests::python;
 
 use crate::endpoints::{Asker, SOON, Serving, answer_of, pair};
 
-/// The variable that tells [`holds_a_port`] what to bind.
+/// The variable with the address that [`holds_a_port`] binds, and how.
 const BINDER: &str = "UDP_DISCOVERY_TEST_BINDER";
 
-/// Ways to bind the port that would share it with a server that let them.
+/// Ways to bind a port that could share it with a server.
 const BINDERS: [&str; 6] = [
     "plain 0.0.0.0:9999",
     "plain 10.77.1.2:9999",
@@ -26,8 +26,8 @@ const BINDERS: [&str; 6] = [
     "reuseaddr 10.77.1.2:9999",
 ];
 
-/// Another process that binds a socket so, or says that it can't, and keeps it until its input
-/// ends.
+/// Another process that binds a socket in that way and keeps it until its input ends. It prints
+/// whether it could.
 fn binder(host: &Host, how: &str) -> Process {
     let mut command = Command::new(env::current_exe().unwrap());
     command
@@ -54,7 +54,7 @@ fn holds_a_port() {
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }
 
-/// Asserts that a server can't start on `host`, and says at once which port is taken.
+/// Asserts that a server can't start on `host`, and reports at once which port is in use.
 fn assert_taken(host: &Host) {
     let start = Instant::now();
     let error = host.run(|| Server::bind(Config::default())).unwrap_err();

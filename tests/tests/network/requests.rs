@@ -1,4 +1,4 @@
-//! What is answered, and what never is.
+//! Datagrams that are answered or not.
 
 use udp_discovery_server::{Config, Counter, DropReason};
 use udp_discovery_tests::lab::raw::Datagram;
@@ -8,8 +8,8 @@ use crate::endpoints::{
     Asker, REQUEST, Serving, answer_of, pair, two_networks, unfiltered, wait_until,
 };
 
-/// Sends `junk` and then the request: asserts that the request alone is answered, by both faces
-/// of the server, whether the kernel drops junk or the server.
+/// Sends `junk` and then the request. Asserts that only the request is answered, by the blocking and
+/// the tokio server, with and without the kernel filter.
 fn assert_unanswered(a: &Host, b: &Host, junk: &[&[u8]]) {
     let faces: [fn(&Host, Config) -> Serving; 2] = [Serving::on, Serving::on_tokio];
     for (face, filtered) in [(0, false), (0, true), (1, false), (1, true)] {
@@ -23,7 +23,7 @@ fn assert_unanswered(a: &Host, b: &Host, junk: &[&[u8]]) {
                 wait_until("a decision", || server.stats().received() == 2 * sent);
             }
         }
-        // Datagrams keep their order on this network: with this answer all is decided.
+        // Datagrams keep their order on this network: after this answer all are handled.
         assert_eq!(asker.ask("10.77.1.2:9999"), answer_of("10.77.1.2"));
         let stats = server.stop();
         asker.hears_nothing();
@@ -84,7 +84,7 @@ fn nothing_that_resembles_the_request_is_answered() {
 fn the_request_with_more_behind_it_is_never_answered_however_long_and_fragmented() {
     lab::run(|| {
         let [a, b] = pair();
-        // Around the lengths of words, buffers and frames, up to the longest there is.
+        // Around the lengths of words, buffers and frames, up to the longest datagram.
         let lens = [
             16, 17, 64, 65, 1023, 1024, 1025, 1472, 1473, 2048, 9000, 65_507,
         ];
@@ -117,7 +117,7 @@ fn a_fragmented_datagram_counts_as_a_whole_and_its_first_fragment_as_nothing() {
             };
             let asker = Asker::at(&a, "10.77.1.1:5000");
             send(&fragments(1, b"DISCOVER_SERVER\r\n"));
-            // One whose last fragment, a single byte, never comes.
+            // A datagram without its last fragment, which has one byte.
             let cut = fragments(2, b"DISCOVER_SERVER\r\0");
             send(&cut[..cut.len() - 1]);
             // The whole request, its last fragment first.
@@ -180,7 +180,7 @@ fn a_response_is_not_answered() {
 fn on_two_networks_each_answer_comes_from_and_names_the_address_there() {
     lab::run(|| {
         let (server, clients) = two_networks();
-        // What the system would choose is of no help on the second network.
+        // The address that the system would choose is wrong on the second network.
         server.ip("route add default via 10.77.1.1");
         let serving = Serving::on(&server, Config::default());
         for (number, client) in (1..).zip(&clients) {

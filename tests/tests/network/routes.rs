@@ -1,11 +1,11 @@
-//! The routes of the server's host: an answer goes where they permit, by the right interface.
+//! The routes of the server's host: answers leave only where they permit, by the right interface.
 
 use udp_discovery_server::Config;
 use udp_discovery_tests::lab::{self, Host, Lab};
 
 use crate::endpoints::{Asker, REQUEST, Serving, answer_of, two_networks};
 
-/// By all the ways that a request takes.
+/// Every way to reach the server.
 const DESTINATIONS: [&str; 3] = ["10.77.1.2:9999", "10.77.1.255:9999", "255.255.255.255:9999"];
 
 /// The server's host, 10.77.1.2, and two clients, 10.77.1.1 and 10.77.1.3.
@@ -35,7 +35,7 @@ fn no_answer_goes_to_a_host_that_a_route_refuses() {
         for kind in ["unreachable", "blackhole", "prohibit"] {
             assert_refused(&host, &refused, "route", &format!("{kind} 10.77.1.1/32"));
         }
-        // A refusal is nobody else's.
+        // A refusal affects no other host.
         host.ip("route add prohibit 10.77.1.1/32");
         let asker = Asker::at(&refused, "10.77.1.1:0");
         asker.send(REQUEST, "10.77.1.2:9999");
@@ -68,7 +68,7 @@ fn on_two_links_with_the_same_subnet_each_answer_leaves_by_the_link_of_its_reque
     lab::run(|| {
         let lab = Lab::new();
         let host = lab.host("server");
-        // The kernel's own choice is the first interface for both.
+        // The kernel would choose the first interface for both.
         let clients = [(0, 2), (1, 3)].map(|(number, ip)| {
             let network = lab.network(&format!("net{number}"), "10.77.1.0/24");
             let client = lab.host(&format!("client{number}"));
@@ -111,7 +111,7 @@ fn with_two_interfaces_on_one_link_the_address_that_was_asked_answers() {
         for ip in ["10.77.1.2", "10.77.1.3"] {
             assert_eq!(asker.ask(&format!("{ip}:9999")), answer_of(ip));
         }
-        // A broadcast comes by both.
+        // A broadcast arrives on both.
         for destination in ["10.77.1.255:9999", "255.255.255.255:9999"] {
             let mut answers = [asker.ask(destination), asker.answer()];
             answers.sort();
@@ -126,7 +126,7 @@ fn off_the_route_that_the_kernel_prefers_each_network_is_answered_by_its_own_int
     lab::run(|| {
         let (host, clients) = two_networks();
         let _server = Serving::on(&host, Config::default());
-        // The first network's host has a route of its own, by the other interface.
+        // The route to the host on the first network leads to the other interface.
         host.ip("route add 10.77.1.1/32 dev eth2");
         for (number, client) in (1..).zip(&clients) {
             let asker = Asker::at(client, &format!("10.77.{number}.1:0"));

@@ -1,4 +1,4 @@
-//! What a search finds, and what becomes of answers that are late, many, or not what they say.
+//! What a search finds, and how it handles answers that are late, many, or false.
 
 use std::net::UdpSocket;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -11,7 +11,7 @@ use udp_discovery_tests::lab::{self, Host, Lab};
 
 use crate::endpoints::{ENOUGH, FakeServer, Found, LENIENCE, Serving, lasting, next, pair, search};
 
-/// Asserts that the search took as long as it was to take, and not much longer.
+/// Asserts that the search took the given time, and not much longer.
 fn assert_on_time(found: &Found, milliseconds: u64) {
     let timeout = Duration::from_millis(milliseconds);
     assert!(found.elapsed >= timeout, "{:?}", found.elapsed);
@@ -75,7 +75,7 @@ fn on_two_networks_a_server_is_listed_by_an_address_that_works_on_each() {
             assert_eq!(listed.to_string(), format!("10.77.{network}.2"));
             assert_eq!(listed.source.ip(), listed.ip);
         }
-        // One network asked alone finds it there alone.
+        // Asked on one network only, it is found there only.
         let found = search(&client, lasting(ENOUGH).with_interfaces(["eth2"]));
         assert_eq!(found.texts(), ["10.77.2.2"]);
     });
@@ -106,14 +106,14 @@ fn an_answer_that_comes_ten_thousand_times_is_one_server() {
         let found = search(&client, lasting(ENOUGH));
         assert_eq!(found.texts(), ["10.77.1.2:8000"]);
         assert_on_time(&found, ENOUGH);
-        // Those that found no room in the socket's buffer are lost.
+        // Answers that don't fit the socket's buffer are lost.
         let counts = found.report.counts;
         assert_eq!(counts.accepted, 1);
         assert!((100..10_010).contains(&counts.duplicates), "{counts:?}");
     });
 }
 
-/// A host that, once asked, answers as another server each time, so far apart, until the
+/// A host that, once asked, sends answers of different servers, one after each `pause`, until the
 /// returned sender is dropped.
 fn chatty(host: &Host, ip: &'static str, pause: Duration) -> (FakeServer, mpsc::Sender<()>) {
     let (stop, stopped) = mpsc::channel::<()>();
@@ -121,7 +121,7 @@ fn chatty(host: &Host, ip: &'static str, pause: Duration) -> (FakeServer, mpsc::
         let mut port = 0_u16;
         while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
             port = port.wrapping_add(1).max(1);
-            // Nobody may be there any more.
+            // The client may be gone.
             let _ = socket.send_to(format!("SERVER_IP:{ip}:{port}").as_bytes(), client);
         }
     });
@@ -158,7 +158,7 @@ fn an_address_that_is_not_the_source_is_judged_by_the_policy_and_told() {
     lab::run(|| {
         let [client, host] = pair();
         let cases: [(&str, &str, [Option<&str>; 4]); 3] = [
-            // On the client's network, on none of its networks, on the server itself.
+            // On the client's network, on none of its networks, the server's loopback.
             (
                 "SERVER_IP:10.77.1.9:8000",
                 "10.77.1.9",
@@ -250,7 +250,7 @@ fn an_answer_to_an_earlier_search_is_not_seen_by_the_next() {
         let mut first = None;
         let (answered, seen) = mpsc::channel();
         let _server = FakeServer::on(&host, move |socket, client| {
-            // The first search gets no answer in time: its answer comes with the second's.
+            // The answer to the first search comes late, together with the second's.
             let first = *first.get_or_insert(client);
             if client != first {
                 socket.send_to(b"SERVER_IP:10.77.1.2:1", first).unwrap();

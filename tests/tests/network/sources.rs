@@ -1,4 +1,4 @@
-//! Who is answered: sources that are forged, and sources from elsewhere.
+//! Sources that are answered or not: forged ones, and ones off the link.
 
 use std::fs;
 
@@ -8,8 +8,8 @@ use udp_discovery_tests::lab::{self, Host, Lab};
 
 use crate::endpoints::{Asker, REQUEST, Serving, answer_of, pair, unfiltered, wait_until};
 
-/// Has `b` get the request from `source` as a broadcast and as a unicast, and then tells why it
-/// was dropped each time; none of a time that the kernel dropped it first.
+/// Sends the request from `source` to `b`, as a broadcast and as a unicast. Returns why the server
+/// dropped each, without those that the kernel dropped.
 fn dropped(a: &Host, b: &Host, source: &str) -> Vec<DropReason> {
     let server = Serving::on(b, unfiltered());
     let attacker = a.raw("eth0");
@@ -20,7 +20,7 @@ fn dropped(a: &Host, b: &Host, source: &str) -> Vec<DropReason> {
     };
     attacker.send(&datagram("255.255.255.255:9999"));
     attacker.send(&datagram("10.77.1.2:9999").with_mac(victim));
-    // Datagrams keep their order on this network: with this answer all is decided.
+    // Datagrams keep their order on this network: after this answer all are handled.
     let asker = Asker::at(a, "10.77.1.1:0");
     assert_eq!(asker.ask("10.77.1.2:9999"), answer_of("10.77.1.2"));
     let stats = server.stop();
@@ -33,7 +33,7 @@ fn dropped(a: &Host, b: &Host, source: &str) -> Vec<DropReason> {
     reasons.collect()
 }
 
-/// Switches on what the kernel doesn't let in or through by itself.
+/// Switches on something that the kernel doesn't accept or forward by default.
 fn allow(host: &Host, setting: &str) {
     host.run(|| fs::write(format!("/proc/sys/net/ipv4/conf/all/{setting}"), "1").unwrap());
 }
@@ -44,7 +44,7 @@ fn a_source_that_no_client_has_is_dropped() {
     use DropReason::{SourceNotAHost, SourcePortZero};
     lab::run(|| {
         let [a, b] = pair();
-        // In the end: how often the kernel lets it through, as a broadcast and as a unicast.
+        // The number says how many of the two datagrams the kernel accepts.
         for (source, reason, times) in [
             ("10.77.1.1:0", SourcePortZero, 2),
             ("0.0.0.0:68", SourceNotAHost, 1),
@@ -54,7 +54,7 @@ fn a_source_that_no_client_has_is_dropped() {
         ] {
             assert_eq!(dropped(&a, &b, source), vec![reason; times], "{source}");
         }
-        // The kernel drops these by itself; the core is asked about them elsewhere.
+        // The kernel drops these. The responder's own tests have them too.
         for source in ["255.255.255.255:5000", "224.0.0.1:5000"] {
             assert_eq!(dropped(&a, &b, source), [], "{source}");
         }
@@ -75,7 +75,7 @@ fn a_source_of_this_host_is_dropped_by_the_kernel_or_where_that_lets_it_in_by_th
         for (source, _) in table {
             assert_eq!(dropped(&a, &b, source), [], "{source}");
         }
-        // Some hosts are set up so, behind a load balancer for example (ip-sysctl).
+        // Some hosts have these settings, for example behind a load balancer (ip-sysctl).
         allow(&b, "accept_local");
         allow(&b, "route_localnet");
         for (source, reason) in table {
@@ -99,7 +99,7 @@ fn a_request_in_the_name_of_another_server_makes_one_packet_and_no_more() {
         wait_until("the answer at the other server", || {
             servers[1].stats().dropped(DropReason::IsResponse) == 1
         });
-        // Whatever the second had sent to the first would have come before this.
+        // Anything that the second had sent to the first would have arrived before this.
         let asker = Asker::at(&b, "10.77.1.2:0");
         assert_eq!(asker.ask("10.77.1.1:9999"), answer_of("10.77.1.1"));
         let [first, second] = servers.map(Serving::stop);
@@ -141,7 +141,7 @@ fn a_source_off_the_link_is_answered_only_if_it_is_allowed() {
             let server = Serving::on(&host, unfiltered().with_allow(allow.clone()));
             let asker = Asker::at(&client, "10.77.2.2:5000");
             asker.send(REQUEST, "10.77.1.2:9999");
-            // A broadcast in its name; the router lets none through from there.
+            // A broadcast in the client's name: the router forwards none from there.
             router.raw("eth0").send(&Datagram::new(
                 "10.77.2.2:5000".parse().unwrap(),
                 "10.77.1.255:9999".parse().unwrap(),
@@ -152,7 +152,7 @@ fn a_source_off_the_link_is_answered_only_if_it_is_allowed() {
                     assert_eq!(asker.answer(), answer_of("10.77.1.2"), "{allow:?}");
                 }
             }
-            // With this answer all is decided.
+            // After this answer all are handled.
             let neighbour = Asker::at(&router, "10.77.1.1:0");
             assert_eq!(neighbour.ask("10.77.1.2:9999"), answer_of("10.77.1.2"));
             let stats = server.stop();
@@ -172,8 +172,8 @@ fn answers_to_hosts_that_are_not_there_keep_nobody_from_an_answer() {
         let server = Serving::on(&b, unfiltered());
         let asker = Asker::at(&a, "10.77.1.1:0");
         assert_eq!(asker.ask("10.77.1.2:9999"), answer_of("10.77.1.2"));
-        // As many as each may have at once, to ten hosts: they wait for three seconds in the
-        // send buffer, of which Linux's default has room for 256.
+        // As many answers as each source may get at once, to ten hosts. They wait in the send buffer
+        // for three seconds, and Linux's default buffer has room for 256.
         let attacker = a.raw("eth0");
         let victim = b.raw("eth0").mac();
         for request in 0..1000 {
@@ -181,7 +181,7 @@ fn answers_to_hosts_that_are_not_there_keep_nobody_from_an_answer() {
             let (source, to) = (source.parse().unwrap(), "10.77.1.2:9999".parse().unwrap());
             attacker.send(&Datagram::new(source, to, REQUEST).with_mac(victim));
             if request % 100 == 99 {
-                // More at once would overflow a busy kernel's queues.
+                // More would overflow the queues of a busy kernel.
                 wait_until("they are decided", || {
                     server.stats().received() == request + 2
                 });
