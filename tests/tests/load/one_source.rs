@@ -59,7 +59,6 @@ fn served_during_a_flood(site: &Site) -> u32 {
     let sent = flood.stop();
 
     let answers = answers(&answered);
-    let limit = Config::default().rate_limit().unwrap();
     let burst = limit.burst().get();
     let limit = f64::from(burst) + f64::from(limit.rate().get()) * time.as_secs_f64();
     println!(
