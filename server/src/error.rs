@@ -1,15 +1,15 @@
-//! What can go wrong in starting, running and stopping a server.
+//! Errors of starting and running a server.
 
-use std::io;
+use std::io::{self, ErrorKind};
 
 use thiserror::Error;
 
-/// Why a server can't be had.
+/// Why a server could not be bound.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BindError {
-    /// Another socket has the port, be it another program's, another server of this one, or one
-    /// that is bound to a single address.
+    /// Another socket has the port: of another program or of this one, on every address or on a
+    /// single one.
     #[error("UDP port {port} is in use")]
     PortInUse {
         /// The port.
@@ -28,9 +28,9 @@ pub enum BindError {
     /// The configuration advertises port 0, which no service can have.
     #[error("port 0 cannot be advertised")]
     AdvertisePortZero,
-    /// The socket couldn't be opened or bound for another reason, such as no file descriptors
-    /// left.
-    #[error("the server's socket couldn't be opened")]
+    /// The socket could not be opened or bound for another reason. For example, the process has no
+    /// file descriptors left.
+    #[error("the server's socket could not be opened")]
     Socket {
         /// The system's error.
         #[from]
@@ -38,9 +38,31 @@ pub enum BindError {
     },
 }
 
-/// Why a server couldn't be given a thread. Its port is free again.
+impl BindError {
+    /// The error of binding `port`.
+    pub(crate) fn of_port(port: u16, source: io::Error) -> Self {
+        if is_port_in_use(&source) {
+            Self::PortInUse { port, source }
+        } else if source.kind() == ErrorKind::PermissionDenied {
+            Self::NotPermitted { port, source }
+        } else {
+            Self::Socket { source }
+        }
+    }
+}
+
+/// Whether `error`, from binding a socket, means that another socket has the port.
+///
+/// Windows reports a port that another program holds exclusively as `WSAEACCES` (10013).
+pub(crate) fn is_port_in_use(error: &io::Error) -> bool {
+    const WSAEACCES: i32 = 10013;
+    error.kind() == ErrorKind::AddrInUse
+        || (cfg!(windows) && error.raw_os_error() == Some(WSAEACCES))
+}
+
+/// The system could not start a thread for the server. Its port is free.
 #[derive(Debug, Error)]
-#[error("no thread could be started for the server")]
+#[error("the server's thread could not be started")]
 #[non_exhaustive]
 pub struct SpawnError {
     /// The system's error.
@@ -48,18 +70,18 @@ pub struct SpawnError {
     pub source: io::Error,
 }
 
-/// Why a server ended that wasn't told to.
+/// Why a server ended without being stopped.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// Receiving failed again and again.
+    /// Receiving failed repeatedly.
     #[error("the server's socket failed")]
     SocketFailed {
         /// The last error.
         source: io::Error,
     },
     /// Waiting for the socket failed.
-    #[error("the server can't wait for its socket")]
+    #[error("the server cannot wait for its socket")]
     WaitFailed {
         /// The system's error.
         source: io::Error,

@@ -1,5 +1,6 @@
-//! What a server tells its host while it runs.
+//! What a running server reports.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,7 +10,8 @@ use crate::stats::DropReason;
 
 /// Something that happened in a running server, for a log or a display.
 ///
-/// Whatever a datagram brought is untrusted: [`payload`](Self::Dropped) may have any bytes.
+/// Its `Display` form is one line, with bytes from the network escaped and cut to 64. The fields
+/// hold them as they came: [`payload`](Self::Dropped) is untrusted.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
@@ -17,49 +19,136 @@ pub enum Event<'a> {
     Answered {
         /// The client.
         client: SocketAddr,
-        /// What it was told.
+        /// What the answer names.
         response: Response,
         /// The address that the answer was sent from.
         local: IpAddr,
     },
-    /// A datagram was not answered.
+    /// A datagram was dropped.
     Dropped {
-        /// Where it says it came from; none if the system didn't tell.
+        /// The source address that it carries, or `None` if the system did not report one.
         source: Option<SocketAddr>,
-        /// Why it wasn't answered.
+        /// Why it was dropped.
         reason: DropReason,
         /// Its bytes.
         payload: &'a [u8],
     },
-    /// The system didn't send an answer. Others go on.
+    /// The system did not send an answer. The server goes on.
     SendFailed {
-        /// The client that goes without.
+        /// The client that gets no answer.
         client: SocketAddr,
-        /// What the system says.
+        /// The system's error.
         error: &'a io::Error,
     },
-    /// An error on receiving. The server goes on, or says in the end that it can't.
+    /// Receiving failed. The server goes on; if it cannot, it ends with a
+    /// [`RunError`](crate::RunError).
     ReceiveFailed {
-        /// What the system says.
+        /// The system's error.
         error: &'a io::Error,
     },
-    /// The interfaces or addresses of this host have changed.
+    /// The interfaces, addresses or routes of this host have changed.
     InterfacesChanged,
-    /// The system couldn't list the interfaces. The server works on with the last list.
+    /// The system could not list the interfaces. The server uses the last list.
     InterfacesUnavailable {
-        /// What the system says.
+        /// The system's error.
         error: &'a io::Error,
     },
-    /// The kernel wouldn't take the filter that drops what isn't the request. The server drops it
+    /// The kernel did not accept the filter that drops what is not a request. The server drops it
     /// itself.
     KernelFilterUnavailable {
-        /// What the system says.
+        /// The system's error.
         error: &'a io::Error,
     },
-    /// The system won't tell about changes of addresses. The server looks again when a request
-    /// comes that doesn't fit the addresses it knows.
+    /// The system does not report changes of addresses and routes. The server reads them again when
+    /// a request arrives and they are older than five seconds.
     ChangesUnavailable {
-        /// What the system says.
+        /// The system's error.
         error: &'a io::Error,
     },
+}
+
+impl fmt::Display for Event<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answered {
+                client,
+                response,
+                local,
+            } => write!(f, "answered {client} with {response} from {local}"),
+            Self::Dropped {
+                source,
+                reason,
+                payload,
+            } => {
+                write!(f, "dropped {} from ", Escaped(payload))?;
+                match source {
+                    Some(source) => write!(f, "{source}")?,
+                    None => f.write_str("an unknown source")?,
+                }
+                write!(f, ": {reason}")
+            }
+            Self::SendFailed { client, error } => {
+                write!(f, "could not send an answer to {client}: {error}")
+            }
+            Self::ReceiveFailed { error } => write!(f, "could not receive: {error}"),
+            Self::InterfacesChanged => f.write_str("the interfaces have changed"),
+            Self::InterfacesUnavailable { error } => {
+                write!(f, "cannot list the interfaces: {error}")
+            }
+            Self::KernelFilterUnavailable { error } => {
+                write!(f, "cannot filter datagrams in the kernel: {error}")
+            }
+            Self::ChangesUnavailable { error } => {
+                write!(
+                    f,
+                    "cannot watch for changes of addresses and routes: {error}"
+                )
+            }
+        }
+    }
+}
+
+/// Displays bytes from the network on one line: in quotes, with everything but printable ASCII
+/// escaped, and at most 64 of them.
+pub(crate) struct Escaped<'a>(pub(crate) &'a [u8]);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 64;
+        let shown = &self.0[..self.0.len().min(SHOWN)];
+        write!(f, "\"{}\"", shown.escape_ascii())?;
+        if self.0.len() > SHOWN {
+            write!(f, "... ({} bytes)", self.0.len())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dropped(payload: &[u8]) -> String {
+        let source = Some(([10, 0, 0, 9], 4000).into());
+        let reason = DropReason::NotRequest;
+        let event = Event::Dropped {
+            source,
+            reason,
+            payload,
+        };
+        event.to_string()
+    }
+
+    #[test]
+    fn bytes_from_the_network_are_escaped_and_cut_to_64() {
+        assert_eq!(
+            dropped(b"x\r\n\x1b[2J\"\xff"),
+            r#"dropped "x\r\n\x1b[2J\"\xff" from 10.0.0.9:4000: not the request"#
+        );
+        let long = dropped(&[b'x'; 65]);
+        assert!(
+            long.contains(&format!("\"{}\"... (65 bytes)", "x".repeat(64))),
+            "{long}"
+        );
+    }
 }

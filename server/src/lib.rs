@@ -4,64 +4,129 @@
 //! use std::net::UdpSocket;
 //! use udp_discovery_server::{Config, Server};
 //!
-//! // On loopback and a port of the system's choice here; Server::bind(Config::default()) listens
-//! // on every address, port 9999.
+//! // Server::bind(config) listens on every address, port 9999. This example stays on loopback.
 //! let socket = UdpSocket::bind("127.0.0.1:0")?;
-//! let server = Server::from_socket(socket, Config::default())?.spawn()?;
+//! let config = Config::default().with_advertise_port(8000);
+//! let server = Server::from_socket(socket, config)?.spawn()?;
 //!
 //! let client = UdpSocket::bind("127.0.0.1:0")?;
 //! client.send_to(b"DISCOVER_SERVER", server.local_addr())?;
 //! let mut answer = [0; 1024];
 //! let len = client.recv(&mut answer)?;
-//! assert_eq!(&answer[..len], b"SERVER_IP:127.0.0.1");
+//! assert_eq!(&answer[..len], b"SERVER_IP:127.0.0.1:8000");
 //!
 //! println!("{}", server.shutdown()?);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The server answers each request with its address on the network that the request came by, and
-//! with the port that it is told to advertise. It answers clients on the link alone, unless more
-//! are [allowed](Allow), and it shares its port with nobody.
+//! The server answers each request with its address on the network that the request arrived from
+//! and, if configured, with the port of a service. Clients use `udp-discovery-client`, the command
+//! `udp-discovery discover`, or the Python package django-udp-discovery-client.
+//!
+//! # Overview
+//! - [`Config`] holds what can be set, [`Server`] binds the port, [`Handle`] is a server on its own
+//!   thread, [`Control`] stops and observes a server from anywhere.
+//! - [`Event`] reports what happens to an event handler, [`Stats`] counts it.
+//! - [`Responder`] decides about each datagram. It has no socket and no clock: drive it on another
+//!   runtime or in a test.
+//! - [`compat`] has the functions of the Python package django-udp-discovery.
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `serde` | [`Config`] in the application's own configuration file, `Serialize` for [`Stats`] |
+//! | `tokio` | `Server::serve` and `Server::serve_with_shutdown` |
+//! | `tracing` | events with fields, for the application's subscriber |
+//!
+//! All are off by default.
+//!
+//! # Non-goals
+//! - Authentication and secrecy. The wire format has neither; authenticate the service itself, for
+//!   example with TLS.
+//! - Other networks. Only clients on the link are answered, unless more are [allowed](Allow).
+//! - Configuration files, environment variables and log files: the application has its own.
+//!
+//! # Cookbook
+//! Report what happens:
+//!
+//! ```no_run
+//! # use udp_discovery_server::{Config, Server};
+//! let server = Server::bind(Config::default())?
+//!     .on_event(|event| eprintln!("{event}"))
+//!     .spawn()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Handle a port that is in use:
+//!
+//! ```no_run
+//! # use udp_discovery_server::{BindError, Config, Server};
+//! match Server::bind(Config::default()) {
+//!     Ok(server) => server.run()?,
+//!     Err(BindError::PortInUse { port, .. }) => eprintln!("another server has port {port}"),
+//!     Err(error) => return Err(error.into()),
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Wait for a server that another thread stops:
+//!
+//! ```no_run
+//! # use udp_discovery_server::{Config, Server};
+//! let server = Server::bind(Config::default())?.spawn()?;
+//! let control = server.control();
+//! std::thread::spawn(move || control.stop());
+//! println!("{}", server.join()?);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Answer clients of another network, such as a VPN:
+//!
+//! ```
+//! # use udp_discovery_server::{Allow, Config};
+//! let config = Config::default().with_allow(Allow::Networks(vec!["10.15.0.0/16".parse()?]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The folder `examples` has whole programs: a blocking server, one beside axum on tokio, settings
+//! in the application's own file, and the core on smol.
+//!
+//! # Design decisions
+//! - **The port is exclusive.** The socket has neither `SO_REUSEADDR` nor `SO_REUSEPORT`: a second
+//!   server gets [`BindError::PortInUse`] instead of half of the requests.
+//! - **Only the link is answered.** Anybody can forge a source address, so answers to other networks
+//!   would let a stranger direct traffic at a victim (RFC 6762, sections 5.5 and 11).
+//! - **Answers are limited** for each source, by a table of fixed size. See
+//!   [`Config::rate_limit`].
+//! - **Input from the network is never an error.** It is counted and reported as an [`Event`].
+//! - **Nothing is allocated for a datagram**, and an idle server is never woken.
+//! - **Interfaces are read when they change.** On Linux the kernel reports changes of links and
+//!   addresses at once; a change of routes counts from the next request. Elsewhere they are read
+//!   again if they are older than five seconds when a request arrives.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod bind;
-#[cfg(target_os = "linux")]
-mod changes;
+pub mod compat;
 mod config;
-mod engine;
 mod error;
 mod event;
-mod format_duration;
-#[cfg(target_os = "linux")]
-mod kernel_filter;
+mod event_loop;
 mod lifecycle;
-mod ports;
 mod rate_limit;
+mod reporter;
 mod responder;
 mod server;
-mod server_ip;
-mod service;
 mod stats;
+mod sys;
 #[cfg(feature = "tokio")]
 mod tokio;
-mod transport;
 
-pub use bind::is_port_error;
 pub use config::{Allow, Config};
 pub use error::{BindError, RunError, SpawnError};
 pub use event::Event;
-pub use format_duration::format_duration;
 pub use lifecycle::State;
-pub use ports::{InvalidPort, is_port_in_use, validate_port};
 pub use rate_limit::RateLimit;
-pub use responder::{Arrival, Datagram, Reply, Responder};
+pub use responder::{Arrival, Datagram, Payload, Reply, Responder};
 pub use server::{Control, Handle, Server};
-pub use server_ip::server_ip;
-pub use service::{
-    Autostart, StartError, StopTimeout, autostart, is_running, start_udp_service,
-    start_udp_service_with, stop_udp_service,
-};
 pub use stats::{Counter, DropReason, Stats};
 pub use udp_discovery_protocol as protocol;
 

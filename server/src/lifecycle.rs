@@ -1,34 +1,35 @@
-//! Whether a server is to stop, and whether it has ended.
+//! Whether a server was requested to stop, and whether it has ended.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 #[cfg(not(model_check))]
 use std::sync::{
-    Condvar, Mutex, MutexGuard, PoisonError,
+    Arc, Condvar, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
 
 #[cfg(model_check)]
 use loom::sync::{
-    Condvar, Mutex, MutexGuard,
+    Arc, Condvar, Mutex, MutexGuard,
     atomic::{AtomicBool, Ordering},
 };
 #[cfg(model_check)]
 use std::sync::PoisonError;
 
-/// What has become of a server.
+/// The state of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum State {
-    /// It has not ended: it answers, will do so when it is run, or is about to stop.
+    /// The server has not ended: it answers, has not been run yet, or is about to stop.
     Running,
-    /// It was told to stop, and has; or it was dropped.
+    /// The server stopped as requested, or was dropped.
     Stopped,
-    /// It ended by an error.
+    /// The server ended with an error.
     Failed,
 }
 
-/// Shared between a server and those who stop it or wait for its end.
+/// Shared by a server and its controls.
 #[derive(Debug)]
 pub(crate) struct Lifecycle {
     stop: AtomicBool,
@@ -45,7 +46,7 @@ impl Lifecycle {
         }
     }
 
-    /// From now on the server is to stop. The caller wakes it.
+    /// Requests the server to stop. The caller wakes it.
     pub(crate) fn request_stop(&self) {
         self.stop.store(true, Ordering::Release);
     }
@@ -54,7 +55,7 @@ impl Lifecycle {
         self.stop.load(Ordering::Acquire)
     }
 
-    /// The server has ended and holds no socket any more. The first end counts.
+    /// Records that the server has ended and its socket is closed. Later calls have no effect.
     pub(crate) fn end(&self, state: State) {
         let mut current = self.lock();
         if *current == State::Running {
@@ -68,7 +69,7 @@ impl Lifecycle {
         *self.lock()
     }
 
-    /// Waits for the end, `limit` at the most; whether it has come.
+    /// Waits until the server has ended, for at most `limit`. Returns whether it has.
     pub(crate) fn wait_for_end(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         let mut state = self.lock();
@@ -91,27 +92,57 @@ impl Lifecycle {
     }
 }
 
-/// All interleavings of the server's thread with those that stop it and look at it. Run by
+/// Records the end of a server when it is dropped: also after a panic, or with a dropped future.
+#[derive(Debug)]
+pub(crate) struct EndGuard {
+    lifecycle: Arc<Lifecycle>,
+    failed: bool,
+}
+
+impl EndGuard {
+    pub(crate) fn new(lifecycle: Arc<Lifecycle>) -> Self {
+        Self {
+            lifecycle,
+            failed: false,
+        }
+    }
+
+    pub(crate) fn set_failed(&mut self, failed: bool) {
+        self.failed = failed;
+    }
+}
+
+impl Drop for EndGuard {
+    fn drop(&mut self) {
+        let failed = self.failed || thread::panicking();
+        self.lifecycle.end(if failed {
+            State::Failed
+        } else {
+            State::Stopped
+        });
+    }
+}
+
+/// All interleavings of the server's thread with threads that stop and observe it. Run by
 /// `RUSTFLAGS="--cfg model_check" cargo test -p udp-discovery-server --lib lifecycle`.
 #[cfg(all(test, model_check))]
 mod models {
-    use loom::sync::{Arc, Notify};
+    use loom::sync::Notify;
     use loom::thread;
 
     use super::*;
 
-    /// Three switches between threads at points of the model's choice: with more, the models of
-    /// three threads take minutes, and three find what there is to be found in programs this
-    /// small.
+    /// At most three preemptions in each run: with more, the models of three threads take minutes,
+    /// and three suffice for programs this small.
     fn check(model: impl Fn() + Send + Sync + 'static) {
         let mut builder = loom::model::Builder::new();
         builder.preemption_bound = Some(3);
         builder.check(model);
     }
 
-    const LONG: Duration = Duration::from_hours(1);
+    const LONG: Duration = Duration::from_secs(3600);
 
-    /// The parts of a server that its threads share; the waker is a latch, like the system's.
+    /// What the threads of a server share. The waker is a latch, like the system's.
     struct Shared {
         lifecycle: Lifecycle,
         waker: Notify,
@@ -145,7 +176,7 @@ mod models {
     }
 
     #[test]
-    fn a_stop_is_never_lost_and_the_socket_is_closed_when_it_is_told() {
+    fn a_stop_is_never_lost_and_the_socket_is_closed_when_the_end_is_reported() {
         check(|| {
             let shared = Shared::new();
             let server = Arc::clone(&shared);
@@ -159,7 +190,7 @@ mod models {
     }
 
     #[test]
-    fn two_who_stop_at_once_both_learn_of_the_end() {
+    fn two_threads_that_stop_at_once_both_see_the_end() {
         check(|| {
             let shared = Shared::new();
             let (server, other) = (Arc::clone(&shared), Arc::clone(&shared));

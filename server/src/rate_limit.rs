@@ -1,4 +1,4 @@
-//! How much is answered: a bucket for each source, in a table that never grows.
+//! Rate limits: a bucket for each source, in a table of fixed size.
 
 use std::hash::Hash;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
-/// How many answers a second, and how many at once after a quiet time.
+/// A number of answers per second, and a burst: how many answers may follow each other at once after
+/// a quiet time.
 ///
 /// ```
 /// use std::num::NonZeroU32;
@@ -22,11 +23,11 @@ pub struct RateLimit {
     burst: NonZeroU32,
 }
 
-/// How many seconds of a rate there may be at once, unless the burst is set.
+/// The default burst, in seconds of the rate.
 const BURST_SECONDS: NonZeroU32 = NonZeroU32::new(5).unwrap();
 
 impl RateLimit {
-    /// `rate` answers a second, and after a quiet time as many at once as in 5 seconds.
+    /// `rate` answers per second, with a burst of as many answers as in 5 seconds.
     pub const fn per_second(rate: NonZeroU32) -> Self {
         Self {
             per_second: rate,
@@ -34,41 +35,41 @@ impl RateLimit {
         }
     }
 
-    /// Sets how many answers there may be at once.
+    /// Sets the [`burst`](Self::burst).
     pub const fn with_burst(self, burst: NonZeroU32) -> Self {
         Self { burst, ..self }
     }
 
-    /// How many answers a second.
+    /// The number of answers per second.
     pub const fn rate(&self) -> NonZeroU32 {
         self.per_second
     }
 
-    /// How many answers at once.
+    /// The number of answers at once after a quiet time.
     pub const fn burst(&self) -> NonZeroU32 {
         self.burst
     }
 
-    /// What one answer costs of a second.
+    /// The time in which a bucket regains one answer.
     fn interval(self) -> Duration {
         Duration::from_secs(1) / self.per_second.get()
     }
 
-    /// How far ahead of the clock a bucket may run.
+    /// How far ahead of the clock a bucket's time may be.
     fn tolerance(self) -> Duration {
         self.interval() * (self.burst.get() - 1)
     }
 }
 
-/// A bucket, kept as the time at which it will be full again (the generic cell rate algorithm of
-/// ITU-T I.371), counted from the limiter's beginning. One that is full says nothing.
+/// A bucket, stored as the time at which it is full again (the generic cell rate algorithm of ITU-T
+/// I.371), counted from the limiter's first use.
 #[derive(Clone, Copy, Debug, Default)]
 struct Bucket {
     full_at: Duration,
 }
 
 impl Bucket {
-    /// Takes one answer out of the bucket, if there is one left.
+    /// Takes one answer out of the bucket, if one is left. Returns whether one was.
     fn take(&mut self, now: Duration, limit: RateLimit) -> bool {
         let full_at = self.full_at.max(now);
         let left = full_at.saturating_sub(now) <= limit.tolerance();
@@ -79,7 +80,7 @@ impl Bucket {
     }
 }
 
-/// A limit for everything together.
+/// A limit for all sources together.
 #[derive(Debug)]
 pub(crate) struct TotalLimit {
     limit: RateLimit,
@@ -103,15 +104,15 @@ impl TotalLimit {
     }
 }
 
-/// How many sets of buckets the table has.
+/// The number of sets in the table.
 const SETS: usize = 2048;
-/// How many sources a set has room for.
+/// The number of sources in a set.
 const WAYS: usize = 8;
 
 /// What counts as one source.
 ///
-/// Every host on the link may have any address of the link's /64, so there each address is a
-/// source. Off the link a /64 is the least that a site gets, and one host may use all of it.
+/// On the link, hosts share a /64, so each IPv6 address is a source. Off the link a /64 is the
+/// smallest network of a site, and one host may use all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Source {
     V4(Ipv4Addr),
@@ -133,12 +134,13 @@ impl Source {
 
 /// A limit for each source.
 ///
-/// The table has room for 16,384 sources and is made once, of 384 KiB. A source is known by a hash
-/// of 128 bits under a secret key: one half says in which set it stands, the other tells it from
-/// the others there. So nobody can choose addresses that push out a given one, or share its bucket.
-/// A new source in a full set takes the place of the one that is nearest to a full bucket, which
-/// loses the least by it: being forgotten means to be answered, so that no number of sources
-/// keeps another from its answers.
+/// The table has room for 16,384 sources and a fixed size of 384 KiB. A source is identified by a
+/// 128-bit hash with a secret key: one half chooses the set, the other identifies the source in it.
+/// Nobody can choose addresses that evict a given source or share its bucket.
+///
+/// A new source in a full set replaces the source with the fullest bucket, which loses the least. A
+/// source that was replaced starts with a full bucket, so no number of sources keeps another from
+/// its answers.
 #[derive(Debug)]
 pub(crate) struct SourceLimit {
     limit: RateLimit,
@@ -149,7 +151,7 @@ pub(crate) struct SourceLimit {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Entry {
-    /// Half of the source's hash; 0 is an empty place.
+    /// Half of the source's hash. 0 is an empty entry.
     source: u64,
     bucket: Bucket,
 }
@@ -164,7 +166,7 @@ impl SourceLimit {
         }
     }
 
-    /// Whether `source` is answered now; if so, it has one answer less.
+    /// Takes one answer out of the bucket of `source`. Returns whether one was left.
     pub(crate) fn permits(&mut self, now: Instant, source: Source) -> bool {
         let beginning = *self.beginning.get_or_insert(now);
         let now = now.saturating_duration_since(beginning);
@@ -177,7 +179,7 @@ impl SourceLimit {
         set[at].bucket.take(now, self.limit)
     }
 
-    /// The set that `source` stands in, and what it is known by there.
+    /// The set of `source`, and its identifier there.
     fn place_of(&self, source: Source) -> (usize, u64) {
         let [key0, key1] = self.seed;
         let mut hasher = SipHasher13::new_with_keys(key0, key1);
@@ -188,11 +190,11 @@ impl SourceLimit {
     }
 }
 
-/// Puts `source` where the bucket is that is full first; where that is.
+/// Replaces the entry with the fullest bucket by `source`. Returns its index.
 fn replace_fullest(set: &mut [Entry; WAYS], source: u64) -> usize {
     let fullest = (0..WAYS)
         .min_by_key(|&at| set[at].bucket.full_at)
-        .unwrap_or(0);
+        .expect("a set has entries");
     set[fullest] = Entry {
         source,
         bucket: Bucket::default(),
@@ -232,14 +234,14 @@ mod tests {
         let start = Instant::now();
         assert_eq!(permitted(&mut limiter, start, Duration::ZERO, 1000), 250);
         // Ten seconds of 50,000 requests a second.
-        let start = start + Duration::from_mins(1);
+        let start = start + Duration::from_secs(60);
         let spacing = Duration::from_micros(20);
         let in_ten_seconds = permitted(&mut limiter, start, spacing, 500_000);
         assert!((749..=750).contains(&in_ten_seconds), "{in_ten_seconds}");
     }
 
     #[test]
-    fn whoever_keeps_to_the_rate_is_always_answered() {
+    fn a_source_that_keeps_to_the_rate_is_always_answered() {
         let mut limiter = SourceLimit::new(limit(50), SEED);
         let spacing = Duration::from_millis(20);
         let all = permitted(&mut limiter, Instant::now(), spacing, 10_000);

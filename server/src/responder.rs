@@ -1,12 +1,14 @@
 //! The pure core: who is answered, and what.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
+use std::ops::Deref;
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use udp_discovery_protocol::{
-    Codec, DecodeError, HostIp, Interface, InterfaceAddress, MAX_DATAGRAM_LEN, Message, Response,
+    Codec, DecodeError, HostIp, Interface, InterfaceAddress, Message, Response, Word,
 };
 
 use crate::config::Config;
@@ -14,18 +16,24 @@ use crate::rate_limit::{Source, SourceLimit, TotalLimit};
 use crate::stats::DropReason;
 
 /// Decides about every datagram that reaches a server: whether it is answered, with what, and
-/// from which of our addresses. It has no socket and no clock.
+/// from which local address. It has no socket and no clock.
+///
+/// [`Server`](crate::Server) drives it on a socket. Drive it yourself on another runtime, in a
+/// simulation or in a test.
 ///
 /// # How to drive it
 /// 1. [`new`](Self::new) with the configuration, the port that the socket is bound to and a
 ///    secret.
 /// 2. [`set_interfaces`](Self::set_interfaces) before the first datagram, and again whenever the
-///    system's interfaces or addresses change. Without interfaces it answers nobody.
+///    system's interfaces, addresses or routes change. Without interfaces it answers nobody.
 /// 3. [`handle_datagram`](Self::handle_datagram) for each datagram, in the order of arrival.
-///    Send the [`Reply`] that comes back, from the address and by the interface that it names.
+///    Send the [`Reply`] that it returns, from the address and by the interface that it names.
+/// 4. If [`needs_interfaces`](Self::needs_interfaces) returns true after that, the datagram did not
+///    fit the interfaces. Set them again and handle the datagram once more, but not more often
+///    than once a second: anyone can send such datagrams.
 ///
-/// `now` must not go back from one call to the next. It may come from any monotonic clock; the
-/// wall clock plays no part.
+/// `now` must not go back from one call to the next. It may come from any monotonic clock. The
+/// wall clock is not used.
 ///
 /// ```
 /// use std::time::Instant;
@@ -56,6 +64,8 @@ pub struct Responder {
     total_limit: Option<TotalLimit>,
     /// Sorted by index.
     interfaces: Vec<Interface>,
+    /// Whether the last datagram did not fit the interfaces.
+    needs_interfaces: bool,
     scratch: BytesMut,
 }
 
@@ -63,32 +73,32 @@ pub struct Responder {
 #[derive(Clone, Copy, Debug)]
 #[allow(
     clippy::exhaustive_structs,
-    reason = "whoever drives the core writes it out"
+    reason = "the driver of the core constructs it"
 )]
 pub struct Datagram<'a> {
-    /// Its bytes, as far as they were received.
+    /// The bytes that were received.
     pub payload: &'a [u8],
     /// Whether it had more bytes than were received.
     pub truncated: bool,
-    /// Where it says it came from.
+    /// The source address that it carries.
     pub source: SocketAddr,
     /// Where it arrived.
     pub arrival: Arrival,
 }
 
-/// Where a datagram arrived, as far as the system tells.
+/// Where a datagram arrived, as far as the system reports it.
 ///
-/// Linux tells all of it (`IP_PKTINFO`, ip(7)). Elsewhere it may be unknown; then the networks
+/// Linux reports all of it (`IP_PKTINFO`, ip(7)). Elsewhere it may be unknown; then the networks
 /// of the interfaces decide.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(
     clippy::exhaustive_structs,
-    reason = "whoever drives the core writes it out"
+    reason = "the driver of the core constructs it"
 )]
 pub struct Arrival {
-    /// The index of the interface that it came by.
+    /// The index of the interface that it arrived on.
     pub interface: Option<u32>,
-    /// The address that it was sent to: one of ours, or a broadcast address.
+    /// The address that it was sent to: a local address or a broadcast address.
     pub destination: Option<IpAddr>,
     /// The local address that the system would answer from.
     pub local: Option<IpAddr>,
@@ -98,23 +108,59 @@ pub struct Arrival {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reply {
-    /// Where to: the source of the request.
+    /// The source of the request.
     pub destination: SocketAddr,
-    /// From which of our addresses.
+    /// The local address to send from.
     pub local: IpAddr,
-    /// By which interface, if it must be that one and not the one that the host's routes choose.
-    /// Whoever sends it makes sure that those routes do not refuse the destination.
+    /// The interface to send by, if it must not be the one that the host's routes choose. The
+    /// sender must check that those routes do not refuse the destination.
     pub interface: Option<u32>,
-    /// What the answer names, besides its bytes.
+    /// What the answer names.
     pub response: Response,
-    /// The bytes.
-    pub payload: Bytes,
+    /// The encoded answer.
+    pub payload: Payload,
+}
+
+/// An encoded answer, which dereferences to its bytes. It needs no allocation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Payload {
+    bytes: [u8; Self::MAX_LEN],
+    len: usize,
+}
+
+impl Payload {
+    /// The longest answer: a prefix, an IPv6 address in brackets, a colon and a port.
+    const MAX_LEN: usize = Word::MAX_LEN + 41 + 6;
+
+    pub(crate) fn new(payload: &[u8]) -> Self {
+        let mut bytes = [0; Self::MAX_LEN];
+        bytes[..payload.len()].copy_from_slice(payload);
+        Self {
+            bytes,
+            len: payload.len(),
+        }
+    }
+}
+
+impl Deref for Payload {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.escape_ascii())
+    }
 }
 
 impl Responder {
-    /// A responder that answers as `config` says, from a socket bound to `port`. The `seed` is a
-    /// secret that nobody on the network can guess; it decides where a source stands in the
-    /// table of the rate limit, and nothing else.
+    /// A responder with the configuration `config`, for a socket bound to `port`.
+    ///
+    /// The `seed` is a secret that nobody on the network can guess. It only decides the place of a
+    /// source in the table of the rate limit.
     pub fn new(config: Config, port: u16, seed: [u64; 2]) -> Self {
         let source_limit = |limit| SourceLimit::new(limit, seed);
         Self {
@@ -123,28 +169,43 @@ impl Responder {
             config,
             port,
             interfaces: Vec::new(),
-            scratch: BytesMut::new(),
+            needs_interfaces: true,
+            scratch: BytesMut::with_capacity(Payload::MAX_LEN),
         }
     }
 
-    /// Tells the interfaces and addresses that this host has from now on. Returns whether they
-    /// are other ones than before.
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Sets the interfaces that this host has from now on. Returns whether they have changed.
     pub fn set_interfaces(&mut self, mut interfaces: Vec<Interface>) -> bool {
+        self.needs_interfaces = false;
         interfaces.sort_by_key(|interface| interface.index);
         let changed = self.interfaces != interfaces;
         self.interfaces = interfaces;
         changed
     }
 
-    /// The interfaces that were told last, sorted by index.
+    /// The interfaces that were set last, sorted by index.
     pub fn interfaces(&self) -> &[Interface] {
         &self.interfaces
     }
 
-    /// What an answer sent from `local` names.
+    /// Whether the interfaces should be set before the last datagram is handled again.
+    ///
+    /// It is true before interfaces are set, and after a datagram was dropped because it arrived on
+    /// an unknown interface, from a source that is not on its link, or where this host has no
+    /// address.
+    pub fn needs_interfaces(&self) -> bool {
+        self.needs_interfaces
+    }
+
+    /// The response that an answer sent from `local` carries.
     ///
     /// # Errors
-    /// [`DropReason::NoLocalAddress`], if `local` can't be the address of a host.
+    /// [`DropReason::NoLocalAddress`], if `local` cannot be the address of a host.
     pub fn response_from(&self, local: IpAddr) -> Result<Response, DropReason> {
         let ip = match self.config.advertise_ip() {
             Some(ip) => ip,
@@ -157,12 +218,21 @@ impl Responder {
     /// Decides about one datagram.
     ///
     /// # Errors
-    /// [`DropReason`], if it is not to be answered.
+    /// [`DropReason`], if it is dropped.
     pub fn handle_datagram(
         &mut self,
         now: Instant,
         datagram: &Datagram<'_>,
     ) -> Result<Reply, DropReason> {
+        let decision = self.decide(now, datagram);
+        self.needs_interfaces = matches!(
+            decision,
+            Err(DropReason::UnknownInterface | DropReason::NoLocalAddress | DropReason::OffLink)
+        );
+        decision
+    }
+
+    fn decide(&mut self, now: Instant, datagram: &Datagram<'_>) -> Result<Reply, DropReason> {
         self.check_payload(datagram)?;
         let source = datagram.source;
         self.check_source(source)?;
@@ -186,7 +256,7 @@ impl Responder {
         })
     }
 
-    /// The exact request alone goes on.
+    /// Accepts only the exact request.
     fn check_payload(&self, datagram: &Datagram<'_>) -> Result<(), DropReason> {
         if datagram.truncated {
             return Err(DropReason::TooLong);
@@ -200,7 +270,7 @@ impl Responder {
         }
     }
 
-    /// Refuses sources that no client has, wherever they come by.
+    /// Refuses sources that no client has, on any interface.
     fn check_source(&self, source: SocketAddr) -> Result<(), DropReason> {
         if source.port() == 0 {
             return Err(DropReason::SourcePortZero);
@@ -215,8 +285,8 @@ impl Responder {
         Ok(())
     }
 
-    /// The interface by its index; where the system tells none, the one whose network the source
-    /// is in, or for a source elsewhere that is allowed, one that leads elsewhere.
+    /// The interface by its index. If the system reports none: the one whose network contains the
+    /// source, or for an allowed source elsewhere, one that is connected to other hosts.
     fn arrival_interface(&self, datagram: &Datagram<'_>) -> Result<&Interface, DropReason> {
         let source = datagram.source.ip();
         let Some(index) = datagram.arrival.interface else {
@@ -232,7 +302,7 @@ impl Responder {
             .map_err(|_| DropReason::UnknownInterface)
     }
 
-    /// The interface that is up and has the longest prefix that `ip` is in.
+    /// The interface that is up and has the longest prefix that contains `ip`.
     fn interface_towards(&self, ip: IpAddr) -> Option<&Interface> {
         let prefix_len = |interface: &Interface| {
             let networks = interface.networks();
@@ -247,7 +317,7 @@ impl Responder {
             .max_by_key(|interface| prefix_len(interface))
     }
 
-    /// The first interface that leads elsewhere, for clients that are on no network of ours.
+    /// The first interface that is connected to other hosts.
     fn real_interface(&self) -> Option<&Interface> {
         self.interfaces.iter().find(|interface| {
             let flags = interface.flags;
@@ -256,18 +326,18 @@ impl Responder {
         })
     }
 
-    /// Whether `source` is in a network of `interface`. What this host sends to itself comes by
-    /// the loopback interface from whichever of its addresses.
+    /// Whether `source` is on the link of `interface`. What this host sends to itself arrives on
+    /// the loopback interface, from any of its addresses.
     fn is_on_link(&self, interface: &Interface, source: IpAddr) -> bool {
         interface.is_on_link(source) || (interface.flags.loopback && self.holds(source))
     }
 
-    /// Whether an answer to `source`, on the link of `interface`, must leave by that interface
-    /// whatever the host's routes choose: it is on the link of another one too, or its address is
-    /// valid on every link.
+    /// Whether an answer to `source`, on the link of `interface`, must leave by that interface and
+    /// not by the one that the host's routes choose: if the source is on the link of another
+    /// interface too, or its address is valid on every link.
     ///
-    /// Otherwise the routes decide. Linux takes any destination for on link when it is told the
-    /// interface and has no route: answers would leave though the host's routes refuse them.
+    /// Otherwise the routes decide. If the sender names the interface, Linux sends even to
+    /// destinations that the routes refuse.
     fn must_leave_by(&self, interface: &Interface, source: IpAddr) -> bool {
         let link_local = matches!(source, IpAddr::V6(ip) if ip.is_unicast_link_local());
         let on_another_link = || {
@@ -278,7 +348,7 @@ impl Responder {
         !interface.flags.loopback && (link_local || on_another_link())
     }
 
-    /// Each source has its share of answers, and so may all of them together.
+    /// Checks the limit of the source, then the total limit.
     fn check_limits(&mut self, now: Instant, source: Source) -> Result<(), DropReason> {
         if let Some(limit) = &mut self.source_limit
             && !limit.permits(now, source)
@@ -297,12 +367,12 @@ impl Responder {
         self.interfaces.iter().any(|interface| interface.holds(ip))
     }
 
-    fn encode(&mut self, response: Response) -> Bytes {
+    fn encode(&mut self, response: Response) -> Payload {
         let message = Message::Response(response);
         let codec = self.config.settings().codec();
-        self.scratch.reserve(MAX_DATAGRAM_LEN);
+        self.scratch.clear();
         codec.encode(message, &mut self.scratch);
-        self.scratch.split().freeze()
+        Payload::new(&self.scratch)
     }
 
     fn codec(&self) -> &Codec {
@@ -323,22 +393,23 @@ fn check_source_on(interface: &Interface, source: IpAddr) -> Result<(), DropReas
     Ok(())
 }
 
-/// Our address on the network that the datagram came by: the one it was sent to; if it was
-/// broadcast, the one on the source's network; else the one the system suggests, if it is there.
+/// The local address on the network that the datagram arrived from: the one that it was sent to;
+/// if it was broadcast, the one on the source's network; else the one that the system suggests, if
+/// the interface has it.
 fn local_address(interface: &Interface, datagram: &Datagram<'_>) -> Option<IpAddr> {
     let Arrival {
         destination, local, ..
     } = datagram.arrival;
-    // What this host sends to itself comes by the loopback interface for any of its addresses.
+    // What this host sends to itself arrives on the loopback interface, for any of its addresses.
     let is_ours = |ip: &IpAddr| interface.flags.loopback || interface.holds(*ip);
     destination
         .filter(|destination| local == Some(*destination) || interface.holds(*destination))
         .or_else(|| interface.address_towards(datagram.source.ip()))
         .or_else(|| local.filter(is_ours))
         .or_else(|| {
-            // The system told nothing, and the client is allowed though it is elsewhere.
-            let nothing_told = datagram.arrival == Arrival::default();
+            // The system reported nothing, and the client is elsewhere and allowed.
+            let nothing_reported = datagram.arrival == Arrival::default();
             let first = interface.ipv4_addresses().next().map(IpAddr::V4);
-            first.filter(|_| nothing_told)
+            first.filter(|_| nothing_reported)
         })
 }

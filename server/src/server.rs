@@ -9,34 +9,26 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token, Waker};
-#[cfg(target_os = "linux")]
-use mio::{Interest, unix::SourceFd};
 use udp_discovery_protocol::{Interface, Response};
 
-use crate::bind::{bind, enlarge_buffers};
-#[cfg(target_os = "linux")]
-use crate::changes::Changes;
 use crate::config::Config;
-use crate::engine::{Engine, Step};
 use crate::error::{BindError, RunError, SpawnError};
 use crate::event::Event;
-#[cfg(target_os = "linux")]
-use crate::kernel_filter;
-use crate::lifecycle::{Lifecycle, State};
+use crate::event_loop::{EventLoop, InterfaceReader, Step};
+use crate::lifecycle::{EndGuard, Lifecycle, State};
+use crate::reporter::Reporter;
 use crate::responder::Responder;
 use crate::stats::{LiveStats, Stats};
-use crate::transport::SystemSocket;
+use crate::sys::{self, Changes};
 
 const SOCKET: Token = Token(0);
 const WAKER: Token = Token(1);
-#[cfg(target_os = "linux")]
 const CHANGES: Token = Token(2);
 
-/// A discovery server, bound to its port: whoever asks on the network is answered as soon as it
-/// [`run`](Self::run)s.
+/// A discovery server, bound to its port. It answers requests once it [`run`](Self::run)s.
 ///
-/// The port is its alone. While it runs, nothing wakes it but datagrams, changes of this host's
-/// addresses, and being told to stop.
+/// It shares its port with no other socket. While it runs, only datagrams, changes of this host's
+/// addresses, and a request to stop wake it.
 ///
 /// ```no_run
 /// use udp_discovery_server::{Config, Server};
@@ -48,24 +40,15 @@ const CHANGES: Token = Token(2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Server {
-    pub(crate) work: Work,
+    event_loop: EventLoop<sys::Socket>,
     pub(crate) poll: Poll,
-    local_addr: SocketAddr,
-    /// The last: it is dropped when the socket is closed.
-    pub(crate) ending: Ending,
-}
-
-/// What a server does between waiting and waiting, whichever way it waits.
-pub(crate) struct Work {
-    engine: Engine<SystemSocket>,
     control: Control,
-    #[cfg(target_os = "linux")]
-    changes: io::Result<Changes>,
-    #[cfg(target_os = "linux")]
-    filtered: io::Result<()>,
+    local_addr: SocketAddr,
+    /// The last field: it reports the end when the socket is closed.
+    pub(crate) end: EndGuard,
 }
 
-/// Stops a server, and tells how it does, from any thread, as often as one likes.
+/// Stops a server and observes it, from any thread. Clones control the same server.
 #[derive(Clone)]
 pub struct Control {
     lifecycle: Arc<Lifecycle>,
@@ -73,7 +56,8 @@ pub struct Control {
     waker: Arc<Waker>,
 }
 
-/// A server that runs on a thread of its own. Dropping it stops the server and waits for its end.
+/// A server that runs on its own thread. Dropping the handle stops the server and waits until it
+/// has ended.
 #[derive(Debug)]
 pub struct Handle {
     control: Control,
@@ -82,26 +66,32 @@ pub struct Handle {
 }
 
 impl Server {
-    /// Binds a server to the port that `config` names, on every IPv4 address of this host.
+    /// Binds a server to the port of `config`, on every IPv4 address of this host.
     ///
     /// # Errors
-    /// [`BindError::PortInUse`], if anybody else has the port, on whichever address and with
-    /// whichever socket options; [`BindError`] otherwise.
+    /// - [`BindError::PortInUse`], if another socket has the port, on any address and with any
+    ///   socket options.
+    /// - [`BindError::NotPermitted`], if this user may not listen on the port.
+    /// - [`BindError::AdvertisePortZero`], if `config` advertises port 0.
+    /// - [`BindError::Socket`], for any other error of the system.
     pub fn bind(config: Config) -> Result<Self, BindError> {
-        let socket = bind(config.settings().port())?;
+        let port = config.settings().port();
+        let socket = sys::bind(port).map_err(|error| BindError::of_port(port, error))?;
         Self::from_socket(socket, config)
     }
 
-    /// Makes a server of a bound IPv4 UDP socket of the caller's, such as one that was handed
-    /// over by a service manager, or one that is bound to an address of the loopback interface
-    /// alone. The port that `config` names plays no part.
+    /// Makes a server of a bound IPv4 UDP socket, such as one that a service manager passed to
+    /// this process, or one that is bound to a loopback address only. The port of `config` is not
+    /// used.
     ///
-    /// The socket is switched to non-blocking and, on Linux, to tell where datagrams arrive
-    /// (`IP_PKTINFO`); one that arrived before that is dropped, and counted. It gets buffers of
-    /// 4 MiB, as far as the system permits.
+    /// The socket is made non-blocking and, on Linux, set to report where datagrams arrive
+    /// (`IP_PKTINFO`). A datagram that arrived before that is dropped and counted. The socket's
+    /// buffers are enlarged to 4 MiB, as far as the system permits.
     ///
     /// # Errors
-    /// [`BindError::Socket`], if the socket isn't bound, isn't an IPv4 one or can't be waited for.
+    /// - [`BindError::AdvertisePortZero`], if `config` advertises port 0.
+    /// - [`BindError::Socket`], if the socket is not bound, is not an IPv4 socket or cannot be
+    ///   waited for.
     pub fn from_socket(socket: UdpSocket, config: Config) -> Result<Self, BindError> {
         if config.advertise_port() == Some(0) {
             return Err(BindError::AdvertisePortZero);
@@ -110,50 +100,37 @@ impl Server {
         if local_addr.port() == 0 || !local_addr.is_ipv4() {
             return Err(io::Error::from(ErrorKind::InvalidInput).into());
         }
-        enlarge_buffers(&socket);
-        let stats = Arc::new(LiveStats::new());
-        let mut transport = SystemSocket::new(socket, config.settings().buffer_size().get())?;
         let poll = Poll::new()?;
-        transport.register(poll.registry(), SOCKET)?;
-        #[cfg(target_os = "linux")]
-        let filtered = filter(&transport, &config);
-        let responder = Responder::new(config, local_addr.port(), random_seed());
-        let mut engine = Engine::new(
-            transport,
-            responder,
-            Box::new(Interface::list),
-            Arc::clone(&stats),
-        );
-        engine.read_interfaces(Instant::now());
-
+        let mut socket = sys::Socket::new(socket, config.settings().buffer_size().get())?;
+        socket.register(poll.registry(), SOCKET)?;
+        let logging = config.settings().logging();
         let control = Control {
             lifecycle: Arc::new(Lifecycle::new()),
-            stats,
+            stats: Arc::new(LiveStats::new()),
             waker: Arc::new(Waker::new(poll.registry(), WAKER)?),
         };
-        #[cfg(target_os = "linux")]
-        let changes = watch(&poll).inspect(|_| engine.changes_are_told());
-        let ending = Ending::new(&control);
-        let work = Work {
-            engine,
-            control,
-            #[cfg(target_os = "linux")]
-            changes,
-            #[cfg(target_os = "linux")]
-            filtered,
-        };
+        let event_loop = EventLoop::new(
+            socket,
+            Responder::new(config, local_addr.port(), random_seed()),
+            InterfaceReader::new(Interface::list),
+            Reporter::new(Arc::clone(&control.stats), logging),
+        );
         Ok(Self {
-            work,
+            event_loop,
             poll,
+            end: EndGuard::new(Arc::clone(&control.lifecycle)),
+            control,
             local_addr,
-            ending,
         })
     }
 
-    /// Has `handler` told of all that happens. It is called on the server's thread, which answers
-    /// nobody meanwhile. A panic in it is caught and counted; the sixteenth ends the server.
+    /// Sets the event handler.
+    ///
+    /// It runs on the server's thread, which answers no requests meanwhile; what fails at the start
+    /// is reported before [`spawn`](Self::spawn) returns. A panic in it is caught and counted. The
+    /// sixteenth ends the server, unless an hour passes between two.
     pub fn on_event(mut self, handler: impl FnMut(&Event<'_>) + Send + 'static) -> Self {
-        self.work.engine.set_handler(Box::new(handler));
+        self.event_loop.reporter.set_handler(Box::new(handler));
         self
     }
 
@@ -162,11 +139,12 @@ impl Server {
         self.local_addr
     }
 
-    /// What the server names to whom, as things are now: each IPv4 address of an interface that
-    /// is up, and the response to a request that comes by it.
+    /// Lists the IPv4 addresses of the interfaces that are up, each with the response to a request
+    /// that arrives there. It is empty if the system cannot list the interfaces.
     pub fn responses(&self) -> Vec<(Interface, Response)> {
-        let responder = self.work.engine.responder();
-        let up = responder.interfaces().iter().filter(|it| it.flags.up);
+        let responder = self.event_loop.responder();
+        let interfaces = Interface::list().unwrap_or_default();
+        let up = interfaces.iter().filter(|interface| interface.flags.up);
         up.flat_map(|interface| {
             interface.ipv4_addresses().filter_map(|ip| {
                 let response = responder.response_from(ip.into()).ok()?;
@@ -176,138 +154,115 @@ impl Server {
         .collect()
     }
 
-    /// What stops the server, and tells how it does, while it runs.
+    /// A control that stops and observes the server while it runs.
     pub fn control(&self) -> Control {
-        self.work.control.clone()
+        self.control.clone()
     }
 
-    /// Answers until it is [stopped](Control::stop). It returns at once then.
+    /// Answers requests until it is [stopped](Control::stop), then returns at once.
     ///
     /// # Errors
-    /// [`RunError`], if it can't go on.
-    pub fn run(self) -> Result<(), RunError> {
-        let Self {
-            work, poll, ending, ..
-        } = self;
-        // The socket is closed before anybody learns that the server has ended.
-        ending.with(answer(work, poll))
+    /// [`RunError`], if the server cannot go on.
+    pub fn run(mut self) -> Result<(), RunError> {
+        self.start();
+        self.run_started()
     }
 
-    /// Answers on a thread of its own.
+    /// Answers requests on a thread of its own.
     ///
     /// # Errors
-    /// [`SpawnError`], if there is none to be had. The port is free again then.
-    pub fn spawn(self) -> Result<Handle, SpawnError> {
+    /// [`SpawnError`], if the system cannot start a thread. The port is free then.
+    pub fn spawn(mut self) -> Result<Handle, SpawnError> {
+        self.start();
         let control = self.control();
         let local_addr = self.local_addr;
         let thread = thread::Builder::new()
             .name("udp-discovery".into())
-            .spawn(|| self.run())?;
+            .spawn(|| self.run_started())?;
         Ok(Handle {
             control,
             local_addr,
             thread: Some(thread),
         })
     }
-}
 
-/// Answers until it is told to stop.
-pub(crate) fn answer(mut work: Work, mut poll: Poll) -> Result<(), RunError> {
-    let mut events = Events::with_capacity(8);
-    work.begin();
-    while !work.stop_requested() {
-        let timeout = match work.step()? {
-            Step::More => Some(Duration::ZERO),
-            Step::Wait => None,
-            Step::BackOff(wait) => Some(wait),
-        };
-        match poll.poll(&mut events, timeout) {
-            Ok(()) => work.take_in(&events),
+    /// Attaches the kernel filter, subscribes to changes, and reads the interfaces.
+    pub(crate) fn start(&mut self) {
+        if let Err(error) = self.event_loop.filter_in_kernel() {
+            let event = Event::KernelFilterUnavailable { error: &error };
+            self.event_loop.reporter.report(&event);
+        }
+        let changes = Changes::watch(self.poll.registry(), CHANGES).unwrap_or_else(|error| {
+            let event = Event::ChangesUnavailable { error: &error };
+            self.event_loop.reporter.report(&event);
+            None
+        });
+        self.event_loop.start(Instant::now(), changes);
+    }
+
+    fn run_started(mut self) -> Result<(), RunError> {
+        let result = self.answer_until_stopped();
+        self.end.set_failed(result.is_err());
+        result
+    }
+
+    fn answer_until_stopped(&mut self) -> Result<(), RunError> {
+        let mut events = Events::with_capacity(8);
+        while !self.control.stop_requested() {
+            let timeout = match self.step()? {
+                Step::More => Some(Duration::ZERO),
+                Step::Wait => None,
+                Step::BackOff(pause) => Some(pause),
+            };
+            self.poll(&mut events, timeout)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn step(&mut self) -> Result<Step, RunError> {
+        self.event_loop.step(Instant::now())
+    }
+
+    /// Waits until the socket is readable, the server is woken or `timeout` has passed. If a link
+    /// or an address has changed, reads the interfaces.
+    pub(crate) fn poll(
+        &mut self,
+        events: &mut Events,
+        timeout: Option<Duration>,
+    ) -> Result<(), RunError> {
+        match self.poll.poll(events, timeout) {
+            Ok(()) if events.iter().any(|event| event.token() == CHANGES) => {
+                self.event_loop.read_interfaces(Instant::now());
+            }
+            Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(source) => return Err(RunError::WaitFailed { source }),
         }
-    }
-    Ok(())
-}
-
-impl Work {
-    pub(crate) fn stop_requested(&self) -> bool {
-        self.control.stop_requested()
-    }
-
-    /// Begins to work: reads the interfaces, and tells what can't be had here.
-    pub(crate) fn begin(&mut self) {
-        self.engine.read_interfaces(Instant::now());
-        #[cfg(target_os = "linux")]
-        {
-            if let Err(error) = &self.changes {
-                self.engine.tell(&Event::ChangesUnavailable { error });
-            }
-            if let Err(error) = &self.filtered {
-                self.engine.tell(&Event::KernelFilterUnavailable { error });
-            }
-        }
-    }
-
-    /// Answers one batch of what is there.
-    pub(crate) fn step(&mut self) -> Result<Step, RunError> {
-        self.engine.step(Instant::now())
-    }
-
-    /// Looks at what was waited for: if this host's addresses have changed, they are read.
-    pub(crate) fn take_in(&mut self, events: &Events) {
-        #[cfg(target_os = "linux")]
-        if let Ok(changes) = &self.changes
-            && events.iter().any(|event| event.token() == CHANGES)
-        {
-            changes.drain();
-            self.engine.read_interfaces(Instant::now());
-        }
-        #[cfg(not(target_os = "linux"))]
-        let _ = events;
+        Ok(())
     }
 }
 
-/// A secret of this server, from the system's randomness by way of the standard library's own.
+/// A secret of this server. The standard library's hasher gets its keys from the system's
+/// randomness.
 fn random_seed() -> [u64; 2] {
     let state = RandomState::new();
     [state.hash_one(0), state.hash_one(1)]
 }
 
-/// Has the system tell of changes of addresses.
-#[cfg(target_os = "linux")]
-fn watch(poll: &Poll) -> io::Result<Changes> {
-    use std::os::fd::AsRawFd as _;
-    let changes = Changes::watch()?;
-    let mut source = SourceFd(&changes.as_raw_fd());
-    poll.registry()
-        .register(&mut source, CHANGES, Interest::READABLE)?;
-    Ok(changes)
-}
-
-/// Has the kernel drop what isn't the request, if that is wanted.
-#[cfg(target_os = "linux")]
-fn filter(transport: &SystemSocket, config: &Config) -> io::Result<()> {
-    if !config.kernel_filter() {
-        return Ok(());
-    }
-    kernel_filter::attach(transport.socket(), config.settings().codec().message())
-}
-
 impl Control {
-    /// Tells the server to stop. It does at once, if it runs; if not, as soon as it is run.
+    /// Requests the server to stop. It stops at once if it runs, else as soon as it is run.
     pub fn stop(&self) {
         self.lifecycle.request_stop();
-        // It fails only if the server and what it waits with are gone.
+        // It fails only if the server has ended.
         let _ = self.waker.wake();
     }
 
-    /// Whether the server was told to stop.
+    /// Whether a stop was requested.
     pub fn stop_requested(&self) -> bool {
         self.lifecycle.stop_requested()
     }
 
-    /// What has become of the server.
+    /// The state of the server.
     pub fn state(&self) -> State {
         self.lifecycle.state()
     }
@@ -316,20 +271,43 @@ impl Control {
     pub fn stats(&self) -> Stats {
         self.stats.snapshot()
     }
+
+    /// Waits until the server has ended, for at most `timeout`. Returns whether it has.
+    pub fn wait(&self, timeout: Duration) -> bool {
+        self.lifecycle.wait_for_end(timeout)
+    }
 }
 
 impl Handle {
-    /// Stops the server and waits until it has ended and its port is free. Called from the
-    /// server's own thread, by its event handler, it doesn't wait.
+    /// Stops the server and waits until it has ended and its port is free.
+    ///
+    /// Called by the event handler, on the server's own thread, it does not wait.
     ///
     /// # Errors
-    /// [`RunError`], if the server had ended by itself.
-    pub fn shutdown(mut self) -> Result<Stats, RunError> {
-        self.stop_and_join()?;
+    /// [`RunError`], if the server had already failed.
+    pub fn shutdown(self) -> Result<Stats, RunError> {
+        self.stop();
+        self.join()
+    }
+
+    /// Waits until the server has ended, without stopping it. A [`Control`] stops it from
+    /// elsewhere.
+    ///
+    /// Called by the event handler, on the server's own thread, it does not wait.
+    ///
+    /// # Errors
+    /// [`RunError`], if the server failed.
+    pub fn join(mut self) -> Result<Stats, RunError> {
+        self.join_thread()?;
         Ok(self.stats())
     }
 
-    /// Whether the server is there to answer.
+    /// Requests the server to stop, and does not wait for it.
+    pub fn stop(&self) {
+        self.control.stop();
+    }
+
+    /// Whether the server has not ended.
     pub fn is_running(&self) -> bool {
         self.control.state() == State::Running
     }
@@ -344,16 +322,9 @@ impl Handle {
         self.local_addr
     }
 
-    /// What stops the server, and tells how it does, from elsewhere.
+    /// A control that stops and observes the server.
     pub fn control(&self) -> Control {
         self.control.clone()
-    }
-
-    /// Stops the server and waits for its end, `limit` at the most; whether it has come. Called
-    /// from the server's own thread, it doesn't wait.
-    pub(crate) fn stop_within(&self, limit: Duration) -> bool {
-        self.control.stop();
-        self.is_own_thread() || self.control.lifecycle.wait_for_end(limit)
     }
 
     /// Whether this is the server's own thread, which runs its event handler.
@@ -362,8 +333,7 @@ impl Handle {
         thread == Some(thread::current().id())
     }
 
-    fn stop_and_join(&mut self) -> Result<(), RunError> {
-        self.control.stop();
+    fn join_thread(&mut self) -> Result<(), RunError> {
         if self.is_own_thread() {
             return Ok(());
         }
@@ -376,40 +346,9 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // Whoever wants to know calls shutdown.
-        let _ = self.stop_and_join();
-    }
-}
-
-/// Tells the end of a server, by a panic or a dropped future too.
-pub(crate) struct Ending {
-    lifecycle: Arc<Lifecycle>,
-    failed: bool,
-}
-
-impl Ending {
-    pub(crate) fn new(control: &Control) -> Self {
-        Self {
-            lifecycle: Arc::clone(&control.lifecycle),
-            failed: false,
-        }
-    }
-
-    pub(crate) fn with(mut self, result: Result<(), RunError>) -> Result<(), RunError> {
-        self.failed = result.is_err();
-        result
-    }
-}
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        let failed = self.failed || thread::panicking();
-        let state = if failed {
-            State::Failed
-        } else {
-            State::Stopped
-        };
-        self.lifecycle.end(state);
+        self.stop();
+        // Callers that want the error call shutdown.
+        let _ = self.join_thread();
     }
 }
 

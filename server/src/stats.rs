@@ -1,21 +1,22 @@
-//! Counters of all that a server does, and why it drops what it drops.
+//! Counters of what a server does, and the reasons for dropping datagrams.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Makes an enum of counters: its variants, each with a name for people, and an array of all.
+/// Defines an enum of counters, with a name for each variant and an array of all variants.
 macro_rules! counters {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident => $text:literal,)+ }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
         #[non_exhaustive]
         pub enum $name { $($(#[$doc])* $variant,)+ }
 
         impl $name {
-            /// All of them, in the order in which they are printed.
+            /// All variants, in the order in which [`Stats`] prints them.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
-            /// A name of a few words.
+            /// The name, in a few words.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $text,)+ }
             }
@@ -30,68 +31,71 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Why a datagram is not answered.
+    /// Why a datagram is dropped.
     DropReason {
         /// It has no bytes.
         Empty => "empty",
-        /// It is longer than any valid one, or than the receive buffer.
+        /// It is longer than any valid datagram, or than the receive buffer.
         TooLong => "too long",
-        /// It is not the request, to the byte.
+        /// It is not exactly the request.
         NotRequest => "not the request",
-        /// It is a response; a server answers none.
+        /// It is a response.
         IsResponse => "a response",
-        /// Its source port is 0, to which nothing can be sent.
+        /// Its source port is 0, which cannot be sent to.
         SourcePortZero => "source port 0",
         /// Its source is unspecified, broadcast, multicast or reserved.
         SourceNotAHost => "source not a host",
-        /// Its source is a loopback address, but it came by a real interface.
+        /// Its source is a loopback address, but it arrived from a network.
         SourceLoopback => "loopback source from a network",
         /// Its source is this server's own socket.
         SourceIsSelf => "source is this server",
-        /// Its source is in no network of the interface it came by, and isn't allowed.
+        /// Its source is not on the link of the interface that it arrived on, and not allowed.
         OffLink => "source not on the link",
-        /// It came by an interface that is not known, or not any more.
+        /// It arrived on an unknown interface.
         UnknownInterface => "interface not known",
-        /// This host has no address there to name.
+        /// This host has no address there.
         NoLocalAddress => "no address to name",
-        /// Its source has had its share of answers for now.
+        /// Its source is over its rate limit.
         RateLimited => "source over its limit",
-        /// All sources together have had theirs.
-        TotalLimited => "over the limit in total",
-        /// The system didn't tell where it arrived.
-        NoPacketInfo => "arrival not told",
+        /// All sources together are over the total limit.
+        TotalLimited => "over the total limit",
+        /// The system did not report where it arrived.
+        NoPacketInfo => "arrival not reported",
     }
 }
 
 impl std::error::Error for DropReason {}
 
 counters! {
-    /// What else is counted.
+    /// What a server counts besides dropped datagrams.
     Counter {
-        /// Datagrams that were received.
+        /// Datagrams received.
         Received => "received",
-        /// Answers that were sent.
+        /// Answers sent.
         Answered => "answered",
         /// Answers that the system had no room for (`ENOBUFS`, `ENOMEM`, `EAGAIN`).
         SendOverloaded => "answers without room to send",
         /// Answers that the system refused to send for another reason.
         SendRefused => "answers refused by the system",
-        /// Datagrams that the kernel dropped: what is not the request, and what the receive buffer
-        /// had no room for (`SO_RXQ_OVFL`, socket(7); Linux alone). It is told with the next
-        /// datagram that comes through.
+        /// Datagrams that the kernel dropped because they are not the request, or because the
+        /// receive buffer was full (`SO_RXQ_OVFL`, socket(7); Linux only). The kernel reports them
+        /// with the next datagram that it delivers.
         KernelDrops => "dropped by the kernel",
-        /// Errors on receiving that belong to an earlier send or pass by themselves.
+        /// Errors of receiving.
         ReceiveErrors => "receive errors",
-        /// How often the list of interfaces was read.
+        /// Reads of the interface list.
         InterfaceReads => "interface lists read",
-        /// How often the system couldn't give that list.
+        /// Reads of the interface list that failed.
         InterfaceErrors => "interface lists failed",
         /// Panics in the event handler.
         HandlerPanics => "panics of the event handler",
     }
 }
 
-/// What a server has done so far. A snapshot: it stays as it is.
+/// A snapshot of the counters of a server.
+///
+/// With the feature `serde`, it serializes as a map from the name of each [`Counter`] in snake case
+/// to its count, with a map of the [`DropReason`]s as `dropped`.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Stats {
     counters: [u64; Counter::ALL.len()],
@@ -99,33 +103,33 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// How many datagrams were received.
+    /// The number of datagrams received.
     pub fn received(&self) -> u64 {
         self.counter(Counter::Received)
     }
 
-    /// How many answers were sent.
+    /// The number of answers sent.
     pub fn answered(&self) -> u64 {
         self.counter(Counter::Answered)
     }
 
-    /// How often `counter` was counted.
+    /// The value of `counter`.
     pub fn counter(&self, counter: Counter) -> u64 {
         self.counters[counter as usize]
     }
 
-    /// How many datagrams were dropped for `reason`.
+    /// The number of datagrams dropped for `reason`.
     pub fn dropped(&self, reason: DropReason) -> u64 {
         self.dropped[reason as usize]
     }
 
-    /// How many datagrams were dropped for whatever reason.
+    /// The number of datagrams dropped for any reason.
     pub fn dropped_in_total(&self) -> u64 {
         self.dropped.iter().sum()
     }
 }
 
-/// One line: what was received and answered, then every other count that isn't 0.
+/// One line: the datagrams received and answered, then every other count that is not 0.
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for counter in Counter::ALL {
@@ -150,7 +154,30 @@ impl fmt::Display for Stats {
     }
 }
 
-/// The counters themselves: one thread counts, others look.
+#[cfg(feature = "serde")]
+impl serde::Serialize for Stats {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeMap as _;
+
+        struct Dropped<'a>(&'a Stats);
+
+        impl serde::Serialize for Dropped<'_> {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let counts = DropReason::ALL.iter().map(|it| (it, self.0.dropped(*it)));
+                serializer.collect_map(counts)
+            }
+        }
+
+        let mut map = serializer.serialize_map(Some(Counter::ALL.len() + 1))?;
+        for counter in Counter::ALL {
+            map.serialize_entry(counter, &self.counter(*counter))?;
+        }
+        map.serialize_entry("dropped", &Dropped(self))?;
+        map.end()
+    }
+}
+
+/// The counters themselves: one thread counts, others read.
 #[derive(Debug)]
 pub(crate) struct LiveStats {
     counters: [AtomicU64; Counter::ALL.len()],
@@ -163,10 +190,6 @@ impl LiveStats {
             counters: [const { AtomicU64::new(0) }; Counter::ALL.len()],
             dropped: [const { AtomicU64::new(0) }; DropReason::ALL.len()],
         }
-    }
-
-    pub(crate) fn count(&self, counter: Counter) {
-        self.add(counter, 1);
     }
 
     pub(crate) fn add(&self, counter: Counter, count: u64) {
@@ -195,7 +218,7 @@ mod tests {
         for (times, reason) in DropReason::ALL.iter().enumerate() {
             (0..=times).for_each(|_| live.count_drop(*reason));
         }
-        live.count(Counter::Answered);
+        live.add(Counter::Answered, 1);
         let stats = live.snapshot();
         for (times, reason) in DropReason::ALL.iter().enumerate() {
             assert_eq!(stats.dropped(*reason), times as u64 + 1);
@@ -207,9 +230,26 @@ mod tests {
     #[test]
     fn what_was_never_counted_is_not_printed() {
         let live = LiveStats::new();
-        live.count(Counter::Received);
+        live.add(Counter::Received, 1);
         live.count_drop(DropReason::Empty);
         let text = live.snapshot().to_string();
         assert_eq!(text, "received: 1, answered: 0, dropped (empty): 1");
+    }
+
+    #[test]
+    #[cfg(feature = "serde")]
+    fn stats_are_serialized_by_name() {
+        let live = LiveStats::new();
+        live.add(Counter::KernelDrops, 2);
+        live.count_drop(DropReason::OffLink);
+        let text = toml::to_string(&live.snapshot()).unwrap();
+        for line in [
+            "received = 0",
+            "kernel_drops = 2",
+            "[dropped]",
+            "off_link = 1",
+        ] {
+            assert!(text.lines().any(|it| it == line), "{line}: {text}");
+        }
     }
 }

@@ -4,9 +4,8 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use udp_discovery_server::{
-    BindError, Config, Counter, DropReason, Event, Handle, Server, State, is_port_in_use,
-};
+use udp_discovery_server::compat::is_port_in_use;
+use udp_discovery_server::{BindError, Config, Counter, DropReason, Event, Handle, Server, State};
 
 /// Far more than a stop needs, far less than a polling interval of the old packages.
 const AT_ONCE: Duration = Duration::from_millis(250);
@@ -128,7 +127,7 @@ fn nobody_shares_the_port_of_a_server() {
 }
 
 #[test]
-fn events_tell_what_happens() {
+fn events_report_what_happens() {
     let (told, events) = mpsc::channel();
     let server = on_loopback().on_event(move |event| {
         let _ = told.send(match event {
@@ -183,7 +182,7 @@ fn what_arrived_before_the_socket_was_ours_is_dropped_and_what_comes_after_answe
 }
 
 #[test]
-fn a_server_tells_what_it_names_on_each_interface() {
+fn a_server_lists_its_response_on_each_interface() {
     let (server, _) = bound();
     let loopback = server
         .responses()
@@ -195,7 +194,7 @@ fn a_server_tells_what_it_names_on_each_interface() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn what_is_not_the_request_is_dropped_in_the_kernel_and_told_of() {
+fn what_is_not_the_request_is_dropped_in_the_kernel_and_counted() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let server = Server::from_socket(socket, Config::default()).unwrap();
     let server = server.spawn().unwrap();

@@ -160,7 +160,7 @@ fn only_the_exact_request_is_answered() {
 }
 
 #[test]
-fn why_a_datagram_is_no_request_is_told() {
+fn why_a_datagram_is_no_request_is_reported() {
     let mut host = host();
     let mut refused = |payload: &[u8]| {
         let datagram = broadcast(payload, ETH0, "192.168.1.20:4000");
@@ -439,7 +439,7 @@ fn setting_interfaces_says_whether_they_changed() {
 }
 
 #[test]
-fn an_interface_that_is_gone_is_told() {
+fn a_datagram_on_an_interface_that_is_gone_is_dropped() {
     let refused = host().broadcast(77, "192.168.1.20:4000");
     assert_eq!(refused, Err(DropReason::UnknownInterface));
 }

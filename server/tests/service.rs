@@ -5,10 +5,10 @@ use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use udp_discovery_server::{
-    BindError, Config, StartError, autostart, is_running, start_udp_service,
-    start_udp_service_with, stop_udp_service,
+use udp_discovery_server::compat::{
+    StartError, autostart, is_running, start_udp_service, start_udp_service_with, stop_udp_service,
 };
+use udp_discovery_server::{BindError, Config};
 
 #[test]
 fn the_service_is_one_however_often_it_is_started_and_stopped() {

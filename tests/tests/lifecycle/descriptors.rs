@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use udp_discovery_client::{Client, Config as ClientConfig};
-use udp_discovery_server::{
-    BindError, Config, Server, StartError, is_running, start_udp_service, stop_udp_service,
-};
+use udp_discovery_server::compat::{StartError, is_running, start_udp_service, stop_udp_service};
+use udp_discovery_server::{BindError, Config, Server};
 
 use crate::alone;
 use crate::left_over::Holdings;

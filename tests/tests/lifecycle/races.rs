@@ -5,9 +5,10 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use udp_discovery_server::{
-    Config, Handle, Server, State, is_port_in_use, is_running, start_udp_service, stop_udp_service,
+use udp_discovery_server::compat::{
+    is_port_in_use, is_running, start_udp_service, stop_udp_service,
 };
+use udp_discovery_server::{Config, Handle, Server, State};
 
 use crate::alone;
 use crate::left_over::Holdings;

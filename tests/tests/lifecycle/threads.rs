@@ -3,9 +3,10 @@
 use std::net::Ipv4Addr;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use udp_discovery_server::{
-    Config, Server, StartError, is_port_in_use, is_running, start_udp_service, stop_udp_service,
+use udp_discovery_server::compat::{
+    StartError, is_port_in_use, is_running, start_udp_service, stop_udp_service,
 };
+use udp_discovery_server::{Config, Server};
 
 use crate::alone;
 use crate::left_over::Holdings;

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io;
 use std::process::Command;
 
-use udp_discovery_server::{Allow, Config, DropReason, server_ip};
+use udp_discovery_server::compat::server_ip;
+use udp_discovery_server::{Allow, Config, DropReason};
 use udp_discovery_tests::lab::raw::Datagram;
 use udp_discovery_tests::lab::{self, Host, Lab, Process};
 

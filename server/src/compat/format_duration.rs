@@ -1,14 +1,14 @@
-//! Durations for people.
+//! Durations as text.
 
 use std::time::Duration;
 
-/// `duration` in hours, minutes and seconds, without those that are 0: `1h 30m 15s`, `1m`, `0s`.
+/// Formats `duration` as hours, minutes and seconds without those that are 0, such as `1h 30m 15s`.
 ///
-/// Hours don't become days. What is less than a second is left out.
+/// There are no days: a day is `24h`. Fractions of a second are cut off.
 ///
 /// ```
 /// use std::time::Duration;
-/// use udp_discovery_server::format_duration;
+/// use udp_discovery_server::compat::format_duration;
 ///
 /// assert_eq!(format_duration(Duration::from_secs(5415)), "1h 30m 15s");
 /// assert_eq!(format_duration(Duration::from_secs(60)), "1m");
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_not_0_is_written() {
+    fn parts_that_are_0_are_left_out() {
         let format = |seconds| format_duration(Duration::from_secs(seconds));
         assert_eq!(format(45), "45s");
         assert_eq!(format(120), "2m");

@@ -1,21 +1,21 @@
-//! This host's own address, for those who want one to show.
+//! An address of this host to display.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 
 use udp_discovery_protocol::Interface;
 
-/// The IPv4 address of this host that a person would name: that of the default route; without
-/// one, the first of a real interface that is up; 127.0.0.1 only if there is no such interface.
+/// The IPv4 address of this host, to display: that of the default route; without one, the first of
+/// an interface that is up and not loopback; otherwise 127.0.0.1.
 ///
-/// Nothing is sent. On a host with several networks no one address is right for all; a
-/// [`Server`](crate::Server) names the one on the network that each request comes by.
+/// It sends nothing. On a host with several networks, no single address is right for all clients. A
+/// [`Server`](crate::Server) names its address on the network that each request arrives from.
 ///
 /// # Errors
-/// The system's, if there is no default route and it can't list the interfaces.
+/// The system's error, if there is no default route and the system cannot list the interfaces.
 ///
 /// ```
-/// let ip = udp_discovery_server::server_ip()?;
+/// let ip = udp_discovery_server::compat::server_ip()?;
 /// assert!(!ip.is_unspecified());
 /// # Ok::<(), std::io::Error>(())
 /// ```
@@ -27,10 +27,10 @@ pub fn server_ip() -> io::Result<IpAddr> {
     Ok(of_interfaces(&Interface::list()?).into())
 }
 
-/// The address that the system would send from to somewhere far away. Connecting a UDP socket
-/// chooses it and sends nothing (udp(7)).
+/// The address that the system would send from to a distant host. Connecting a UDP socket chooses
+/// it and sends nothing (udp(7)).
 fn default_route_ip() -> Option<Ipv4Addr> {
-    /// In TEST-NET-3 (RFC 5737), where nobody is.
+    /// In TEST-NET-3 (RFC 5737), which has no hosts.
     const FAR_AWAY: (Ipv4Addr, u16) = (Ipv4Addr::new(203, 0, 113, 1), 9);
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
     socket.connect(FAR_AWAY).ok()?;

@@ -1,15 +1,16 @@
-//! The engine on a socket that fails on demand: the table of errors in the documentation of
-//! faults, row by row.
+//! The event loop on a socket that fails on demand: the table of socket errors in docs/faults.md,
+//! row by row.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use udp_discovery_protocol::InterfaceAddress;
+use udp_discovery_protocol::{InterfaceAddress, Word};
 
 use super::*;
 use crate::config::Config;
+use crate::reporter::HANDLER_PANICS;
 use crate::responder::Arrival;
-use crate::stats::Stats;
+use crate::stats::{LiveStats, Stats};
 
 const REQUEST: &[u8] = b"DISCOVER_SERVER";
 
@@ -20,7 +21,7 @@ enum Act {
     /// Hands over a datagram without saying where it arrived.
     ReceiveWithoutInfo,
     Fail(io::Error),
-    /// Hands over a request from this last octet, then fails in the same call.
+    /// Delivers a request from this last octet, then fails in the same call.
     ReceiveThenFail(u8, io::Error),
 }
 
@@ -32,13 +33,14 @@ struct FailingSocket {
 }
 
 impl Transport for FailingSocket {
-    fn receive(&mut self, each: &mut dyn FnMut(Arrived<'_>)) -> io::Result<u64> {
+    fn receive(&mut self, each: &mut dyn FnMut(Received<'_>)) -> io::Result<()> {
         match self.receives.pop_front() {
             None => return Err(io::ErrorKind::WouldBlock.into()),
             Some(Act::Fail(error)) => return Err(error),
-            Some(Act::ReceiveWithoutInfo) => each(Arrived::NoPacketInfo {
+            Some(Act::ReceiveWithoutInfo) => each(Received {
                 source: None,
-                payload: REQUEST,
+                arrival: None,
+                ..from(9, REQUEST)
             }),
             Some(Act::Receive(payload, host)) => each(from(host, payload)),
             Some(Act::ReceiveThenFail(host, error)) => {
@@ -46,40 +48,46 @@ impl Transport for FailingSocket {
                 return Err(error);
             }
         }
-        Ok(0)
+        Ok(())
     }
 
-    fn send(&mut self, replies: &[Reply], told: &mut dyn FnMut(&Reply, io::Result<()>)) {
+    fn filter(&self, _message: &Word) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn send(&mut self, replies: &[Reply], sent: &mut dyn FnMut(&Reply, io::Result<()>)) {
         for reply in replies {
             if let Some(error) = self.sends.pop_front() {
-                told(reply, Err(error));
+                sent(reply, Err(error));
             } else {
                 self.sent.push(reply.clone());
-                told(reply, Ok(()));
+                sent(reply, Ok(()));
             }
         }
     }
 }
 
-/// A datagram from that last octet of the network, by interface 2.
-fn from(host: u8, payload: &[u8]) -> Arrived<'_> {
-    Arrived::Datagram(Datagram {
+/// A datagram from this last octet of the network, on interface 2.
+fn from(host: u8, payload: &[u8]) -> Received<'_> {
+    Received {
         payload,
         truncated: false,
-        source: ([10, 0, 0, host], 4000).into(),
-        arrival: Arrival {
+        source: Some(([10, 0, 0, host], 4000).into()),
+        arrival: Some(Arrival {
             interface: Some(2),
             ..Arrival::default()
-        },
-    })
+        }),
+        kernel_drops: 0,
+    }
 }
 
 type Listed = io::Result<Vec<Interface>>;
 
-/// An engine on a failing socket, on virtual time, and what it tells.
+/// An event loop on a failing socket, on virtual time, and the events that it reports.
 struct Bench {
-    engine: Engine<FailingSocket>,
+    event_loop: EventLoop<FailingSocket>,
     interfaces: Arc<Mutex<Listed>>,
+    stats: Arc<LiveStats>,
     events: Arc<Mutex<Vec<String>>>,
     now: Instant,
 }
@@ -92,41 +100,41 @@ impl Bench {
             Ok(interfaces) => Ok(interfaces.clone()),
             Err(error) => Err(io::Error::from(error.kind())),
         };
-        let mut engine = Engine::new(
+        let stats = Arc::new(LiveStats::new());
+        let mut event_loop = EventLoop::new(
             FailingSocket::default(),
             Responder::new(Config::default(), 9999, [1, 2]),
-            Box::new(list_interfaces),
-            Arc::new(LiveStats::new()),
+            InterfaceReader::new(list_interfaces),
+            Reporter::new(Arc::clone(&stats), true),
         );
         let now = Instant::now();
-        engine.read_interfaces(now);
-        #[cfg(target_os = "linux")]
-        engine.changes_are_told();
+        event_loop.start(now, None);
         let events = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&events);
-        engine.set_handler(Box::new(move |event| {
+        event_loop.reporter.set_handler(Box::new(move |event| {
             log.lock().unwrap().push(format!("{event:?}"));
         }));
         Self {
-            engine,
+            event_loop,
             interfaces,
+            stats,
             events,
             now,
         }
     }
 
     fn receives(&mut self, acts: impl IntoIterator<Item = Act>) {
-        self.engine.transport.receives.extend(acts);
+        self.event_loop.socket.receives.extend(acts);
     }
 
     fn step(&mut self) -> Result<Step, RunError> {
-        self.engine.step(self.now)
+        self.event_loop.step(self.now)
     }
 
     /// Steps until there is nothing left to receive; the steps' results.
     fn run(&mut self) -> Vec<Step> {
         let mut steps = Vec::new();
-        while !self.engine.transport.receives.is_empty() {
+        while !self.event_loop.socket.receives.is_empty() {
             steps.push(self.step().expect("it goes on"));
         }
         steps
@@ -134,17 +142,17 @@ impl Bench {
 
     /// A request comes; whether it is answered.
     fn answers(&mut self) -> bool {
-        let before = self.engine.transport.sent.len();
+        let before = self.event_loop.socket.sent.len();
         self.receives([Act::Receive(REQUEST, 9)]);
         self.run();
-        self.engine.transport.sent.len() > before
+        self.event_loop.socket.sent.len() > before
     }
 
     fn stats(&self) -> Stats {
-        self.engine.desk.stats.snapshot()
+        self.stats.snapshot()
     }
 
-    fn told(&self, what: &str) -> bool {
+    fn reported(&self, what: &str) -> bool {
         let events = self.events.lock().unwrap();
         events.iter().any(|event| event.contains(what))
     }
@@ -235,10 +243,10 @@ fn answers_that_cannot_be_sent_are_dropped_and_counted() {
         let mut bench = Bench::new();
         bench.now += READ_AGAIN_AFTER;
         let reads = bench.stats().counter(Counter::InterfaceReads);
-        bench.engine.transport.sends.push_back(errno.into());
+        bench.event_loop.socket.sends.push_back(errno.into());
         assert!(!bench.answers(), "{errno}");
         assert_eq!(bench.stats().counter(counter), 1, "{errno}");
-        assert!(bench.told("SendFailed"), "{errno}");
+        assert!(bench.reported("SendFailed"), "{errno}");
         let read_again = bench.stats().counter(Counter::InterfaceReads) > reads;
         assert_eq!(read_again, counter == Counter::SendRefused, "{errno}");
         assert!(bench.answers(), "{errno}");
@@ -247,7 +255,7 @@ fn answers_that_cannot_be_sent_are_dropped_and_counted() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_socket_that_is_none_fails_after_a_few_tries() {
+fn a_descriptor_that_is_not_a_socket_fails_after_a_few_tries() {
     for errno in [nix::errno::Errno::EBADF, nix::errno::Errno::ENOTSOCK] {
         let mut bench = Bench::new();
         bench.receives(std::iter::repeat_with(|| code(errno)).take(100));
@@ -282,7 +290,7 @@ fn unknown_errors_are_fatal_only_64_in_a_row() {
     assert!(matches!(failed, Some(Err(RunError::SocketFailed { .. }))));
 }
 
-/// A datagram from each of 200 hosts, each followed by an error in the same call.
+/// A request from each of 200 hosts, each followed by an error in the same call.
 fn errors_after_datagrams(kind: io::ErrorKind) -> Bench {
     let mut bench = Bench::new();
     let acts = (2..202).map(|host| Act::ReceiveThenFail(host, kind.into()));
@@ -294,7 +302,7 @@ fn errors_after_datagrams(kind: io::ErrorKind) -> Bench {
 fn errors_of_earlier_sends_between_datagrams_never_slow_the_server() {
     let mut bench = errors_after_datagrams(io::ErrorKind::ConnectionReset);
     assert!(bench.run().iter().all(|step| *step == Step::More));
-    assert_eq!(bench.engine.transport.sent.len(), 200);
+    assert_eq!(bench.event_loop.socket.sent.len(), 200);
 }
 
 #[test]
@@ -302,7 +310,7 @@ fn unknown_errors_between_datagrams_never_end_the_server() {
     let mut bench = errors_after_datagrams(io::ErrorKind::Other);
     let shortest = Step::BackOff(Duration::from_millis(1));
     assert!(bench.run().iter().all(|step| *step == shortest));
-    assert_eq!(bench.engine.transport.sent.len(), 200);
+    assert_eq!(bench.event_loop.socket.sent.len(), 200);
 }
 
 #[test]
@@ -318,11 +326,11 @@ fn a_datagram_that_is_too_long_is_progress() {
 }
 
 #[test]
-fn a_datagram_without_information_is_no_guess() {
+fn a_datagram_without_packet_info_is_dropped() {
     let mut bench = Bench::new();
     bench.receives([Act::ReceiveWithoutInfo]);
     bench.run();
-    assert!(bench.engine.transport.sent.is_empty());
+    assert!(bench.event_loop.socket.sent.is_empty());
     assert_eq!(bench.stats().dropped(DropReason::NoPacketInfo), 1);
 }
 
@@ -337,7 +345,7 @@ fn a_request_that_does_not_fit_the_interfaces_has_them_read_again_once_a_second(
 
     bench.receives([Act::Receive(REQUEST, 9)]);
     *bench.interfaces.lock().unwrap() = Ok(vec![]);
-    bench.engine.read_interfaces(bench.now);
+    bench.event_loop.read_interfaces(bench.now);
     bench.run();
     assert_eq!(bench.stats().dropped(DropReason::UnknownInterface), 1);
 
@@ -351,16 +359,14 @@ fn a_request_that_does_not_fit_the_interfaces_has_them_read_again_once_a_second(
 }
 
 #[test]
-#[cfg(target_os = "linux")]
-fn where_changes_are_not_told_a_request_has_old_interfaces_read_again() {
+fn where_changes_are_not_reported_a_request_has_old_interfaces_read_again() {
     let mut bench = Bench::new();
-    bench.engine.desk.changes_are_told = false;
     *bench.interfaces.lock().unwrap() = Ok(vec![eth0("10.0.0.8")]);
     let named = |bench: &mut Bench| {
         assert!(bench.answers());
         bench
-            .engine
-            .transport
+            .event_loop
+            .socket
             .sent
             .last()
             .unwrap()
@@ -376,8 +382,8 @@ fn where_changes_are_not_told_a_request_has_old_interfaces_read_again() {
 fn without_a_list_of_interfaces_it_works_on_with_the_last() {
     let mut bench = Bench::new();
     *bench.interfaces.lock().unwrap() = Err(io::ErrorKind::Other.into());
-    bench.engine.read_interfaces(bench.now);
-    assert!(bench.told("InterfacesUnavailable"));
+    bench.event_loop.read_interfaces(bench.now);
+    assert!(bench.reported("InterfacesUnavailable"));
     assert_eq!(bench.stats().counter(Counter::InterfaceErrors), 1);
     assert!(bench.answers());
 }
@@ -386,7 +392,8 @@ fn without_a_list_of_interfaces_it_works_on_with_the_last() {
 fn a_panic_of_the_handler_is_caught_and_the_sixteenth_ends_the_server() {
     let mut bench = Bench::new();
     bench
-        .engine
+        .event_loop
+        .reporter
         .set_handler(Box::new(|_| std::panic::resume_unwind(Box::new("handler"))));
     for _ in 1..HANDLER_PANICS {
         assert!(bench.answers());
@@ -395,4 +402,33 @@ fn a_panic_of_the_handler_is_caught_and_the_sixteenth_ends_the_server() {
     assert!(matches!(bench.step(), Err(RunError::HandlerPanicked)));
     let panics = bench.stats().counter(Counter::HandlerPanics);
     assert_eq!(panics, u64::from(HANDLER_PANICS));
+}
+
+#[test]
+fn reading_the_interfaces_takes_at_most_a_twentieth_of_the_time() {
+    let start = Instant::now();
+    let took = Duration::from_millis(25);
+    let mut reads = Reads::default();
+    let mut count = 0;
+    // A route changes and a request arrives every millisecond, for a minute.
+    for millis in 0..60_000 {
+        let now = start + Duration::from_millis(millis);
+        if reads.is_due(now, Duration::ZERO) {
+            reads.add(now, took);
+            count += 1;
+        }
+    }
+    // A twentieth of a minute, and the burst.
+    assert_eq!(count, 60_000 / 20 / 25 + 2);
+}
+
+#[test]
+fn the_interfaces_are_due_at_the_age_that_is_asked_for() {
+    let start = Instant::now();
+    let mut reads = Reads::default();
+    assert!(reads.is_due(start, STALE_AFTER));
+    reads.add(start, Duration::from_micros(100));
+    assert!(reads.is_due(start, Duration::ZERO));
+    assert!(!reads.is_due(start + Duration::from_millis(999), READ_AGAIN_AFTER));
+    assert!(reads.is_due(start + READ_AGAIN_AFTER, READ_AGAIN_AFTER));
 }

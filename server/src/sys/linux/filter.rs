@@ -1,6 +1,6 @@
-//! Has the kernel drop whatever is not the request before it is queued (socket(7),
-//! `SO_ATTACH_FILTER`): junk then costs the server nothing. The responder has the same rule, for
-//! other systems and as the one that counts.
+//! A socket filter with which the kernel drops every datagram that is not the request before it is
+//! queued (socket(7), `SO_ATTACH_FILTER`), so that junk does not wake the server. The responder
+//! has the same rule, for other systems and to count what is dropped.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use nix::libc::{BPF_ABS, BPF_B, BPF_H, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_LEN,
 use socket2::{SockFilter, SockRef};
 use udp_discovery_protocol::Word;
 
-/// What the filter sees first is the UDP header.
+/// The filter sees the datagram from its UDP header on.
 const UDP_HEADER: u32 = 8;
 
 /// One instruction of the classic Berkeley packet filter.
@@ -25,8 +25,7 @@ pub(crate) fn attach(socket: &impl std::os::fd::AsFd, message: &Word) -> io::Res
     let filter: Vec<SockFilter> = program(message.as_bytes())
         .into_iter()
         .map(|it| {
-            // Every code is less than 256.
-            let code = u16::try_from(it.code).unwrap_or(u16::MAX);
+            let code = u16::try_from(it.code).expect("every code is less than 256");
             SockFilter::new(code, 0, it.if_not, it.operand)
         })
         .collect();
@@ -35,8 +34,7 @@ pub(crate) fn attach(socket: &impl std::os::fd::AsFd, message: &Word) -> io::Res
 
 /// Accepts a datagram whose payload is `request`, and drops any other.
 fn program(request: &[u8]) -> Vec<Instruction> {
-    // A word has 64 bytes at the most.
-    let len = u32::try_from(request.len()).unwrap_or(u32::MAX - UDP_HEADER);
+    let len = u32::try_from(request.len()).expect("a word has at most 64 bytes");
     let mut comparisons = vec![(BPF_LD | BPF_W | BPF_LEN, 0, UDP_HEADER + len)];
     let mut at = UDP_HEADER;
     let mut rest = request;
@@ -51,14 +49,14 @@ fn program(request: &[u8]) -> Vec<Instruction> {
             .iter()
             .fold(0, |number, byte| number << 8 | u32::from(*byte));
         comparisons.push((BPF_LD | BPF_ABS | size, at, number));
-        at += u32::try_from(width).unwrap_or(0);
+        at += u32::try_from(width).expect("at most 4");
         rest = others;
     }
 
     let count = comparisons.len();
     let mut program = Vec::with_capacity(2 * count + 2);
     for (done, (load, from, expected)) in comparisons.into_iter().enumerate() {
-        // To the last instruction, over the other comparisons' two each and the acceptance.
+        // To the last instruction: over two for each remaining comparison, and the acceptance.
         let to_drop = 2 * (count - done - 1) + 1;
         program.push(instruction(load, 0, from));
         program.push(instruction(BPF_JMP | BPF_JEQ | BPF_K, to_drop, expected));
@@ -69,8 +67,8 @@ fn program(request: &[u8]) -> Vec<Instruction> {
 }
 
 fn instruction(code: u32, if_not: usize, operand: u32) -> Instruction {
-    // 18 comparisons at the most: of the length, and of 64 bytes by four, the last 3 by 2 and 1.
-    let if_not = u8::try_from(if_not).unwrap_or(u8::MAX);
+    // The length is compared, and 64 bytes by four, or 63 with the last three by two and one.
+    let if_not = u8::try_from(if_not).expect("there are at most 18 comparisons");
     Instruction {
         code,
         if_not,
@@ -84,7 +82,7 @@ mod tests {
 
     use super::*;
 
-    /// Runs `program` as the kernel does; whether the datagram is accepted.
+    /// Runs `program` as the kernel does. Returns whether it accepts the datagram.
     fn accepts(program: &[Instruction], payload: &[u8]) -> bool {
         let datagram = [&[0; UDP_HEADER as usize], payload].concat();
         let bytes = |from: u32, width: usize| {
@@ -123,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn the_request_alone_is_accepted_whatever_its_length() {
+    fn only_the_request_is_accepted_whatever_its_length() {
         for len in 1..=Word::MAX_LEN {
             let request: Vec<u8> = (0..len)
                 .map(|at| b'A' + u8::try_from(at).unwrap())

@@ -1,11 +1,11 @@
-//! Ports: which are valid, and which are taken.
+//! Which ports are valid, and which are in use.
 
 use std::io;
 use std::net::{IpAddr, UdpSocket};
 
 use thiserror::Error;
 
-use crate::bind::is_port_error;
+use crate::error;
 
 /// The number is not a port from 1 to 65535.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -16,17 +16,17 @@ pub struct InvalidPort {
     pub number: i64,
 }
 
-/// The port that `number` is.
+/// Checks that `number` is a port from 1 to 65535, and returns it.
 ///
 /// # Errors
 /// [`InvalidPort`], if it is not from 1 to 65535.
 ///
 /// ```
-/// use udp_discovery_server::validate_port;
+/// use udp_discovery_server::compat::validate_port;
 ///
 /// assert_eq!(validate_port(9999)?, 9999);
 /// assert!(validate_port(0).is_err() && validate_port(65_536).is_err());
-/// # Ok::<(), udp_discovery_server::InvalidPort>(())
+/// # Ok::<(), udp_discovery_server::compat::InvalidPort>(())
 /// ```
 pub fn validate_port(number: i64) -> Result<u16, InvalidPort> {
     match u16::try_from(number) {
@@ -35,18 +35,18 @@ pub fn validate_port(number: i64) -> Result<u16, InvalidPort> {
     }
 }
 
-/// Whether a UDP socket on this host has `port` on the address `host`; on 0.0.0.0 or ::, on any
-/// address of that family.
+/// Whether a UDP socket on this host has `port` on the address `host`. With 0.0.0.0 or ::, whether
+/// one has it on any address of that family.
 ///
-/// It tries to bind a socket as a server does and closes it at once. Another program may take the
-/// port in the meantime: to have a port, [bind](crate::Server::bind) it.
+/// It binds a socket and closes it at once. Another program may take the port afterwards: to
+/// reserve a port, [bind](crate::Server::bind) it.
 ///
 /// # Errors
-/// The system's, if it can't tell: `host` is no address of this one, say.
+/// Any other error of binding, for example if `host` is not an address of this host.
 ///
 /// ```
 /// use std::net::UdpSocket;
-/// use udp_discovery_server::is_port_in_use;
+/// use udp_discovery_server::compat::is_port_in_use;
 ///
 /// let socket = UdpSocket::bind("127.0.0.1:0")?;
 /// let port = socket.local_addr()?.port();
@@ -61,6 +61,21 @@ pub fn is_port_in_use(port: u16, host: IpAddr) -> io::Result<bool> {
         Err(error) if is_port_error(&error) => Ok(true),
         Err(error) => Err(error),
     }
+}
+
+/// Whether `error`, from binding a socket, means that another socket has the port.
+///
+/// ```
+/// use std::net::UdpSocket;
+/// use udp_discovery_server::compat::is_port_error;
+///
+/// let first = UdpSocket::bind("127.0.0.1:0")?;
+/// let error = UdpSocket::bind(first.local_addr()?).unwrap_err();
+/// assert!(is_port_error(&error));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn is_port_error(error: &io::Error) -> bool {
+    error::is_port_in_use(error)
 }
 
 #[cfg(test)]
@@ -80,7 +95,7 @@ mod tests {
     // Wine binds sockets to addresses of other hosts.
     #[test]
     #[cfg(unix)]
-    fn an_address_of_another_host_is_an_error_and_no_answer() {
+    fn an_address_of_another_host_is_an_error() {
         let nobody = IpAddr::from([203, 0, 113, 1]);
         assert!(is_port_in_use(9, nobody).is_err());
     }

@@ -1,0 +1,340 @@
+//! What a server does when its socket is readable: receive, decide, reply. The blocking server and
+//! the one on tokio wait for the socket and then call [`EventLoop::step`].
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use udp_discovery_protocol::{Interface, ReceiveErrorKind, SendErrorKind};
+
+use crate::error::RunError;
+use crate::event::Event;
+use crate::reporter::Reporter;
+use crate::responder::{Datagram, Reply, Responder};
+use crate::stats::{Counter, DropReason};
+use crate::sys::{BATCH, Changes, Received, Transport};
+
+/// How many errors in a row receiving may fail with for an unknown reason.
+const UNKNOWN_FAILURES: u32 = 64;
+/// How many errors in a row it may fail with because the descriptor is not a socket.
+const BROKEN_FAILURES: u32 = 8;
+/// The first and the longest pause after a failure. Each failure doubles it.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));
+
+/// What to do after a step.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Take another step: there may be more datagrams.
+    More,
+    /// Wait until the socket is readable.
+    Wait,
+    /// Pause, then take another step.
+    BackOff(Duration),
+}
+
+/// The server without what it waits with.
+pub(crate) struct EventLoop<T> {
+    socket: T,
+    responder: Responder,
+    interfaces: InterfaceReader,
+    pub(crate) reporter: Reporter,
+    /// The replies of one step, with room for all of them.
+    replies: Vec<Reply>,
+    /// Consecutive failures to receive.
+    failures: u32,
+    /// Consecutive errors of earlier sends.
+    earlier_sends: u32,
+}
+
+impl<T: Transport> EventLoop<T> {
+    pub(crate) fn new(
+        socket: T,
+        responder: Responder,
+        interfaces: InterfaceReader,
+        reporter: Reporter,
+    ) -> Self {
+        Self {
+            socket,
+            responder,
+            interfaces,
+            reporter,
+            replies: Vec::with_capacity(BATCH),
+            failures: 0,
+            earlier_sends: 0,
+        }
+    }
+
+    /// Attaches the kernel filter, unless the configuration says not to.
+    pub(crate) fn filter_in_kernel(&self) -> io::Result<()> {
+        let config = self.responder.config();
+        if !config.kernel_filter() {
+            return Ok(());
+        }
+        self.socket.filter(config.settings().codec().message())
+    }
+
+    pub(crate) fn responder(&self) -> &Responder {
+        &self.responder
+    }
+
+    /// Reads the interfaces, once before the first step, with notifications of `changes` from then
+    /// on if the system has them.
+    pub(crate) fn start(&mut self, now: Instant, changes: Option<Changes>) {
+        self.interfaces.changes = changes;
+        self.read_interfaces(now);
+    }
+
+    /// Reads the interfaces after a notification that a link or an address has changed.
+    pub(crate) fn read_interfaces(&mut self, now: Instant) {
+        self.interfaces
+            .read(now, &mut self.responder, &mut self.reporter);
+    }
+
+    /// Handles at most [`BATCH`] datagrams and sends the replies to them.
+    ///
+    /// # Errors
+    /// [`RunError`], if the server cannot go on.
+    pub(crate) fn step(&mut self, now: Instant) -> Result<Step, RunError> {
+        let received = self.receive(now);
+        self.send_replies(now);
+        if self.reporter.panicked_too_often() {
+            return Err(RunError::HandlerPanicked);
+        }
+        match received {
+            Ok(()) => Ok(Step::More),
+            Err(error) => self.receive_failed(error),
+        }
+    }
+
+    fn receive(&mut self, now: Instant) -> io::Result<()> {
+        let Self {
+            socket,
+            responder,
+            interfaces,
+            reporter,
+            replies,
+            ..
+        } = self;
+        let mut progress = false;
+        let result = socket.receive(&mut |received| {
+            progress = true;
+            replies.extend(handle(now, &received, responder, interfaces, reporter));
+        });
+        if progress {
+            self.forget_failures();
+        }
+        result
+    }
+
+    fn send_replies(&mut self, now: Instant) {
+        let reporter = &mut self.reporter;
+        let mut refused = false;
+        self.socket.send(&self.replies, &mut |reply, result| {
+            refused |= report_sent(reporter, reply, result);
+        });
+        self.replies.clear();
+        if refused && self.interfaces.is_due(now, READ_AGAIN_AFTER) {
+            self.read_interfaces(now);
+        }
+    }
+
+    fn forget_failures(&mut self) {
+        self.failures = 0;
+        self.earlier_sends = 0;
+    }
+
+    fn receive_failed(&mut self, error: io::Error) -> Result<Step, RunError> {
+        let allowed = match ReceiveErrorKind::of(&error) {
+            ReceiveErrorKind::Interrupted => return Ok(Step::More),
+            ReceiveErrorKind::WouldBlock => {
+                self.forget_failures();
+                return Ok(Step::Wait);
+            }
+            ReceiveErrorKind::TooLong => {
+                self.forget_failures();
+                self.reporter.count(Counter::Received);
+                self.reporter.dropped(None, DropReason::TooLong, &[]);
+                return Ok(Step::More);
+            }
+            ReceiveErrorKind::EarlierSend => {
+                self.reporter.receive_failed(&error);
+                self.earlier_sends += 1;
+                // So many errors cannot belong to earlier sends.
+                return Ok(if self.earlier_sends > UNKNOWN_FAILURES {
+                    Step::BackOff(BACK_OFF.1)
+                } else {
+                    Step::More
+                });
+            }
+            ReceiveErrorKind::NotASocket => BROKEN_FAILURES,
+            _ => UNKNOWN_FAILURES,
+        };
+        self.reporter.receive_failed(&error);
+        self.failures += 1;
+        if self.failures >= allowed {
+            return Err(RunError::SocketFailed { source: error });
+        }
+        let (first, longest) = BACK_OFF;
+        let doublings = (self.failures - 1).min(16);
+        Ok(Step::BackOff((first * 2_u32.pow(doublings)).min(longest)))
+    }
+}
+
+/// Counts and reports the result of sending `reply`. Returns whether the system refused to send it.
+fn report_sent(reporter: &mut Reporter, reply: &Reply, result: io::Result<()>) -> bool {
+    let Err(error) = result else {
+        reporter.count(Counter::Answered);
+        reporter.report(&Event::Answered {
+            client: reply.destination,
+            response: reply.response,
+            local: reply.local,
+        });
+        return false;
+    };
+    let refused = SendErrorKind::of(&error) == SendErrorKind::Refused;
+    reporter.count(if refused {
+        Counter::SendRefused
+    } else {
+        Counter::SendOverloaded
+    });
+    reporter.report(&Event::SendFailed {
+        client: reply.destination,
+        error: &error,
+    });
+    refused
+}
+
+/// Decides about one datagram, and counts and reports it if it is dropped.
+fn handle(
+    now: Instant,
+    received: &Received<'_>,
+    responder: &mut Responder,
+    interfaces: &mut InterfaceReader,
+    reporter: &mut Reporter,
+) -> Option<Reply> {
+    reporter.count(Counter::Received);
+    reporter.add(Counter::KernelDrops, received.kernel_drops.into());
+    let (Some(source), Some(arrival)) = (received.source, received.arrival) else {
+        reporter.dropped(received.source, DropReason::NoPacketInfo, received.payload);
+        return None;
+    };
+    let datagram = Datagram {
+        payload: received.payload,
+        truncated: received.truncated,
+        source,
+        arrival,
+    };
+    if interfaces.may_have_changed(now) {
+        interfaces.read(now, responder, reporter);
+    }
+    let mut decision = responder.handle_datagram(now, &datagram);
+    if responder.needs_interfaces()
+        && interfaces.is_due(now, READ_AGAIN_AFTER)
+        && interfaces.read(now, responder, reporter)
+    {
+        decision = responder.handle_datagram(now, &datagram);
+    }
+    decision
+        .inspect_err(|reason| reporter.dropped(Some(source), *reason, datagram.payload))
+        .ok()
+}
+
+/// How old the interfaces must be before a datagram that does not fit them, or a reply that the
+/// system refuses, makes the server read them again.
+const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// How old the interfaces may be where the system reports no changes.
+const STALE_AFTER: Duration = Duration::from_secs(5);
+/// Reading the interfaces takes at most one part in so many of the time, unless a link or an
+/// address changes. A router with a full table of the internet's routes takes 25 ms for it.
+const READING_SHARE: u32 = 20;
+/// How much of the pauses between reads may be skipped after a quiet time.
+const READING_BURST: Duration = Duration::from_secs(1);
+
+/// Lists the interfaces of the system.
+type List = Box<dyn FnMut() -> io::Result<Vec<Interface>> + Send>;
+
+/// Reads the interfaces, and decides when to read them again.
+pub(crate) struct InterfaceReader {
+    list: List,
+    changes: Option<Changes>,
+    reads: Reads,
+}
+
+/// When the interfaces were read, and when the share of the time for it permits the next read: a
+/// leaky bucket.
+#[derive(Debug, Default)]
+struct Reads {
+    last: Option<Instant>,
+    /// When the pauses after all reads are over.
+    paused_until: Option<Instant>,
+}
+
+impl Reads {
+    fn add(&mut self, now: Instant, took: Duration) {
+        self.last = Some(now);
+        let from = self.paused_until.map_or(now, |until| until.max(now));
+        self.paused_until = Some(from + took * READING_SHARE);
+    }
+
+    /// Whether the interfaces are at least `age` old, and may be read again.
+    fn is_due(&self, now: Instant, age: Duration) -> bool {
+        let old = self
+            .last
+            .is_none_or(|last| now.saturating_duration_since(last) >= age);
+        let permitted = self
+            .paused_until
+            .is_none_or(|until| until <= now + READING_BURST);
+        old && permitted
+    }
+}
+
+impl InterfaceReader {
+    pub(crate) fn new(list: impl FnMut() -> io::Result<Vec<Interface>> + Send + 'static) -> Self {
+        Self {
+            list: Box::new(list),
+            changes: None,
+            reads: Reads::default(),
+        }
+    }
+
+    fn is_due(&self, now: Instant, age: Duration) -> bool {
+        self.reads.is_due(now, age)
+    }
+
+    /// Whether a request that arrives now should have the interfaces read first.
+    fn may_have_changed(&self, now: Instant) -> bool {
+        match &self.changes {
+            Some(changes) => self.is_due(now, Duration::ZERO) && changes.routes_changed(),
+            None => self.is_due(now, STALE_AFTER),
+        }
+    }
+
+    /// Reads the interfaces. Returns whether they have changed.
+    fn read(&mut self, now: Instant, responder: &mut Responder, reporter: &mut Reporter) -> bool {
+        if let Some(changes) = &self.changes {
+            // Before listing, so that a change during it counts.
+            changes.drain();
+        }
+        let first = self.reads.last.is_none();
+        let started = Instant::now();
+        let listed = (self.list)();
+        self.reads.add(now, started.elapsed());
+        reporter.count(Counter::InterfaceReads);
+        match listed {
+            Ok(interfaces) => {
+                let changed = responder.set_interfaces(interfaces);
+                if changed && !first {
+                    reporter.report(&Event::InterfacesChanged);
+                }
+                changed
+            }
+            Err(error) => {
+                reporter.count(Counter::InterfaceErrors);
+                reporter.report(&Event::InterfacesUnavailable { error: &error });
+                false
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

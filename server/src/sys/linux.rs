@@ -1,0 +1,369 @@
+//! Linux: `IP_PKTINFO` (ip(7)) reports where a datagram arrived and chooses where a reply leaves
+//! from, netlink reports changes, and a socket filter drops what is not a request.
+//!
+//! One system call receives or sends many datagrams (recvmmsg(2), sendmmsg(2)).
+
+use std::cell::Cell;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd as _};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+use nix::cmsg_space;
+use nix::libc::{in_addr, in_pktinfo};
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrIn, recvmmsg,
+    sendmmsg, setsockopt, sockopt,
+};
+use socket2::{Domain, SockRef, Type};
+use udp_discovery_protocol::{SendErrorKind, Word};
+
+use super::{BATCH, BUFFER, Received, Transport};
+use crate::responder::{Arrival, Reply};
+
+mod changes;
+mod filter;
+
+pub(crate) use changes::Changes;
+
+/// The headers of recvmmsg(2) and sendmmsg(2) for one socket.
+struct Headers {
+    socket: u64,
+    receive: MultiHeaders<SockaddrIn>,
+    /// Whether `receive` has not been used. The kernel writes into each header how much room for
+    /// control messages it used, and finds no more than that the next time.
+    fresh: bool,
+    send: MultiHeaders<SockaddrIn>,
+}
+
+impl Headers {
+    fn new(socket: u64) -> Self {
+        Self {
+            socket,
+            receive: receive_headers(),
+            fresh: true,
+            send: MultiHeaders::preallocate(BATCH, Some(cmsg_space!(in_pktinfo))),
+        }
+    }
+}
+
+fn receive_headers() -> MultiHeaders<SockaddrIn> {
+    // A caller's socket may report more than packet info and drops, such as timestamps.
+    MultiHeaders::preallocate(BATCH, Some(cmsg_space!(in_pktinfo, u32, [u8; 64])))
+}
+
+thread_local! {
+    /// The headers of the socket that this thread served last. They hold pointers, so they cannot
+    /// move between threads with the socket. They are allocated when a thread begins to serve a
+    /// socket, and when the datagrams need more room for control messages than before: once, when
+    /// the kernel first reports a drop.
+    static HEADERS: Cell<Option<Headers>> = const { Cell::new(None) };
+}
+
+/// The server's socket.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    socket: UdpSocket,
+    /// Tells the sockets of this process apart.
+    id: u64,
+    /// One receive buffer after the other.
+    buffers: Vec<u8>,
+    buffer_size: usize,
+    /// The kernel's count of dropped datagrams as it last reported it.
+    drops: u32,
+}
+
+impl Socket {
+    /// Sets the options that must be set before `socket` is bound, so that no datagram arrives
+    /// without its packet info.
+    pub(crate) fn prepare(socket: &impl AsFd) -> io::Result<()> {
+        setsockopt(socket, sockopt::Ipv4PacketInfo, &true)?;
+        setsockopt(socket, sockopt::RxqOvfl, &1)?;
+        Ok(())
+    }
+
+    pub(crate) fn new(socket: UdpSocket, buffer_size: usize) -> io::Result<Self> {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+        Self::prepare(&socket)?;
+        socket.set_nonblocking(true)?;
+        enlarge_buffers(&socket);
+        Ok(Self {
+            socket,
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            buffers: vec![0; BATCH * buffer_size],
+            buffer_size,
+            drops: 0,
+        })
+    }
+
+    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let mut source = SourceFd(&self.socket.as_raw_fd());
+        registry.register(&mut source, token, Interest::READABLE)
+    }
+
+    /// A socket whose `connect` fails where the host's routes refuse a destination for datagrams
+    /// from `local`. It sends nothing.
+    fn routes_from(&self, local: IpAddr) -> io::Result<socket2::Socket> {
+        let routes =
+            socket2::Socket::new(Domain::for_address((local, 0).into()), Type::DGRAM, None)?;
+        // A socket bound to a VRF device uses the routes of that device.
+        if let Some(device) = SockRef::from(&self.socket).device()? {
+            routes.bind_device(Some(&device))?;
+        }
+        routes.bind(&SocketAddr::new(local, 0).into())?;
+        Ok(routes)
+    }
+
+    /// The interface that `reply` must leave by, or `None` if the host's routes choose it.
+    ///
+    /// # Errors
+    /// That of the routes, if they refuse the destination. To Linux every destination is on the
+    /// link of an interface that the sender names, so the routes are asked first.
+    fn interface_for(&self, reply: &Reply) -> io::Result<Option<u32>> {
+        let Some(interface) = reply.interface else {
+            return Ok(None);
+        };
+        // Without a socket to ask the routes with, the routes choose the interface too.
+        let Ok(routes) = self.routes_from(reply.local) else {
+            return Ok(None);
+        };
+        routes.connect(&reply.destination.into())?;
+        Ok(Some(interface))
+    }
+}
+
+/// Asks for buffers of [`BUFFER`] bytes, unless they are larger. Without the privilege to configure
+/// the network, Linux gives at most `net.core.rmem_max` and `net.core.wmem_max`.
+fn enlarge_buffers(socket: &UdpSocket) {
+    let options = SockRef::from(socket);
+    if options.recv_buffer_size().is_ok_and(|size| size < BUFFER) {
+        let _ = setsockopt(socket, sockopt::RcvBufForce, &BUFFER)
+            .or_else(|_| setsockopt(socket, sockopt::RcvBuf, &BUFFER));
+    }
+    if options.send_buffer_size().is_ok_and(|size| size < BUFFER) {
+        let _ = setsockopt(socket, sockopt::SndBufForce, &BUFFER)
+            .or_else(|_| setsockopt(socket, sockopt::SndBuf, &BUFFER));
+    }
+}
+
+impl Transport for Socket {
+    fn receive(&mut self, each: &mut dyn FnMut(Received<'_>)) -> io::Result<()> {
+        let mut headers = self.take_headers();
+        let result = self.receive_batch(&mut headers, each);
+        HEADERS.set(Some(headers));
+        result
+    }
+
+    fn filter(&self, message: &Word) -> io::Result<()> {
+        filter::attach(&self.socket, message)
+    }
+
+    fn send(&mut self, replies: &[Reply], sent: &mut dyn FnMut(&Reply, io::Result<()>)) {
+        // One control message serves a whole call, so its replies leave from one address.
+        let from = |reply: &Reply| (reply.local, reply.interface);
+        for group in replies.chunk_by(|a, b| from(a) == from(b)) {
+            if group[0].interface.is_none() {
+                self.send_all(group, None, sent);
+                continue;
+            }
+            for reply in group {
+                match self.interface_for(reply) {
+                    Ok(interface) => self.send_all(std::slice::from_ref(reply), interface, sent),
+                    Err(error) => sent(reply, Err(error)),
+                }
+            }
+        }
+    }
+}
+
+impl Socket {
+    /// The headers of this socket, without those of another. A handler that runs another server on
+    /// this thread finds none.
+    fn take_headers(&self) -> Headers {
+        HEADERS
+            .take()
+            .filter(|headers| headers.socket == self.id)
+            .unwrap_or_else(|| Headers::new(self.id))
+    }
+
+    fn receive_batch(
+        &mut self,
+        headers: &mut Headers,
+        each: &mut dyn FnMut(Received<'_>),
+    ) -> io::Result<()> {
+        let mut slices = [const { None }; BATCH].map(|none: Option<[IoSliceMut<'_>; 1]>| none);
+        let buffers = self.buffers.chunks_exact_mut(self.buffer_size);
+        for (slice, buffer) in slices.iter_mut().zip(buffers) {
+            *slice = Some([IoSliceMut::new(buffer)]);
+        }
+        let messages = recvmmsg(
+            self.socket.as_raw_fd(),
+            &mut headers.receive,
+            slices.iter_mut().flatten(),
+            MsgFlags::MSG_DONTWAIT,
+            None,
+        )?;
+        let mut no_room = false;
+        for message in messages {
+            let mut control = Control::of(&message);
+            if control.no_room {
+                no_room = true;
+                // Once in a socket's life. The networks decide, as where no arrival is reported.
+                control.arrival = (!headers.fresh).then(Arrival::default);
+            }
+            let drops = control.drops.unwrap_or(self.drops);
+            each(Received {
+                payload: message.iovs().next().unwrap_or_default(),
+                truncated: message.flags.contains(MsgFlags::MSG_TRUNC),
+                source: message
+                    .address
+                    .map(|address| SocketAddr::V4(SocketAddrV4::from(address))),
+                arrival: control.arrival,
+                kernel_drops: drops.wrapping_sub(self.drops),
+            });
+            self.drops = drops;
+        }
+        headers.fresh = no_room;
+        if no_room {
+            headers.receive = receive_headers();
+        }
+        Ok(())
+    }
+
+    /// Sends `replies`, which leave from one address and by `interface`, or by the one that the
+    /// host's routes choose.
+    fn send_all(
+        &self,
+        replies: &[Reply],
+        interface: Option<u32>,
+        sent: &mut dyn FnMut(&Reply, io::Result<()>),
+    ) {
+        let mut rest = replies;
+        while let Some((first, others)) = rest.split_first() {
+            match self.send_some(rest, interface) {
+                Ok(count) => {
+                    let (done, unsent) = rest.split_at(count);
+                    done.iter().for_each(|reply| sent(reply, Ok(())));
+                    rest = unsent;
+                }
+                Err(error) if SendErrorKind::of(&error) == SendErrorKind::Interrupted => {}
+                // The error is that of the first. The kernel has not tried the others.
+                Err(error) => {
+                    sent(first, Err(error));
+                    rest = others;
+                }
+            }
+        }
+    }
+
+    /// Sends as many of `replies` as the kernel takes, at least one. Returns their number.
+    fn send_some(&self, replies: &[Reply], interface: Option<u32>) -> io::Result<usize> {
+        let count = replies.len().min(BATCH);
+        let slices: [[IoSlice<'_>; 1]; BATCH] = std::array::from_fn(|at| {
+            let payload = replies.get(at).map_or(&[][..], |reply| &reply.payload);
+            [IoSlice::new(payload)]
+        });
+        let destinations: [Option<SockaddrIn>; BATCH] =
+            std::array::from_fn(|at| match replies.get(at)?.destination {
+                SocketAddr::V4(destination) => Some(destination.into()),
+                SocketAddr::V6(_) => None,
+            });
+        let packet_info = packet_info(replies[0].local, interface);
+        let mut headers = self.take_headers();
+        let sent = sendmmsg(
+            self.socket.as_raw_fd(),
+            &mut headers.send,
+            &slices[..count],
+            &destinations[..count],
+            [ControlMessage::Ipv4PacketInfo(&packet_info)],
+            MsgFlags::MSG_DONTWAIT,
+        )
+        .map(Iterator::count);
+        HEADERS.set(Some(headers));
+        match sent? {
+            0 => Err(io::ErrorKind::WriteZero.into()),
+            sent => Ok(sent),
+        }
+    }
+}
+
+/// What the control messages of a datagram report.
+#[derive(Default)]
+struct Control {
+    arrival: Option<Arrival>,
+    drops: Option<u32>,
+    /// Whether the header had no room for all of them.
+    no_room: bool,
+}
+
+impl Control {
+    fn of(message: &RecvMsg<'_, '_, SockaddrIn>) -> Self {
+        let mut control = Self::default();
+        let Ok(messages) = message.cmsgs() else {
+            control.no_room = true;
+            return control;
+        };
+        for item in messages {
+            match item {
+                // A datagram that arrived before IP_PKTINFO was set has the interface 0.
+                ControlMessageOwned::Ipv4PacketInfo(info) if info.ipi_ifindex > 0 => {
+                    control.arrival = Some(Arrival {
+                        interface: Some(info.ipi_ifindex.cast_unsigned()),
+                        destination: Some(ip(info.ipi_addr)),
+                        local: Some(ip(info.ipi_spec_dst)),
+                    });
+                }
+                ControlMessageOwned::RxqOvfl(drops) => control.drops = Some(drops),
+                _ => {}
+            }
+        }
+        control
+    }
+}
+
+fn ip(address: in_addr) -> IpAddr {
+    Ipv4Addr::from_bits(u32::from_be(address.s_addr)).into()
+}
+
+fn packet_info(local: IpAddr, interface: Option<u32>) -> in_pktinfo {
+    let local = match local {
+        IpAddr::V4(local) => local,
+        IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
+    };
+    in_pktinfo {
+        // Linux's indices are positive ints. With 0 the routes choose.
+        ipi_ifindex: interface.map_or(0, u32::cast_signed),
+        ipi_spec_dst: in_addr {
+            s_addr: local.to_bits().to_be(),
+        },
+        ipi_addr: in_addr { s_addr: 0 },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_are_enlarged_and_never_made_smaller() {
+        let small = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let size = |socket: &UdpSocket| {
+            let socket = SockRef::from(socket);
+            let sizes = (socket.recv_buffer_size(), socket.send_buffer_size());
+            (sizes.0.unwrap(), sizes.1.unwrap())
+        };
+        SockRef::from(&small).set_recv_buffer_size(5000).unwrap();
+        SockRef::from(&small).set_send_buffer_size(5000).unwrap();
+        let before = size(&small);
+        enlarge_buffers(&small);
+        let after = size(&small);
+        assert!(
+            after.0 > before.0 && after.1 > before.1,
+            "{before:?} {after:?}"
+        );
+        enlarge_buffers(&small);
+        assert_eq!(size(&small), after);
+    }
+}
