@@ -1,11 +1,11 @@
-//! Why a command couldn't do what it was told, as its user reads it.
+//! Why a command failed, as its user reads it.
 
 use std::error::Error;
 use std::fmt;
 
 use crate::say::OutputError;
 
-/// An error with all its causes on one line, and perhaps what to do about it on the next.
+/// An error with its causes on one line, and a hint on the next if there is one.
 #[derive(Debug)]
 pub(crate) struct Failure {
     error: Box<dyn Error>,
@@ -20,14 +20,14 @@ impl Failure {
         }
     }
 
-    /// Whether nobody reads the output any more.
+    /// Whether the reader of the output is gone.
     pub(crate) fn is_closed_output(&self) -> bool {
         let error = self.error.downcast_ref::<OutputError>();
         error.is_some_and(OutputError::is_closed)
     }
 }
 
-/// It is no [`Error`] itself, so that every error can become one.
+/// `Failure` is not an [`Error`] itself, so that every error can become one.
 impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         Self {
@@ -39,10 +39,10 @@ impl<E: Error + 'static> From<E> for Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", one_line(self.error.as_ref()))?;
+        write!(f, "error: {}", self.error)?;
         let mut cause = self.error.source();
         while let Some(error) = cause {
-            write!(f, ": {}", one_line(error))?;
+            write!(f, ": {error}")?;
             cause = error.source();
         }
         match &self.hint {
@@ -52,27 +52,10 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What `error` says, without the excerpt that a TOML error draws: lines with a bar in front.
-fn one_line(error: &dyn Error) -> String {
-    let text = error.to_string();
-    let is_excerpt = |line: &str| {
-        let rest = line.trim_start_matches(|it: char| it.is_ascii_digit() || it == ' ');
-        rest.starts_with('|')
-    };
-    let lines: Vec<&str> = text
-        .lines()
-        .filter(|line| !is_excerpt(line))
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect();
-    lines.join(": ")
-}
-
 #[cfg(test)]
 mod tests {
     use std::io;
 
-    use udp_discovery_protocol::{Settings, Sources};
     use udp_discovery_server::RunError;
 
     use super::*;
@@ -91,14 +74,5 @@ mod tests {
     fn a_hint_has_a_line_of_its_own() {
         let failure = Failure::from(io::Error::other("no")).with_hint("do this");
         assert_eq!(failure.to_string(), "error: no\nhint: do this");
-    }
-
-    #[test]
-    fn the_excerpt_of_a_toml_error_is_left_out() {
-        let sources = Sources::new().with_file("a.toml", "discovery_port = 1\nfoo bar\n");
-        let failure = Failure::from(Settings::load_from(&sources).unwrap_err());
-        let text = failure.to_string();
-        assert!(!text.contains(['\n', '|']), "{text}");
-        assert!(text.contains("a.toml") && text.contains("line 2"), "{text}");
     }
 }

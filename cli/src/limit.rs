@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
-/// How long after a line the next one of its kind may be written.
-const INTERVAL: Duration = Duration::from_mins(1);
+/// How long after a line the next of its kind may be written.
+const INTERVAL: Duration = Duration::from_secs(60);
 
-/// Says which lines to write. It remembers one line for each kind, so the kinds must be few.
+/// Decides which lines to write. It remembers one line of each kind, so the kinds must be few.
 #[derive(Debug)]
 pub(crate) struct Limiter<K> {
     kinds: HashMap<K, Kind>,
@@ -26,7 +26,8 @@ impl<K: Hash + Eq> Limiter<K> {
         }
     }
 
-    /// Whether a line of `kind` is to be written, and how many were left out since the last one.
+    /// How many lines of `kind` were left out since the last one, or `None` if this one is to be
+    /// left out too.
     pub(crate) fn admit(&mut self, now: Instant, kind: K) -> Option<u64> {
         let Some(last) = self.kinds.get_mut(&kind) else {
             let first = Kind {
@@ -59,7 +60,7 @@ mod tests {
             assert_eq!(limiter.admit(now, "junk"), None);
         }
         assert_eq!(limiter.admit(start, "empty"), Some(0));
-        let minute = start + Duration::from_mins(1);
+        let minute = start + Duration::from_secs(60);
         assert_eq!(limiter.admit(minute, "junk"), Some(60_000));
         assert_eq!(limiter.admit(minute, "junk"), None);
         let later = minute + Duration::from_secs(61);

@@ -1,4 +1,4 @@
-//! Output that never makes its writer wait, whoever reads it or doesn't.
+//! Output that never blocks its writer, whether or not anybody reads it.
 
 use std::collections::VecDeque;
 use std::fmt::Display;
@@ -8,14 +8,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-/// How many lines wait to be read: some 100 KiB.
+/// How many lines wait to be read: about 100 KiB.
 const CAPACITY: usize = 1024;
 
-/// Hands lines to a thread that writes them. If they come faster than they are read, those that
-/// don't fit are lost; their number is written where they would have been.
+/// Passes lines to a thread that writes them. If they come faster than they are read, those that
+/// don't fit are lost, and their number is written in their place.
 ///
-/// tracing-appender has such a writer too. At the end that one prints to standard output if nobody
-/// reads the log, which blocks if nobody reads that either.
+/// tracing-appender's writer is no replacement: if nobody reads the log at the end, it prints to
+/// standard output, which blocks if nobody reads that either.
 #[derive(Clone, Debug)]
 pub(crate) struct LossyWriter {
     queue: Arc<Queue>,
@@ -30,14 +30,14 @@ struct Queue {
 #[derive(Debug, Default)]
 struct State {
     lines: VecDeque<Vec<u8>>,
-    /// How many lines didn't fit since the queue was last empty.
+    /// How many lines were lost since the queue was last empty.
     lost: u64,
     is_writing: bool,
 }
 
 impl LossyWriter {
-    /// Writes to `out` on a thread with this name, as long as the process lives. Errors of `out`
-    /// are ignored: a service goes on when its reader has gone.
+    /// Writes to `out` on a thread with this name until the process ends. Errors of `out` are
+    /// ignored: a service goes on when its reader is gone.
     pub(crate) fn start(name: &str, mut out: impl Write + Send + 'static) -> io::Result<Self> {
         let queue = Arc::new(Queue::default());
         let lines = Arc::clone(&queue);
@@ -66,7 +66,7 @@ impl LossyWriter {
     }
 }
 
-/// One line is written by one call, as tracing-subscriber does.
+/// Each call writes one line, as tracing-subscriber does.
 impl Write for LossyWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.queue.push(line.to_vec());
@@ -81,8 +81,8 @@ impl Write for LossyWriter {
 impl Queue {
     fn push(&self, line: Vec<u8>) {
         let mut state = self.lock();
-        // After the first one lost, all are until the queue is empty: the notice then stands where
-        // they are missing.
+        // After the first lost line all are lost until the queue is empty, so that the notice stands
+        // where they are missing.
         if state.lost > 0 || state.lines.len() == CAPACITY {
             state.lost += 1;
         } else {
@@ -91,7 +91,7 @@ impl Queue {
         }
     }
 
-    /// The next line to write, once there is one.
+    /// Waits for the next line to write.
     fn next(&self) -> Vec<u8> {
         let mut state = self.lock();
         state.is_writing = false;

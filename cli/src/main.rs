@@ -1,39 +1,65 @@
-//! The command `udp-discovery`: finds the servers on the local network (`discover`), lets this
-//! host be found (`serve`), and shows both on loopback (`demo`).
+//! The command `udp-discovery`: lets this host be found (`serve`), finds servers (`discover`), and
+//! shows both on loopback (`demo`).
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{Parser, Subcommand};
 
-mod args;
-mod demo;
-mod discover;
-mod duration;
-mod escape;
+mod commands;
+mod diagnosis;
+#[cfg(test)]
+mod docs;
 mod event_log;
 mod failure;
 mod limit;
 mod log;
 mod lossy_writer;
+mod options;
 mod output;
 mod port_holder;
-mod progress;
 mod replace;
 mod say;
-mod serve;
+mod settings;
 mod stop;
 #[cfg(target_os = "linux")]
 mod systemd;
-mod tried;
+mod table;
 
-use args::{Cli, Command};
+use commands::{completions, demo, discover, man, serve};
 use failure::Failure;
 use say::OutputError;
 
-/// What a command exits with when it couldn't do what it was told; clap uses it for arguments
-/// that are wrong.
+/// The exit code for an error. clap uses it for wrong arguments.
 const ERROR: u8 = 2;
+
+const EXAMPLES: &str = "\
+Examples:
+  udp-discovery demo
+  udp-discovery serve --advertise-port 8000
+  udp-discovery discover --timeout 2s
+  udp-discovery discover --first --format plain
+
+Settings come from the defaults, then --config FILE, then the environment (DISCOVERY_PORT and so \
+on), then the options. Each overrides the one before.";
+
+/// Lets programs on the local network find each other.
+#[derive(Debug, Parser)]
+#[command(name = "udp-discovery", version, max_term_width = 100, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::ServeArgs),
+    Discover(discover::DiscoverArgs),
+    /// Run a server and a client on loopback; nothing leaves this host
+    Demo,
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
+}
 
 fn main() -> ExitCode {
     run().unwrap_or_else(|failure| {
@@ -51,6 +77,8 @@ fn run() -> Result<ExitCode, Failure> {
             Command::Serve(args) => serve::run(&args),
             Command::Discover(args) => discover::run(&args),
             Command::Demo => demo::run(),
+            Command::Completions(args) => completions::run(&args),
+            Command::Man(args) => man::run(&args),
         },
         Err(error) if error.use_stderr() => error.exit(),
         Err(help) => {

@@ -1,20 +1,31 @@
 //! The servers found, on standard output.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 
+use clap::ValueEnum;
+use terminal_size::terminal_size;
 use udp_discovery_client::DiscoveredServer;
 
-use crate::args::Format;
+use crate::table::table;
 
-mod json;
-mod table;
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people, at the end
+    Table,
+    /// One object a line, as each answer comes
+    Json,
+    /// `ip` or `ip:port` a line, as each answer comes
+    Plain,
+}
 
-/// Prints servers in a format: as each answers, or all of them at the end.
+/// Prints servers in a format, as each answers or all at the end.
 #[derive(Debug)]
 pub(crate) struct Output<W> {
     format: Format,
     out: W,
-    /// Those that are printed at the end.
+    /// How wide the table may be: the width of the terminal, if there is one.
+    width: Option<usize>,
+    /// The servers to print at the end.
     servers: Vec<DiscoveredServer>,
 }
 
@@ -23,31 +34,37 @@ impl<W: Write> Output<W> {
         Self {
             format,
             out,
+            width: terminal_width(),
             servers: Vec::new(),
         }
     }
 
-    /// Prints `server` at once, unless the format is one for the end.
+    /// Prints `server` at once, unless the format is printed at the end.
     pub(crate) fn add(&mut self, server: DiscoveredServer) -> io::Result<()> {
         match self.format {
             Format::Table => {
                 self.servers.push(server);
                 return Ok(());
             }
-            Format::Json => writeln!(self.out, "{}", json::line(&server)?)?,
+            Format::Json => writeln!(self.out, "{}", serde_json::to_string(&server)?)?,
             Format::Plain => writeln!(self.out, "{server}")?,
         }
         self.out.flush()
     }
 
-    /// Prints what is left to print.
+    /// Prints the rest.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         if !self.servers.is_empty() {
             self.servers.sort_by_key(|server| (server.ip, server.port));
-            writeln!(self.out, "{}", table::table(&self.servers))?;
+            writeln!(self.out, "{}", table(&self.servers, self.width))?;
         }
         self.out.flush()
     }
+}
+
+fn terminal_width() -> Option<usize> {
+    let (width, _) = terminal_size().filter(|_| io::stdout().is_terminal())?;
+    Some(width.0.into())
 }
 
 #[cfg(test)]
@@ -86,6 +103,7 @@ mod tests {
 
     fn printed(format: Format) -> (String, String) {
         let mut output = Output::new(format, Vec::new());
+        output.width = None;
         for server in servers() {
             output.add(server).unwrap();
         }
@@ -128,6 +146,22 @@ mod tests {
     }
 
     #[test]
+    fn a_table_that_is_too_wide_loses_the_url_then_the_round_trip() {
+        let header = |width| {
+            let text = table(&servers(), Some(width));
+            assert!(text.lines().all(|line| line.len() <= width), "{text}");
+            let header = text.lines().next().unwrap();
+            header.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(header(80), "Address Port URL Interface Round trip");
+        assert_eq!(header(60), "Address Port Interface Round trip");
+        assert_eq!(header(40), "Address Port Interface");
+        // Narrower than that there is nothing left to lose.
+        let text = table(&servers(), Some(10));
+        assert!(text.starts_with("Address"), "{text}");
+    }
+
+    #[test]
     fn plain_is_an_address_a_line_at_once() {
         let (before, text) = printed(Format::Plain);
         assert_eq!(before, text);
@@ -150,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_the_output_is_told() {
+    fn an_error_of_the_output_is_returned() {
         struct Closed;
         impl Write for Closed {
             fn write(&mut self, _: &[u8]) -> io::Result<usize> {

@@ -1,7 +1,6 @@
-//! Who has a UDP port, as far as the system lets this user see.
+//! The programs that have a UDP port, as far as this user may see them.
 
 use std::fmt;
-use std::num::NonZeroU16;
 
 use thiserror::Error;
 
@@ -24,15 +23,15 @@ pub(crate) struct Holder {
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Holders {
     pub(crate) seen: Vec<Holder>,
-    /// Whether there are sockets whose programs can't be seen: those of other users.
+    /// Whether there are sockets whose programs this user cannot see.
     pub(crate) more: bool,
-    /// Whether nobody has it any more.
+    /// Whether the port is free again.
     pub(crate) ended: bool,
 }
 
 impl Holders {
-    /// Those of `port`. On systems that aren't asked, nobody is seen.
-    pub(crate) fn of(port: NonZeroU16) -> Self {
+    /// The programs that have `port`. Only Linux reports them.
+    pub(crate) fn of(port: u16) -> Self {
         #[cfg(target_os = "linux")]
         return linux::holders(port);
         #[cfg(not(target_os = "linux"))]
@@ -48,16 +47,16 @@ impl Holders {
     }
 }
 
-/// The port is taken, or was.
+/// The port is in use, or was.
 #[derive(Debug, Error)]
 pub(crate) enum PortTaken {
     #[error("UDP port {port} is in use{holders}")]
-    Now { port: NonZeroU16, holders: Holders },
-    /// After it was free.
-    #[error("UDP port {port} was taken meanwhile{holders}")]
-    Meanwhile { port: NonZeroU16, holders: Holders },
-    #[error("UDP port {port} was in use by a program that has ended meanwhile")]
-    Ended { port: NonZeroU16 },
+    Now { port: u16, holders: Holders },
+    /// It was free after `--replace`.
+    #[error("UDP port {port} was taken in the meantime{holders}")]
+    Meanwhile { port: u16, holders: Holders },
+    #[error("UDP port {port} was in use by a program that has ended in the meantime")]
+    Ended { port: u16 },
 }
 
 /// `python3 (pid 1234)`
@@ -101,7 +100,7 @@ mod tests {
                 more,
                 ended: false,
             };
-            let port = NonZeroU16::new(9999).unwrap();
+            let port = 9999;
             PortTaken::Now { port, holders }.to_string()
         };
         assert_eq!(text(&[], false), "UDP port 9999 is in use");

@@ -5,13 +5,13 @@ use std::io::{self, Write};
 
 use thiserror::Error;
 
-/// Standard output can't be written to: its device is full, or nobody reads it.
+/// Standard output cannot be written to: its device is full, or its reader is gone.
 #[derive(Debug, Error)]
-#[error("can't write to standard output")]
+#[error("cannot write to standard output")]
 pub(crate) struct OutputError(#[from] io::Error);
 
 impl OutputError {
-    /// Whether its reader has gone: it has read as much as it wanted.
+    /// Whether its reader is gone, because it has read as much as it wanted.
     pub(crate) fn is_closed(&self) -> bool {
         self.0.kind() == io::ErrorKind::BrokenPipe
     }
@@ -22,9 +22,16 @@ pub(crate) fn say(line: impl fmt::Display) -> Result<(), OutputError> {
     Ok(write(io::stdout().lock(), line)?)
 }
 
-/// Writes a line to standard error at once. If nobody reads it, the exit code still tells.
+/// Writes a line to standard error at once. If that fails, the exit code still says what happened.
 pub(crate) fn warn(line: impl fmt::Display) {
     let _ = write(io::stderr().lock(), line);
+}
+
+/// Writes a whole text to standard output.
+pub(crate) fn print(text: &[u8]) -> Result<(), OutputError> {
+    let mut out = io::stdout().lock();
+    out.write_all(text)?;
+    Ok(out.flush()?)
 }
 
 fn write(mut out: impl Write, line: impl fmt::Display) -> io::Result<()> {

@@ -1,5 +1,5 @@
-//! What `serve` does as a service of systemd: it tells when it is ready and when it stops, has
-//! itself watched, and takes over a socket. Without systemd none of it happens.
+//! What `serve` does as a service of systemd: it notifies systemd when it is ready and when it
+//! stops, is watched, and takes over a socket. Without systemd none of it happens.
 
 use udp_discovery_protocol::Codec;
 use udp_discovery_server::{Event, Server};
@@ -13,7 +13,7 @@ mod watchdog;
 pub(crate) use handed_over::handed_over;
 use watchdog::Watchdog;
 
-/// Has `server` answer until it is stopped, tells systemd of it, and `log` of all that happens.
+/// Runs `server` until it is stopped. Notifies systemd, and passes events to `log`.
 pub(crate) fn answer(
     server: Server,
     codec: &Codec,
@@ -27,7 +27,7 @@ pub(crate) fn answer(
     let asker = watchdog.as_ref().map(Watchdog::client);
     let ended = server
         .on_event(move |event| {
-            // That the watchdog was answered is no news.
+            // Answers to the watchdog are not worth a line.
             let is_own = matches!(event, Event::Answered { client, .. } if Some(*client) == asker);
             if !is_own {
                 log(event);

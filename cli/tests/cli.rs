@@ -79,7 +79,7 @@ fn help_has_every_option() {
         ),
         (
             "discover",
-            "--timeout --port --message --prefix --first --expect --interface \
+            "--timeout --port --default-port --message --prefix --first --expect --interface \
              --exclude-interface --probes --max-servers --address-policy --format --config \
              --verbose --quiet",
         ),
@@ -121,6 +121,11 @@ fn wrong_arguments_exit_with_2() {
         vec!["serve", "--advertise-port", "0"],
         vec!["serve", "--allow", "10.15.0.0/33"],
         vec!["serve", "--rate-limit", "0"],
+        vec!["serve", "--advertise-port", "70000"],
+        vec!["discover", "--default-port", "0"],
+        vec!["completions", "tcsh"],
+        vec!["man"],
+        vec!["man", "/no/such/folder"],
         vec!["serve", "--total-limit", "many"],
         vec!["serve", "-v", "-q"],
         vec!["discover", "--first", "--expect", "2"],
@@ -145,7 +150,7 @@ fn a_time_that_is_none_exits_with_2() {
         (
             "serve",
             "--duration",
-            ["0", "-1", "abc", "nan", "1.5", "99999999999999999999", ""],
+            ["0", "-1", "abc", "nan", "1x", "99999999999999999999", ""],
         ),
         (
             "discover",
@@ -178,13 +183,10 @@ fn the_demo_finds_a_server_on_loopback() {
 
 #[test]
 fn a_wrong_setting_is_an_error_on_one_line() {
-    let wrong = file("wrong.toml", "discovery_port = 70000\n");
-    let broken = file("broken.toml", "discovery_port = \n");
+    let wrong = file("wrong.toml", "port = 70000\n");
+    let broken = file("broken.toml", "port = \n");
     for (path, names) in [
-        (
-            wrong,
-            vec!["discovery_port", "70000", "wrong.toml", "65535"],
-        ),
+        (wrong, vec!["`port`", "70000", "wrong.toml", "65535"]),
         (broken, vec!["broken.toml", "line 1"]),
         ("missing.toml".into(), vec!["missing.toml"]),
     ] {
@@ -200,10 +202,10 @@ fn a_wrong_setting_is_an_error_on_one_line() {
 }
 
 #[test]
-fn options_win_over_the_environment_and_that_over_the_file() {
+fn options_override_the_environment_and_that_overrides_the_file() {
     let config = file(
         "order.toml",
-        "discovery_port = 1\nresponse_prefix = \"FILE:\"\ndiscovery_message = \"FILE_ASKS\"\n",
+        "port = 1\nprefix = \"FILE:\"\nmessage = \"FILE_ASKS\"\n",
     );
     let port = answer_once(&["ENVIRONMENT:127.0.0.1:8000"]);
     let output = command(&[
@@ -297,7 +299,7 @@ fn output_to_a_full_device_is_an_error() {
         let text = stderr(&output);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
         assert!(
-            text.starts_with("error: can't write to standard output: "),
+            text.starts_with("error: cannot write to standard output: "),
             "{arguments:?}: {text}"
         );
     }
@@ -363,5 +365,113 @@ fn the_policy_chooses_the_address() {
             policy,
         ];
         assert_eq!(stdout(&discover(&port, &more)), printed, "{policy}");
+    }
+}
+
+#[test]
+fn the_names_of_the_python_commands_and_options_work() {
+    let port = answer_once(&["IP=127.0.0.1:8000"]);
+    let output = run(&[
+        "discover-servers",
+        "--interfaces-whitelist=lo*,Loopback*",
+        "--interfaces-blacklist=eth0,wlan0",
+        "--response-prefix=IP=",
+        "--first",
+        "--timeout=10",
+        "--format=plain",
+        "--port",
+        &port,
+    ]);
+    assert_eq!(stdout(&output), "127.0.0.1:8000\n", "{}", stderr(&output));
+    assert!(stdout(&run(&["start-discovery", "--help"])).contains("--advertise-port"));
+}
+
+#[test]
+fn the_version_has_the_name_of_the_command() {
+    let version = stdout(&run(&["--version"]));
+    assert!(version.starts_with("udp-discovery "), "{version}");
+}
+
+#[test]
+fn each_shell_gets_a_completion_script() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = stdout(&run(&["completions", shell]));
+        assert!(script.contains("advertise-port"), "{shell}");
+    }
+}
+
+#[test]
+fn each_command_gets_a_manual_page() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("man");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir(&folder).unwrap();
+    let output = run(&["man", folder.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    for (page, part) in [
+        ("udp-discovery.1", "udp\\-discovery"),
+        ("udp-discovery-serve.1", "advertise\\-port"),
+        ("udp-discovery-discover.1", "default\\-port"),
+    ] {
+        let text = fs::read_to_string(folder.join(page)).unwrap();
+        assert!(text.contains(part), "{page}:\n{text}");
+    }
+}
+
+#[test]
+fn a_default_port_is_that_of_servers_that_name_none() {
+    let port = answer_once(&["SERVER_IP:127.0.0.1", "SERVER_IP:127.0.0.1:80"]);
+    let more = ["--default-port=8000", "--expect=2", "--timeout=10"];
+    let table = stdout(&discover(&port, &more));
+    assert!(table.contains("http://127.0.0.1:8000 "), "{table}");
+    assert!(table.contains("http://127.0.0.1:80 "), "{table}");
+}
+
+#[test]
+fn a_wrong_prefix_is_named() {
+    let port = answer_once(&["SERVER_IP:127.0.0.1:8000"]);
+    let output = discover(&port, &["--prefix=FOO:", "--timeout=500ms"]);
+    assert_eq!(output.status.code(), Some(1));
+    let expected = format!(
+        "127.0.0.1:{port} answered \"SERVER_IP:127.0.0.1:8000\", which does not start with \"FOO:\""
+    );
+    let text = stderr(&output);
+    assert!(text.lines().any(|line| line == expected), "{text}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_the_search_and_what_was_found_so_far_is_printed() {
+    use std::io::Read as _;
+
+    use rustix::process::{Pid, Signal, kill_process};
+
+    for (signal, format) in [(Signal::INT, "table"), (Signal::TERM, "json")] {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = socket.local_addr().unwrap().port().to_string();
+        let line = format!("discover --timeout 60 --probes 255 --format {format} --port {port}");
+        let arguments: Vec<&str> = line.split(' ').collect();
+        let mut search = command(&arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let receive = || socket.recv_from(&mut [0; 64]).unwrap().1;
+        socket
+            .send_to(b"SERVER_IP:127.0.0.1:8000", receive())
+            .unwrap();
+        // When the next probe comes, the answer has been read.
+        receive();
+        let pid = Pid::from_raw(i32::try_from(search.id()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+        assert_eq!(search.wait().unwrap().code(), Some(130));
+        let mut found = String::new();
+        search.stdout.unwrap().read_to_string(&mut found).unwrap();
+        assert!(
+            found.contains("127.0.0.1") && found.contains("8000"),
+            "{found}"
+        );
+        let mut text = String::new();
+        search.stderr.unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "interrupted; found so far: 1\n");
     }
 }

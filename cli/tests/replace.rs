@@ -217,7 +217,7 @@ fn of_many_that_replace_each_other_one_remains_and_the_others_say_why_not() {
             Place::Ended(status, _) if status.success() || status.signal() == Some(15) => {}
             Place::Ended(status, log) => {
                 assert_eq!(status.code(), Some(2), "{log}");
-                assert!(log.contains("meanwhile"), "{log}");
+                assert!(log.contains("in the meantime"), "{log}");
             }
         }
     }

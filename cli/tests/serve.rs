@@ -3,7 +3,7 @@
 #![cfg(unix)]
 
 use std::net::UdpSocket;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -211,6 +211,50 @@ fn nothing_is_logged_where_the_setting_says_so() {
     service.ask(b"DISCOVER_SERVER");
     service.signal(Signal::TERM);
     assert_eq!(service.end().2, "");
+}
+
+#[test]
+fn with_quiet_it_prints_errors_only() {
+    let port = free_port();
+    let mut quiet = command(&["-q", "--port", &port.to_string()]);
+    let mut child = quiet
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let timeout = Duration::from_millis(50);
+    client.set_read_timeout(Some(timeout)).unwrap();
+    let answered = (0..400).any(|_| {
+        let _ = client.send_to(b"DISCOVER_SERVER", ("127.0.0.1", port));
+        client.recv(&mut [0; 64]).is_ok()
+    });
+    signal(&child, Signal::TERM);
+    let status = child.wait().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(answered && status.success());
+    assert!(output.stdout.is_empty());
+    assert_eq!(stderr(&output), "");
+
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let output = command(&["-q", "--port", &port]).output().unwrap();
+    assert!(stderr(&output).starts_with("error: UDP port "));
+}
+
+#[test]
+fn it_is_set_up_by_the_environment_and_a_file() {
+    let port = free_port();
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("serve.toml");
+    let file = format!("port = {port}\n[server]\nadvertise_ip = \"203.0.113.9\"\n");
+    std::fs::write(&path, file).unwrap();
+    let mut command = command(&["--config", path.to_str().unwrap()]);
+    command.env("DISCOVERY_SERVER_ADVERTISE_PORT", "8000");
+    let service = Service::spawn(&mut command, port);
+    assert_eq!(
+        service.ask(b"DISCOVER_SERVER"),
+        b"SERVER_IP:203.0.113.9:8000"
+    );
 }
 
 #[test]

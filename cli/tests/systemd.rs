@@ -131,7 +131,7 @@ fn it_serves_if_there_is_nobody_to_be_told() {
     service.signal(Signal::TERM);
     let (status, _, log) = service.end();
     assert_eq!(status.code(), Some(0));
-    assert!(log.contains("could not be told"), "{log}");
+    assert!(log.contains("could not be notified"), "{log}");
 }
 
 #[test]
@@ -374,12 +374,12 @@ fn what_is_no_single_ipv4_udp_socket_is_refused() {
     for other in others {
         fails_with(
             &mut with_handed_over(other, 1),
-            "what systemd handed over is no UDP socket",
+            "systemd handed over something other than a UDP socket",
         );
     }
     if let Ok(ipv6) = UdpSocket::bind("[::1]:0") {
         let expected = format!(
-            "what systemd handed over is bound to {}",
+            "systemd handed over a socket bound to {}",
             ipv6.local_addr().unwrap()
         );
         fails_with(&mut with_handed_over(ipv6, 1), &expected);

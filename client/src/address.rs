@@ -4,10 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use udp_discovery_protocol::{HostIp, Interface, InterfaceAddress, IpNet};
 
-/// How the address that a server names and the one that its answer came from make the address
-/// to use.
+/// How a search chooses the address to use: the one that a server claims, or the source of its
+/// answer.
 ///
-/// A loopback address that is named by another host is used by none of them.
+/// No policy uses a loopback address that another host claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(
     feature = "serde",
@@ -16,37 +16,36 @@ use udp_discovery_protocol::{HostIp, Interface, InterfaceAddress, IpNet};
 )]
 #[non_exhaustive]
 pub enum AddressPolicy {
-    /// The address named, if it is that of the source or on a network of this host; otherwise the
-    /// source's. The default.
+    /// The claimed address if it equals the source or is on a network of this host, otherwise the
+    /// source. The default.
     ///
-    /// A server behind several networks, or in a container, often names an address that is of no
-    /// use here. A network of this host is that of an interface that is up, loopback and
-    /// container bridges left out unless they were asked on. One of this host's own addresses is
-    /// taken only from this host, and a link-local IPv6 address never, since it needs an
-    /// interface to go with it.
+    /// A server with several networks, or in a container, often claims an address that is useless
+    /// here. A network of this host is one of an interface that is up. Loopback does not count, and
+    /// container bridges count only if the search asks on them. An address of this host is used
+    /// only if the answer came from this host. A link-local IPv6 address is never used, because it
+    /// needs an interface to go with it.
     #[default]
     Auto,
-    /// The address named. An answer from another host that names a loopback address is dropped.
+    /// The claimed address. An answer from another host that claims a loopback address is dropped.
     Claim,
-    /// The address that the answer came from.
+    /// The source of the answer.
     Source,
-    /// The address named, which must be the one that the answer came from; other answers are
-    /// dropped.
+    /// The claimed address, which must equal the source. Other answers are dropped.
     Match,
 }
 
-/// Judges addresses, with what is known of this host.
+/// Selects the address to use by a policy and the addresses of this host.
 #[derive(Clone, Debug)]
-pub(crate) struct Judge {
+pub(crate) struct AddressSelector {
     policy: AddressPolicy,
-    /// The networks whose addresses can be reached.
+    /// The networks with addresses that this host can reach.
     networks: Vec<IpNet>,
     /// Every address that this host holds.
     own: Vec<IpAddr>,
 }
 
-impl Judge {
-    /// `asked` says whether an interface is one that the search asks on.
+impl AddressSelector {
+    /// `asked` returns whether the search asks on an interface.
     pub(crate) fn new(
         policy: AddressPolicy,
         interfaces: &[Interface],
@@ -73,11 +72,11 @@ impl Judge {
         }
     }
 
-    /// The address to use, if the answer is to be taken at all.
-    pub(crate) fn address(&self, claim: IpAddr, source: SocketAddr) -> Option<IpAddr> {
+    /// The address to use, or `None` if the policy refuses the answer.
+    pub(crate) fn select(&self, claim: IpAddr, source: SocketAddr) -> Option<IpAddr> {
         let source = source.ip();
         if HostIp::new(source).is_err() {
-            return None; // forged: no host has such an address
+            return None; // forged
         }
         match self.policy {
             AddressPolicy::Auto if self.is_usable(claim, source) => Some(claim),
@@ -144,7 +143,7 @@ mod tests {
     }
 
     /// A host with a LAN, a second network, a container bridge and a network that is down.
-    fn judge(policy: AddressPolicy) -> Judge {
+    fn selector(policy: AddressPolicy) -> AddressSelector {
         let mut down = interface("eth9", &[("10.9.0.1", 24)]);
         down.flags.up = false;
         let interfaces = [
@@ -157,13 +156,13 @@ mod tests {
             interface("docker0", &[("172.17.0.1", 16)]),
             down,
         ];
-        Judge::new(policy, &interfaces, |_| false)
+        AddressSelector::new(policy, &interfaces, |_| false)
     }
 
-    /// What becomes of a claim from 192.168.1.7, another host.
+    /// The address to use for a claim from 192.168.1.7, another host.
     fn from_the_lan(policy: AddressPolicy, claim: &str) -> Option<IpAddr> {
         let source = "192.168.1.7:9999".parse().unwrap();
-        judge(policy).address(ip(claim), source)
+        selector(policy).select(ip(claim), source)
     }
 
     #[test]
@@ -226,13 +225,13 @@ mod tests {
                 interface("eth0", &[("192.168.1.2", 24)]),
                 interface(bridge, &[("10.88.0.1", 16)]),
             ];
-            let judge = Judge::new(AddressPolicy::Auto, &interfaces, |_| false);
-            let address = judge.address(ip("10.88.0.5"), "192.168.1.7:9999".parse().unwrap());
+            let selector = AddressSelector::new(AddressPolicy::Auto, &interfaces, |_| false);
+            let address = selector.select(ip("10.88.0.5"), "192.168.1.7:9999".parse().unwrap());
             assert_eq!(address, Some(ip("192.168.1.7")), "{bridge}");
         }
         let interfaces = [interface("br-lan", &[("10.88.0.1", 16)])];
-        let judge = Judge::new(AddressPolicy::Auto, &interfaces, |_| false);
-        let address = judge.address(ip("10.88.0.5"), "192.168.1.7:9999".parse().unwrap());
+        let selector = AddressSelector::new(AddressPolicy::Auto, &interfaces, |_| false);
+        let address = selector.select(ip("10.88.0.5"), "192.168.1.7:9999".parse().unwrap());
         assert_eq!(address, Some(ip("10.88.0.5")));
     }
 
@@ -241,56 +240,56 @@ mod tests {
         let mut eth0 = interface("eth0", &[("10.77.0.2", 32)]);
         let network = "10.78.0.0/24".parse().unwrap();
         eth0.routes.extend(InterfaceRoute::new(network, None));
-        let judge = Judge::new(AddressPolicy::Auto, &[eth0], |_| true);
-        let address = |claim| judge.address(ip(claim), "10.77.0.1:9999".parse().unwrap());
+        let selector = AddressSelector::new(AddressPolicy::Auto, &[eth0], |_| true);
+        let address = |claim| selector.select(ip(claim), "10.77.0.1:9999".parse().unwrap());
         assert_eq!(address("10.78.0.5"), Some(ip("10.78.0.5")));
         assert_eq!(address("10.79.0.5"), Some(ip("10.77.0.1")));
     }
 
     #[test]
-    fn our_own_addresses_are_taken_from_this_host() {
-        let judge = judge(AddressPolicy::Auto);
+    fn an_address_of_this_host_is_used_if_the_answer_came_from_this_host() {
+        let selector = selector(AddressPolicy::Auto);
         for source in ["127.0.0.1:9999", "192.168.1.2:9999"] {
             for claim in ["127.0.0.1", "192.168.1.2", "10.0.0.2"] {
-                let address = judge.address(ip(claim), source.parse().unwrap());
+                let address = selector.select(ip(claim), source.parse().unwrap());
                 assert_eq!(address, Some(ip(claim)), "{claim} from {source}");
             }
         }
     }
 
     #[test]
-    fn the_network_of_a_bridge_counts_if_it_was_asked_on() {
+    fn the_network_of_a_bridge_counts_if_the_search_asks_on_it() {
         let interfaces = [interface("docker0", &[("172.17.0.1", 16)])];
-        let judge = Judge::new(AddressPolicy::Auto, &interfaces, |_| true);
-        let address = judge.address(ip("172.17.0.5"), "172.17.0.6:9999".parse().unwrap());
+        let selector = AddressSelector::new(AddressPolicy::Auto, &interfaces, |_| true);
+        let address = selector.select(ip("172.17.0.5"), "172.17.0.6:9999".parse().unwrap());
         assert_eq!(address, Some(ip("172.17.0.5")));
     }
 
     #[test]
-    fn a_claim_is_taken_where_that_was_asked_for() {
+    fn the_claim_policy_uses_the_claimed_address() {
         let taken = |claim| from_the_lan(AddressPolicy::Claim, claim);
         assert_eq!(taken("203.0.113.9"), Some(ip("203.0.113.9")));
         assert_eq!(taken("127.0.0.1"), None);
-        let local = judge(AddressPolicy::Claim)
-            .address(ip("127.0.0.1"), "192.168.1.2:9999".parse().unwrap());
+        let local = selector(AddressPolicy::Claim)
+            .select(ip("127.0.0.1"), "192.168.1.2:9999".parse().unwrap());
         assert_eq!(local, Some(ip("127.0.0.1")));
     }
 
     #[test]
-    fn the_source_is_taken_where_that_was_asked_for() {
+    fn the_source_policy_uses_the_source() {
         let taken = from_the_lan(AddressPolicy::Source, "192.168.1.8");
         assert_eq!(taken, Some(ip("192.168.1.7")));
     }
 
     #[test]
-    fn a_claim_must_match_where_that_was_asked_for() {
+    fn the_match_policy_requires_that_the_claim_equals_the_source() {
         let taken = |claim| from_the_lan(AddressPolicy::Match, claim);
         assert_eq!(taken("192.168.1.7"), Some(ip("192.168.1.7")));
         assert_eq!(taken("192.168.1.8"), None);
     }
 
     #[test]
-    fn a_source_that_is_no_hosts_is_refused_by_every_policy() {
+    fn a_source_that_no_host_has_is_refused_by_every_policy() {
         for policy in [
             AddressPolicy::Auto,
             AddressPolicy::Claim,
@@ -304,8 +303,8 @@ mod tests {
                 "224.0.0.1:9999",
             ] {
                 let source: SocketAddr = source.parse().unwrap();
-                assert_eq!(judge(policy).address(ip("192.168.1.8"), source), None);
-                assert_eq!(judge(policy).address(source.ip(), source), None);
+                assert_eq!(selector(policy).select(ip("192.168.1.8"), source), None);
+                assert_eq!(selector(policy).select(source.ip(), source), None);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! A search that blocks the thread that waits for it.
+//! The search that blocks the calling thread.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,19 +14,18 @@ use crate::error::DiscoverError;
 use crate::report::Report;
 use crate::server::DiscoveredServer;
 
-/// The longest single wait for the system: an hour. Some systems can't wait longer; a search that
-/// lasts longer waits again.
-const LONGEST_WAIT: Duration = Duration::from_hours(1);
+/// The longest single wait: an hour. Some systems cannot wait longer. A longer search waits again.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
-/// A running search: an iterator that waits for the next server to answer, and ends at the
+/// A running search: an iterator that waits for the next server to answer and ends at the
 /// deadline.
 ///
-/// The deadline is the configured timeout after the call of
-/// [`Client::search`](crate::Client::search). Nothing moves it, and no flood of answers keeps the
-/// iterator much beyond it. Answers that arrive while the caller holds the iterator past the
-/// deadline count as in time. Dropping the search closes its sockets.
+/// The deadline is the call of [`Client::search`](crate::Client::search) plus the configured
+/// timeout. Nothing moves it, and a flood of answers does not delay the end noticeably. Answers that
+/// arrive while the caller holds the iterator past the deadline count as in time. Dropping the
+/// search closes its sockets.
 #[derive(Debug)]
-#[must_use = "nobody is found before the search is iterated over"]
+#[must_use = "a search finds servers only while it is iterated over"]
 pub struct Search {
     driver: Driver<UdpSocket>,
     poll: Poll,
@@ -52,25 +51,25 @@ impl Search {
         })
     }
 
-    /// What the search has done so far: whom it asked, and what became of the answers.
+    /// What the search has done so far.
     pub fn report(&self) -> &Report {
         self.driver.discovery().report()
     }
 
-    /// Whether the search could be made at all.
+    /// Whether the search could send a probe.
     ///
     /// # Errors
-    /// [`DiscoverError::NothingSent`], if it is over and no probe could be sent.
+    /// [`DiscoverError::NothingSent`], if the search is over and could send none.
     pub fn outcome(&self) -> Result<(), DiscoverError> {
         self.driver.discovery().outcome()
     }
 
-    /// When the search ends.
+    /// When the search ends, at the latest.
     pub fn deadline(&self) -> Instant {
         self.driver.discovery().deadline()
     }
 
-    /// Waits until a socket is readable, until `at` at the latest.
+    /// Waits until a socket is readable, or until `at`.
     fn wait(&mut self, at: Instant) {
         let timeout = at.saturating_duration_since(Instant::now());
         match self
@@ -78,23 +77,17 @@ impl Search {
             .poll(&mut self.events, Some(timeout.min(LONGEST_WAIT)))
         {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => self.give_up(&error),
-            // A signal is no more than a reason to look at the deadline.
+            // After a signal the next step checks the deadline.
             Ok(()) | Err(_) => {}
         }
     }
 
-    /// Ends a search that can't wait for its sockets, so that it doesn't keep the processor busy.
+    /// Ends a search that cannot wait for its sockets, so that it does not keep the processor busy.
     fn give_up(&mut self, error: &io::Error) {
         for link in 0..self.driver.discovery().links().len() {
-            self.driver.give_up(link, copy(error));
+            let error = io::Error::new(error.kind(), error.to_string());
+            self.driver.give_up(link, error);
         }
-    }
-}
-
-fn copy(error: &io::Error) -> io::Error {
-    match error.raw_os_error() {
-        Some(code) => io::Error::from_raw_os_error(code),
-        None => error.kind().into(),
     }
 }
 
@@ -106,7 +99,7 @@ impl Iterator for Search {
             match self.driver.step(Instant::now) {
                 Step::Found(server) => return Some(server),
                 Step::Over => return None,
-                // The system lets other threads run.
+                // Other threads run anyway.
                 Step::Yield => {}
                 Step::Wait(at) => self.wait(at),
             }
@@ -123,5 +116,26 @@ impl Endpoint for UdpSocket {
 
     fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.recv_from(buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_that_cannot_wait_for_its_sockets_ends_at_once() {
+        let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let config = Config::default()
+            .with_port(silent.local_addr().unwrap().port())
+            .with_timeout(Duration::from_secs(30))
+            .with_interfaces(["lo*", "Loopback*"]);
+        let mut search = Search::start(&config).unwrap();
+        search.give_up(&io::Error::other("no poll"));
+        assert_eq!(search.next(), None);
+        for link in &search.report().links {
+            let error = link.given_up.as_ref().expect("it was given up");
+            assert_eq!(error.to_string(), "no poll");
+        }
     }
 }

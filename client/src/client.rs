@@ -1,13 +1,13 @@
-//! The client: a configuration, and the ways to search with it.
+//! The client: a configuration and the ways to search with it.
 
 use crate::blocking::Search;
 use crate::config::Config;
 use crate::error::DiscoverError;
 use crate::server::DiscoveredServer;
 
-/// Finds servers with one [`Config`], any number of times.
+/// Searches for servers with one [`Config`], any number of times.
 ///
-/// The methods block the calling thread. With the feature `tokio` each has a counterpart whose name
+/// The methods block the calling thread. With the feature `tokio`, each has a counterpart whose name
 /// ends in `_async`.
 ///
 /// ```no_run
@@ -20,7 +20,7 @@ use crate::server::DiscoveredServer;
 ///     println!("{server} answered after {:?}", server.rtt);
 /// }
 /// for link in &search.report().links {
-///     println!("asked {} times on {}", link.probes_sent, link.interface);
+///     println!("sent {} probes on {}", link.probes_sent, link.interface);
 /// }
 /// # Ok::<(), udp_discovery_client::DiscoverError>(())
 /// ```
@@ -30,7 +30,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Creates a client. Nothing is opened before a search.
+    /// Creates a client. It opens no socket until it searches.
     pub fn new(config: Config) -> Self {
         Self { config }
     }
@@ -51,7 +51,7 @@ impl Client {
         Ok(servers)
     }
 
-    /// Finds the first server that answers, and returns as soon as it does.
+    /// Waits for the first server to answer. Returns `None` if none answers before the timeout.
     ///
     /// # Errors
     /// [`DiscoverError`], if the search could not be made. That nobody answered is not an error.
@@ -66,8 +66,8 @@ impl Client {
     /// answer.
     ///
     /// # Errors
-    /// [`DiscoverError`], if the search could not be made. [`Search::outcome`] reports whether any
-    /// probe could be sent, since later ones may succeed.
+    /// [`DiscoverError`], if the search cannot be made. Whether a probe could be sent is known only
+    /// later, from [`Search::outcome`].
     pub fn search(&self) -> Result<Search, DiscoverError> {
         Search::start(&self.config)
     }
@@ -76,7 +76,7 @@ impl Client {
 #[cfg(feature = "tokio")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
 impl Client {
-    /// [`discover`](Self::discover) on a tokio runtime.
+    /// Finds every server, as [`discover`](Self::discover) does, on a tokio runtime.
     ///
     /// # Errors
     /// [`DiscoverError`], if the search could not be made. That nobody answered is not an error.
@@ -93,7 +93,7 @@ impl Client {
         Ok(servers)
     }
 
-    /// [`discover_one`](Self::discover_one) on a tokio runtime.
+    /// Waits for the first server, as [`discover_one`](Self::discover_one) does, on a tokio runtime.
     ///
     /// # Errors
     /// [`DiscoverError`], if the search could not be made. That nobody answered is not an error.
@@ -111,8 +111,8 @@ impl Client {
     /// servers as they answer.
     ///
     /// # Errors
-    /// [`DiscoverError`], if the search could not be made. [`Search::outcome`] reports whether any
-    /// probe could be sent, since later ones may succeed.
+    /// [`DiscoverError`], if the search cannot be made. Whether a probe could be sent is known only
+    /// later, from [`Search::outcome`].
     ///
     /// # Panics
     /// Outside a tokio runtime with its I/O and time drivers enabled.

@@ -16,11 +16,12 @@ pub const DEFAULT_PROBES: NonZeroU8 = NonZeroU8::new(3).unwrap();
 /// The default limit on the servers that a search keeps: 4096.
 pub const DEFAULT_MAX_SERVERS: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
-/// The configuration of a [`Client`](crate::Client): the shared [`Settings`] and what only a client
-/// needs.
+/// The configuration of a [`Client`](crate::Client): the [`Settings`] that servers and clients share,
+/// and those of clients only.
 ///
 /// With the feature `serde`, it can be part of an application's own configuration file. The keys
-/// are named as the setters, with those of the [`Settings`] beside them; unknown keys are refused.
+/// are named as the setters, and those of the [`Settings`] stand beside them. Unknown keys are
+/// refused.
 ///
 /// ```
 /// use std::time::Duration;
@@ -54,64 +55,65 @@ pub struct Config {
 }
 
 impl Config {
-    /// The settings shared with servers.
+    /// The settings that servers and clients share.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
     /// How many probes a search sends on each link. Default: [`DEFAULT_PROBES`].
     ///
-    /// The probes of a search of `timeout` are `timeout / (probes + 1)` apart, so that answers to
-    /// the last one have as much time as the others.
+    /// The interval between two probes is `timeout / (probes + 1)`, so that the answers to the last
+    /// probe have as much time as the others.
     pub fn probes(&self) -> NonZeroU8 {
         self.probes
     }
 
     /// The interfaces to ask on: names, or patterns with `*` and `?`. Default: empty, which means
     /// all that are up, except loopback and
-    /// [container bridges](udp_discovery_protocol::Interface::is_container_bridge). If there are
-    /// only those, the container bridges are asked, or else loopback
+    /// [container bridges](udp_discovery_protocol::Interface::is_container_bridge). If there is
+    /// nothing else, the search asks on container bridges, or else on loopback
     /// ([`Report::last_resort`](crate::Report::last_resort)).
     ///
-    /// An interface that is named here is asked on, whatever its kind.
+    /// A search asks on an interface that is named here whatever its kind.
     #[doc(alias = "interfaces_whitelist")]
+    #[doc(alias = "select_interfaces")]
     pub fn interfaces(&self) -> &[String] {
         &self.interfaces
     }
 
-    /// The interfaces to leave out, which overrides [`interfaces`](Self::interfaces): names, or
-    /// patterns with `*` and `?`. Default: empty.
+    /// The interfaces to skip: names, or patterns with `*` and `?`. Overrides
+    /// [`interfaces`](Self::interfaces). Default: empty.
     #[doc(alias = "interfaces_blacklist")]
     pub fn excluded_interfaces(&self) -> &[String] {
         &self.excluded_interfaces
     }
 
-    /// Whether to ask on the loopback interface as well. Default: no; it is asked on only if
-    /// [`interfaces`](Self::interfaces) names it, or if there is no other.
+    /// Whether to ask on the loopback interface too. Default: no. Even then a search asks on it if
+    /// [`interfaces`](Self::interfaces) names it, or if there is no other interface.
     pub fn loopback(&self) -> bool {
         self.loopback
     }
 
-    /// Which address of an answer is the one to use. Default: [`AddressPolicy::Auto`].
+    /// How to select the address to use. Default: [`AddressPolicy::Auto`].
     pub fn address_policy(&self) -> AddressPolicy {
         self.address_policy
     }
 
-    /// Whether answers may come from another port than the one that was asked. Default: no; such
-    /// answers are dropped and counted. A server answers from the port that it listens on.
+    /// Whether answers may come from another port than the one asked. Default: no. Such answers are
+    /// dropped and counted, because a server answers from the port that it listens on.
     pub fn any_source_port(&self) -> bool {
         self.any_source_port
     }
 
-    /// How many servers a search keeps. Default: [`DEFAULT_MAX_SERVERS`]. Further servers are
-    /// counted and dropped, which bounds the memory of a search.
+    /// How many servers a search keeps at most, which bounds its memory. Default:
+    /// [`DEFAULT_MAX_SERVERS`]. Further servers are counted and dropped.
     pub fn max_servers(&self) -> NonZeroUsize {
         self.max_servers
     }
 
-    /// The port of servers whose answer names none. Default: none.
+    /// The port of servers whose answer has no port. Default: none.
     ///
-    /// The Python servers never name a port, and their client assumes 8000.
+    /// The Python servers never send a port, and their client assumes 8000.
     pub fn default_port(&self) -> Option<u16> {
         self.default_port
     }
@@ -121,8 +123,7 @@ impl Config {
         Self { settings, ..self }
     }
 
-    /// Sets the port to ask, one of the [`settings`](Self::settings). 0 is an error when a search
-    /// starts.
+    /// Sets [`Settings::port`]. Port 0 is reported as an error when a search starts.
     pub fn with_port(self, port: u16) -> Self {
         Self {
             settings: self.settings.with_port(port),
@@ -130,11 +131,10 @@ impl Config {
         }
     }
 
-    /// Sets the discovery message and the response prefix, two of the
-    /// [`settings`](Self::settings).
+    /// Sets the discovery message and the response prefix, as [`Settings::with_words`] does.
     ///
     /// # Errors
-    /// As [`Settings::with_words`].
+    /// [`WordsError`], if they cannot be used.
     pub fn with_words(self, message: &str, prefix: &str) -> Result<Self, WordsError> {
         Ok(Self {
             settings: self.settings.with_words(message, prefix)?,
@@ -142,7 +142,7 @@ impl Config {
         })
     }
 
-    /// Sets how long a search lasts, one of the [`settings`](Self::settings).
+    /// Sets [`Settings::timeout`], how long a search lasts.
     pub fn with_timeout(self, timeout: Duration) -> Self {
         Self {
             settings: self.settings.with_timeout(timeout),
@@ -150,7 +150,7 @@ impl Config {
         }
     }
 
-    /// Sets the number of [`probes`](Self::probes).
+    /// Sets [`probes`](Self::probes).
     pub fn with_probes(self, probes: NonZeroU8) -> Self {
         Self { probes, ..self }
     }
@@ -206,7 +206,8 @@ impl Config {
         }
     }
 
-    /// Sets the [`default_port`](Self::default_port). 0 is an error when a search starts.
+    /// Sets the [`default_port`](Self::default_port). Port 0 is reported as an error when a search
+    /// starts.
     pub fn with_default_port(self, port: u16) -> Self {
         Self {
             default_port: Some(port),

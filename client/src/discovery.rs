@@ -1,4 +1,4 @@
-//! The pure core: whom to ask when, and what becomes of the answers.
+//! The search without sockets: which probes to send and when, and what each answer means.
 
 use std::collections::{HashSet, VecDeque};
 use std::io;
@@ -13,46 +13,49 @@ use udp_discovery_protocol::{
     Codec, DecodeError, Interface, Message, ReceiveErrorKind, Request, Response,
 };
 
-use crate::address::Judge;
+use crate::address::AddressSelector;
 use crate::config::Config;
 use crate::error::DiscoverError;
 use crate::probes::{Schedule, Targets};
-use crate::report::{DestinationKind, Link, Report};
+use crate::report::{DestinationKind, DropReason, Link, MalformedDatagram, Report};
 use crate::select::Selection;
 use crate::server::{DiscoveredServer, ServerKey};
+use crate::trace::Trace;
 
-/// The longest search: a year. A longer timeout is cut to it, so that every deadline is a time
-/// that the clock can tell.
-const LONGEST: Duration = Duration::from_hours(365 * 24);
+/// The longest timeout: a year. Longer ones are cut, so that the clock can represent every
+/// deadline.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// How many errors of unknown meaning in a row give a link up.
+/// How many consecutive errors of unknown meaning give a link up.
 const UNKNOWN_ERRORS: u32 = 64;
 
-/// One search, without sockets or a clock: decides when to send what, and what each received
-/// datagram means.
+/// One search, without sockets or a clock. It decides when to send which probe, and what each
+/// received datagram means.
 ///
 /// # How to drive it
 /// 1. [`new`](Self::new) starts the search. Its deadline is `now` plus the timeout; nothing moves
 ///    it.
-/// 2. Open a socket for each of the [`links`](Self::links), bound to its
-///    [`local`](Link::local) address and a port of its own. If one can't be opened, call
+/// 2. Open a socket for each of the [`links`](Self::links), bound to its [`local`](Link::local)
+///    address and any free port, with `SO_BROADCAST`. If that fails, call
 ///    [`give_up`](Self::give_up).
-/// 3. Until [`poll_timeout`](Self::poll_timeout) returns `None`, in this order:
-///    - Send what [`poll_transmit`](Self::poll_transmit) returns until it returns `None`. If sending
-///      fails, call [`handle_send_error`](Self::handle_send_error) before the next call.
-///    - Wait until the time that `poll_timeout` returns, or until a socket is readable.
-///    - Pass what the sockets hold to [`handle_datagram`](Self::handle_datagram), and errors to
-///      [`handle_receive_error`](Self::handle_receive_error), a bounded number at a time.
-///    - Take the servers found from [`poll_event`](Self::poll_event) until it returns `None`.
+/// 3. Until [`poll_timeout`](Self::poll_timeout) returns `None`, repeat in this order:
+///    - Send what [`poll_transmit`](Self::poll_transmit) returns, until it returns `None`. If a
+///      datagram cannot be sent, call [`handle_send_error`](Self::handle_send_error) before the next
+///      `poll_transmit`.
+///    - Wait until a socket is readable, or until the time that `poll_timeout` returns.
+///    - Receive from the sockets, a bounded number of times. Pass datagrams to
+///      [`handle_datagram`](Self::handle_datagram), and errors to
+///      [`handle_receive_error`](Self::handle_receive_error).
+///    - Take servers from [`poll_event`](Self::poll_event), until it returns `None`.
 ///    - Call [`handle_timeout`](Self::handle_timeout), whether or not the time has come.
 ///
-/// The first `handle_timeout` at the deadline or later ends the search; datagrams passed in after
-/// that are dropped. Datagrams passed in between the deadline and that call count as in time: they
-/// were in the sockets when the driver, which the system may have kept from running, looked. A
-/// driver that wants only the first server stops when it has it.
+/// The first `handle_timeout` at or after the deadline ends the search. Datagrams passed in after it
+/// are dropped. Datagrams passed in between the deadline and that call count as in time, because
+/// they may have arrived while the system did not run the driver. A driver that needs only the
+/// first server stops when it has it.
 ///
-/// `now` may come from any monotonic clock. If it goes back from one call to the next, the search
-/// uses the latest `now` so far.
+/// `now` may come from any monotonic clock. If it goes back between two calls, the search uses the
+/// latest `now` so far.
 ///
 /// ```
 /// use std::time::Instant;
@@ -83,18 +86,19 @@ pub struct Discovery {
     default_port: Option<NonZeroU16>,
     any_source_port: bool,
     max_servers: usize,
-    judge: Judge,
+    addresses: AddressSelector,
     schedule: Schedule,
     deadline: Instant,
     now: Instant,
     ended: bool,
     links: Vec<LinkState>,
-    /// How many probes were started.
+    /// How many probes have been started.
     probes: usize,
     last_transmit: Option<LastTransmit>,
     known: HashSet<ServerKey>,
     found: VecDeque<DiscoveredServer>,
     report: Report,
+    trace: Trace,
 }
 
 /// A datagram to send.
@@ -103,26 +107,26 @@ pub struct Discovery {
 pub struct Transmit {
     /// The position in [`Discovery::links`] of the link to send it on.
     pub link: usize,
-    /// Where it goes.
+    /// The address to send it to.
     pub destination: SocketAddrV4,
     /// Its bytes.
     pub payload: Bytes,
 }
 
-/// What a search remembers of a link besides what it reports.
+/// The state of a link, besides what the report has.
 #[derive(Debug)]
 struct LinkState {
     /// When the last datagram left.
     sent_at: Instant,
-    /// Where the current probe is still to be sent.
+    /// The destinations that the current probe has not been sent to.
     targets: Targets,
     /// Whether the current probe was sent to at least one destination.
     probe_sent: bool,
-    /// How many errors of unknown meaning came in a row.
+    /// The number of consecutive errors of unknown meaning.
     unknown_errors: u32,
 }
 
-/// The datagram last taken to be sent, and what to restore if it could not be.
+/// The datagram that `poll_transmit` returned last, and what to restore if it cannot be sent.
 #[derive(Debug)]
 struct LastTransmit {
     link: usize,
@@ -131,22 +135,13 @@ struct LastTransmit {
     probe_sent_before: bool,
 }
 
-/// Why a datagram is not a new server.
-#[derive(Clone, Copy, Debug)]
-enum Refusal {
-    Malformed,
-    TooLong,
-    WrongSourcePort,
-    RefusedAddress,
-    Duplicate,
-    OverTheCap,
-}
-
 impl Discovery {
-    /// Starts a search. `interfaces` are all of this host's; `config` decides which of them to use.
+    /// Starts a search. `interfaces` are all interfaces of this host. `config` selects those to ask
+    /// on.
     ///
     /// # Errors
-    /// [`DiscoverError::NoSuchInterface`] and [`DiscoverError::NoUsableInterface`].
+    /// [`DiscoverError::NoSuchInterface`], [`DiscoverError::NoUsableInterface`] and
+    /// [`DiscoverError::PortZero`].
     pub fn new(
         now: Instant,
         config: &Config,
@@ -157,7 +152,7 @@ impl Discovery {
             return Err(DiscoverError::PortZero);
         }
         let selection = Selection::new(config, interfaces)?;
-        let judge = Judge::new(config.address_policy(), interfaces, |interface| {
+        let addresses = AddressSelector::new(config.address_policy(), interfaces, |interface| {
             selection.asks_on(interface)
         });
         let timeout = settings.timeout().min(LONGEST);
@@ -178,7 +173,7 @@ impl Discovery {
             default_port: config.default_port().and_then(NonZeroU16::new),
             any_source_port: config.any_source_port(),
             max_servers: config.max_servers().get(),
-            judge,
+            addresses,
             schedule: Schedule::new(now, timeout, config.probes()),
             deadline: now + timeout,
             now,
@@ -194,17 +189,19 @@ impl Discovery {
                 last_resort: selection.last_resort,
                 ..Report::default()
             },
+            trace: Trace::new(settings.logging()),
         };
+        discovery.trace.started(&discovery.report);
         discovery.start_probe_if_due();
         Ok(discovery)
     }
 
-    /// The interface addresses to ask from. The other methods name a link by its position here.
+    /// The interface addresses to ask from. The other methods identify a link by its index here.
     pub fn links(&self) -> &[Link] {
         &self.report.links
     }
 
-    /// When the search ends at the latest.
+    /// When the search ends, at the latest.
     pub fn deadline(&self) -> Instant {
         self.deadline
     }
@@ -214,11 +211,11 @@ impl Discovery {
         &self.report
     }
 
-    /// Whether the search could be made at all.
+    /// Whether the search could send a probe.
     ///
     /// # Errors
     /// If the search is over and sent no probe: [`DiscoverError::NothingSent`], or
-    /// [`DiscoverError::OpenSocket`] if no socket could be used.
+    /// [`DiscoverError::OpenSocket`] if it had no usable socket.
     pub fn outcome(&self) -> Result<(), DiscoverError> {
         if !self.is_over() || !self.nothing_was_sent() {
             return Ok(());
@@ -232,7 +229,7 @@ impl Discovery {
         match (unsent, unopened) {
             (Some(source), _) => Err(DiscoverError::NothingSent { source }),
             (None, Some(source)) => Err(DiscoverError::OpenSocket { source }),
-            // The driver never asked for anything to send.
+            // The driver sent nothing.
             (None, None) => Ok(()),
         }
     }
@@ -266,8 +263,8 @@ impl Discovery {
         })
     }
 
-    /// Reports that the datagram last taken from [`poll_transmit`](Self::poll_transmit) could not
-    /// be sent. If it was a broadcast, the probe goes to the link's other broadcast address
+    /// Handles an error from sending the datagram that [`poll_transmit`](Self::poll_transmit)
+    /// returned last. If it was a broadcast, the probe goes to the link's other broadcast address
     /// instead, which `poll_transmit` returns next.
     pub fn handle_send_error(&mut self, error: io::Error) {
         let Some(last) = self.last_transmit.take() else {
@@ -286,6 +283,7 @@ impl Discovery {
         }
         state.sent_at = last.sent_before;
         report.send_errors = report.send_errors.saturating_add(1);
+        self.trace.send_failed(report, &error);
         report.last_send_error = Some(Arc::new(error));
     }
 
@@ -293,8 +291,8 @@ impl Discovery {
     /// [`report`](Self::report) counts it once, whatever it is. If it is from a new server,
     /// [`poll_event`](Self::poll_event) returns that server.
     ///
-    /// If a datagram is longer than the buffer, pass its beginning: the buffer is longer than every
-    /// response.
+    /// Of a datagram longer than the buffer, pass the beginning. It is recognized as too long,
+    /// because a buffer is longer than every response.
     pub fn handle_datagram(
         &mut self,
         now: Instant,
@@ -314,9 +312,7 @@ impl Discovery {
         let rtt = now.saturating_duration_since(state.sent_at);
         match self.new_server(source, payload) {
             Ok((key, response)) => {
-                self.report.counts.accepted += 1;
-                self.known.insert(key);
-                self.found.push_back(DiscoveredServer {
+                let server = DiscoveredServer {
                     ip: key.ip,
                     port: key.port,
                     claimed_ip: response.ip(),
@@ -324,17 +320,21 @@ impl Discovery {
                     interface: self.report.links[link].interface.clone(),
                     rtt,
                     raw: Bytes::copy_from_slice(payload),
-                });
+                };
+                self.trace.found(&server);
+                self.report.counts.accepted += 1;
+                self.known.insert(key);
+                self.found.push_back(server);
             }
-            Err(refusal) => self.count(refusal),
+            Err(reason) => self.drop_datagram(reason, link, source, payload),
         }
     }
 
-    /// Handles an error from receiving on the socket of `link`. That a call was interrupted or that
-    /// there is nothing to receive doesn't count as an error.
+    /// Handles an error from receiving on the socket of `link`. An interrupted call and the lack of
+    /// anything to receive do not count as errors.
     ///
-    /// An error that means that the descriptor is not a socket gives the link up, and so do 64
-    /// errors of unknown meaning in a row.
+    /// The link is given up if the descriptor is not a socket, or after 64 consecutive errors of
+    /// unknown meaning.
     pub fn handle_receive_error(&mut self, link: usize, error: io::Error) {
         let Some(state) = self.links.get_mut(link) else {
             return;
@@ -358,17 +358,21 @@ impl Discovery {
         }
     }
 
-    /// Gives a link up, because its socket can't be opened or used: nothing more is sent on it. The
-    /// search is over once all links are given up.
+    /// Gives up a link whose socket cannot be opened or used. Nothing more is sent on it. The search
+    /// is over once all links are given up.
     pub fn give_up(&mut self, link: usize, error: io::Error) {
-        if let Some(state) = self.links.get_mut(link) {
-            state.targets = Targets::default();
-            let given_up = &mut self.report.links[link].given_up;
-            given_up.get_or_insert_with(|| Arc::new(error));
+        let Some(state) = self.links.get_mut(link) else {
+            return;
+        };
+        state.targets = Targets::default();
+        let report = &mut self.report.links[link];
+        if report.given_up.is_none() {
+            self.trace.gave_up(report, &error);
+            report.given_up = Some(Arc::new(error));
         }
     }
 
-    /// Whether a link was given up. Its socket can be closed.
+    /// Whether a link was given up, so that its socket can be closed.
     pub fn is_given_up(&self, link: usize) -> bool {
         self.report
             .links
@@ -376,12 +380,12 @@ impl Discovery {
             .is_none_or(|link| link.given_up.is_some())
     }
 
-    /// The next server found, in the order of their answers.
+    /// The next new server, in the order of their answers.
     pub fn poll_event(&mut self) -> Option<DiscoveredServer> {
         self.found.pop_front()
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout), at the latest: never after the
+    /// When to call [`handle_timeout`](Self::handle_timeout), at the latest. Never after the
     /// [`deadline`](Self::deadline). `None` if the search is over.
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.is_over() {
@@ -394,7 +398,9 @@ impl Discovery {
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
         if now >= self.deadline {
-            self.ended = true;
+            if !mem::replace(&mut self.ended, true) {
+                self.trace.ended(&self.report);
+            }
             for state in &mut self.links {
                 state.targets = Targets::default();
             }
@@ -416,13 +422,13 @@ impl Discovery {
         self.probes += 1;
     }
 
-    /// The latest time so far.
+    /// Returns the latest time so far.
     fn advance(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
         self.now
     }
 
-    /// Whether nothing can be found any more.
+    /// Whether no further server can be found.
     fn is_over(&self) -> bool {
         let every_probe_was_tried =
             || self.schedule.due().is_none() && self.links.iter().all(|it| it.targets.is_empty());
@@ -435,46 +441,50 @@ impl Discovery {
         self.report.links.iter().all(|link| link.probes_sent == 0)
     }
 
-    /// The key of a server that is new, and its answer.
+    /// The key and the answer of a new server.
     fn new_server(
         &self,
         source: SocketAddr,
         payload: &[u8],
-    ) -> Result<(ServerKey, Response), Refusal> {
+    ) -> Result<(ServerKey, Response), DropReason> {
         if !self.any_source_port && source.port() != self.port {
-            return Err(Refusal::WrongSourcePort);
+            return Err(DropReason::WrongSourcePort);
         }
         let response = match self.codec.decode(payload) {
             Ok(Message::Response(response)) => response,
-            Err(DecodeError::TooLong { .. }) => return Err(Refusal::TooLong),
-            Ok(Message::Request(_)) | Err(_) => return Err(Refusal::Malformed),
+            Err(DecodeError::TooLong { .. }) => return Err(DropReason::TooLong),
+            Ok(Message::Request(_)) | Err(_) => return Err(DropReason::Malformed),
         };
         let ip = self
-            .judge
-            .address(response.ip(), source)
-            .ok_or(Refusal::RefusedAddress)?;
+            .addresses
+            .select(response.ip(), source)
+            .ok_or(DropReason::RefusedAddress)?;
         let key = ServerKey {
             ip,
             port: response.port().or(self.default_port),
         };
         if self.known.contains(&key) {
-            Err(Refusal::Duplicate)
+            Err(DropReason::Duplicate)
         } else if self.known.len() >= self.max_servers {
-            Err(Refusal::OverTheCap)
+            Err(DropReason::OverTheCap)
         } else {
             Ok((key, response))
         }
     }
 
-    fn count(&mut self, refusal: Refusal) {
-        let counts = &mut self.report.counts;
-        *match refusal {
-            Refusal::Malformed => &mut counts.malformed,
-            Refusal::TooLong => &mut counts.too_long,
-            Refusal::WrongSourcePort => &mut counts.wrong_source_port,
-            Refusal::RefusedAddress => &mut counts.refused_address,
-            Refusal::Duplicate => &mut counts.duplicates,
-            Refusal::OverTheCap => &mut counts.over_the_cap,
-        } += 1;
+    fn drop_datagram(
+        &mut self,
+        reason: DropReason,
+        link: usize,
+        source: SocketAddr,
+        payload: &[u8],
+    ) {
+        let report = &mut self.report;
+        let nth = report.counts.count(reason);
+        if matches!(reason, DropReason::Malformed) && nth == 1 {
+            report.first_malformed = Some(MalformedDatagram::new(source, payload));
+        }
+        self.trace
+            .dropped(reason, nth, &report.links[link], source, payload);
     }
 }

@@ -1,4 +1,4 @@
-//! A search with its sockets, whichever way its caller waits.
+//! A search with its sockets. The caller waits, blocking or on a runtime.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -13,12 +13,12 @@ use crate::discovery::{Discovery, Transmit};
 use crate::error::DiscoverError;
 use crate::server::DiscoveredServer;
 
-/// How many bytes of received datagrams a socket is asked to hold. The system may hold fewer
-/// (on Linux twice `net.core.rmem_max`), which makes a burst of answers lose some.
+/// The size of the receive buffer that each socket asks for, in bytes. The system may grant less (on
+/// Linux twice `net.core.rmem_max`), and then a burst of answers may lose some.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
-/// How many datagrams are received before the caller's other work runs: a few milliseconds, so
-/// that no flood holds up a search's deadline or the other tasks of its thread.
+/// How many datagrams are received before other work runs. It takes a few milliseconds, so that a
+/// flood does not delay the deadline or the other tasks of the thread.
 const BUDGET: usize = 1024;
 
 /// A socket that never blocks.
@@ -27,16 +27,16 @@ pub(crate) trait Endpoint {
     fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)>;
 }
 
-/// What the caller does next.
+/// What the caller must do next.
 #[derive(Debug)]
 pub(crate) enum Step {
     /// Return this server.
     Found(DiscoveredServer),
-    /// Return that there are no more.
+    /// Return that the search is over.
     Over,
     /// Let other work run.
     Yield,
-    /// Wait until a socket is readable, or until then.
+    /// Wait until a socket is readable, or until this time.
     Wait(Instant),
 }
 
@@ -53,8 +53,8 @@ pub(crate) struct Driver<S> {
 impl<S: Endpoint> Driver<S> {
     /// Starts a search on this host's interfaces: opens its sockets and sends the first probes.
     ///
-    /// `register` prepares the socket of the link at a position for waiting. A link whose socket
-    /// can't be opened is given up; it is an error if none can.
+    /// `register` prepares the socket of a link for waiting. A link whose socket cannot be opened is
+    /// given up. It is an error if no socket can be opened.
     pub(crate) fn start(
         config: &Config,
         clock: impl Fn() -> Instant,
@@ -91,22 +91,22 @@ impl<S: Endpoint> Driver<S> {
         &self.discovery
     }
 
-    /// The open sockets, with the positions of their links.
+    /// The open sockets, with the indices of their links.
     #[cfg(feature = "tokio")]
     pub(crate) fn sockets(&self) -> impl Iterator<Item = (usize, &S)> {
         let sockets = self.sockets.iter().enumerate();
         sockets.filter_map(|(link, socket)| Some((link, socket.as_ref()?)))
     }
 
-    /// Closes the socket of a link that can't be waited for.
+    /// Gives up a link and closes its socket.
     pub(crate) fn give_up(&mut self, link: usize, error: io::Error) {
         self.discovery.give_up(link, error);
         self.sockets[link] = None;
     }
 
-    /// Moves the search on by at most one pass over the sockets.
+    /// Advances the search by at most one pass over the sockets.
     pub(crate) fn step(&mut self, clock: impl Fn() -> Instant) -> Step {
-        // When the search is over nothing more is received, and the caller gets what was found.
+        // After the end nothing is received, but the caller still gets what was found.
         if self.discovery.poll_timeout().is_none() {
             return self.discovery.poll_event().map_or(Step::Over, Step::Found);
         }
@@ -114,8 +114,7 @@ impl<S: Endpoint> Driver<S> {
             self.budget = BUDGET;
             return Step::Yield;
         }
-        // Receiving comes first: the caller may take its time with each server, and the sockets
-        // don't hold much.
+        // Receive first: the caller may spend much time on each server, and the sockets hold little.
         self.receive(&clock);
         self.discovery.handle_timeout(clock());
         self.send(&clock);
@@ -142,7 +141,7 @@ impl<S: Endpoint> Driver<S> {
         }
     }
 
-    /// Receives what there is, up to the budget. Every socket gets the same share.
+    /// Receives up to the budget. Every socket gets the same share.
     fn receive(&mut self, clock: impl Fn() -> Instant) {
         let mut readable: Vec<usize> = (0..self.sockets.len()).collect();
         while self.budget > 0 && !readable.is_empty() {
@@ -173,13 +172,13 @@ impl<S: Endpoint> Driver<S> {
     }
 }
 
-/// Opens a socket that asks from `local`, from a port that the system chooses. A new port for each
-/// search keeps late answers to one search out of the next.
+/// Opens a socket on `local`, with a port that the system chooses. Each search has new ports, so that
+/// late answers to one search do not reach the next.
 fn open(local: Ipv4Addr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
     socket.set_broadcast(true)?;
-    // The system's default may be more, and less will do.
+    // The system's default may be larger. A smaller buffer still works.
     if socket
         .recv_buffer_size()
         .is_ok_and(|size| size < RECEIVE_BUFFER)
@@ -190,7 +189,7 @@ fn open(local: Ipv4Addr) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-/// Sends one datagram, again if a signal interrupted the call.
+/// Sends one datagram. Repeats the call if a signal interrupts it.
 fn send(socket: &impl Endpoint, transmit: &Transmit) -> io::Result<()> {
     loop {
         match socket.send(&transmit.payload, transmit.destination.into()) {
@@ -210,8 +209,8 @@ mod tests {
 
     use super::*;
 
-    /// A socket whose calls have the results of a script. After its end there is nothing to
-    /// receive, and sending succeeds.
+    /// A socket with scripted results. After the end of the script there is nothing to receive, and
+    /// sending succeeds.
     #[derive(Default)]
     struct Scripted {
         sending: RefCell<VecDeque<io::ErrorKind>>,
@@ -260,7 +259,7 @@ mod tests {
         interface
     }
 
-    /// A search by these sockets, one for each of as many links.
+    /// A search with these sockets, one for each link.
     fn driver<S>(sockets: impl IntoIterator<Item = S>) -> Driver<S> {
         let sockets: Vec<Option<S>> = sockets.into_iter().map(Some).collect();
         let interfaces: Vec<Interface> = (0..sockets.len())
@@ -281,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_holds_no_less_than_one_that_was_left_alone() {
+    fn a_receive_buffer_is_never_smaller_than_the_default() {
         let size = |socket: &UdpSocket| SockRef::from(socket).recv_buffer_size().unwrap();
         let other = UdpSocket::bind("127.0.0.1:0").unwrap();
         let socket = open(Ipv4Addr::LOCALHOST).unwrap();
@@ -357,7 +356,7 @@ mod tests {
         assert_eq!(driver.discovery.report().counts.accepted, 1);
     }
 
-    /// A network on which there is always another server to hear of.
+    /// A network on which another server answers at every call.
     #[derive(Default)]
     struct Endless(Cell<u16>);
 

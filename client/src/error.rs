@@ -7,48 +7,49 @@ use thiserror::Error;
 
 use crate::report::Skipped;
 
-/// Why a search could not be made. That nobody answered is no error, nor is anything that comes
-/// from the network.
+/// Why a search could not be made.
+///
+/// That nobody answered is not an error, and neither is anything that comes from the network.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum DiscoverError {
-    /// The system didn't list its interfaces.
-    #[error("the system's network interfaces can't be listed")]
+    /// The system did not list its network interfaces.
+    #[error("cannot list the network interfaces")]
     ListInterfaces {
-        /// The system's reason.
+        /// The system's error.
         source: Arc<io::Error>,
     },
-    /// None of the interfaces is one of
-    /// [`Config::interfaces`](crate::Config::interfaces).
-    #[error("no network interface has one of the names to use; there are: {}", available.join(", "))]
+    /// No interface matches [`Config::interfaces`](crate::Config::interfaces).
+    #[error("no network interface has one of the given names; there are: {}", available.join(", "))]
     NoSuchInterface {
-        /// The names of the interfaces that there are.
+        /// The names of all interfaces.
         available: Vec<String>,
     },
-    /// No interface is left to ask on.
+    /// No interface can be used.
     #[error("no network interface can be used{}", Reasons(skipped))]
     NoUsableInterface {
-        /// The interfaces that there are, and why each can't be used.
+        /// All interfaces, each with the reason why it cannot be used.
         skipped: Vec<Skipped>,
     },
-    /// The port to ask, or the default port of answers, is 0.
-    #[error("port 0 cannot be asked, nor be the default port of an answer")]
+    /// [`Settings::port`](udp_discovery_protocol::Settings::port) or
+    /// [`Config::default_port`](crate::Config::default_port) is 0.
+    #[error("the port and the default port of a client cannot be 0")]
     PortZero,
     /// No socket could be opened.
-    #[error("no socket for the search can be opened")]
+    #[error("cannot open a socket for the search")]
     OpenSocket {
-        /// The system's reason, the last one if there were several sockets to open.
+        /// The system's error; the last one if there were several sockets to open.
         source: Arc<io::Error>,
     },
     /// No probe could be sent on any interface.
-    #[error("no probe could be sent on any network interface")]
+    #[error("cannot send a probe on any network interface")]
     NothingSent {
-        /// The system's last reason.
+        /// The system's last error.
         source: Arc<io::Error>,
     },
 }
 
-/// The reasons behind a colon, if there are any.
+/// A colon and the reasons, if there are any.
 struct Reasons<'a>(&'a [Skipped]);
 
 impl std::fmt::Display for Reasons<'_> {

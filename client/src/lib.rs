@@ -1,5 +1,5 @@
-//! Finds the servers on the local network: asks every network that this host is on, and gathers
-//! the answers until a deadline.
+//! Finds servers on the local network. A search asks every network that this host is on, by UDP
+//! broadcast, and collects the answers until a deadline.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -10,8 +10,29 @@
 //! # Ok::<(), udp_discovery_client::DiscoverError>(())
 //! ```
 //!
-//! A [`Client`] has a [`Config`]: which port to ask, how long to wait, which interfaces to use.
-//! Here it asks a server on loopback:
+//! The servers are programs that use `udp-discovery-server`, or the Python package
+//! django-udp-discovery.
+//!
+//! # Overview
+//! - [`discover`] and [`discover_one`] search with the default configuration.
+//! - A [`Client`] searches with its own [`Config`]: which port to ask, how long to wait, which
+//!   interfaces to use. [`Client::search`] returns an iterator that yields each server as it
+//!   answers.
+//! - [`DiscoveredServer`] is a server that answered. [`Report`] describes what a search did, and
+//!   explains why it found nothing.
+//! - [`Discovery`] is a search without sockets, for other event loops and runtimes.
+//! - With the feature `tokio`, the methods of `Client` whose names end in `_async` search on a
+//!   tokio runtime, where a search is a stream.
+//!
+//! # Non-goals
+//! - Trust. Anybody on the network can answer, and claim any address. The memory and the duration
+//!   of a search are bounded, but a server that was found is not authenticated.
+//! - Other subnets. Routers do not forward broadcasts.
+//! - Watching. A search ends at its deadline; a program that wants to know what comes and goes
+//!   searches again.
+//!
+//! # Cookbook
+//! Search on loopback, for a server on another port:
 //!
 //! ```
 //! use std::time::Duration;
@@ -29,42 +50,92 @@
 //! let config = Config::default()
 //!     .with_port(port)
 //!     .with_timeout(Duration::from_secs(5))
-//!     .with_interfaces(["lo*", "Loopback*"]); // loopback alone
+//!     .with_interfaces(["lo*", "Loopback*"]);
 //! let server = Client::new(config).discover_one()?.expect("it answers");
-//! assert_eq!(server.to_string(), "127.0.0.1:8000");
+//! assert_eq!(server.url("http").to_string(), "http://127.0.0.1:8000");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # What a search does
-//! Every IPv4 address of every interface that is up gets a socket of its own; loopback and
-//! [container bridges](protocol::Interface::is_container_bridge) are left out. If nothing else is
-//! up, container bridges are asked after all, or else loopback ([`Report::last_resort`]). From each
-//! address the search sends three probes by default, spaced over the timeout, so that one lost
-//! packet loses no server. The deadline is absolute; nothing that arrives moves it.
+//! Handle each server as it answers, then show what the search did:
 //!
-//! A probe is one datagram per address, so by default a search from one address sends three. The
-//! probes go to the network's directed broadcast address and to 255.255.255.255 in turn: a host
-//! with our prefix hears each of them and answers it once, one whose prefix differs hears only the
-//! second. If the system refuses to send to one of the two, the same probe goes to the other. A
-//! link to a single host, such as a point-to-point tunnel, has only that host's address to ask. Up
-//! to 16 hosts that only a peer address or a host route puts on the link are asked by unicast too.
+//! ```no_run
+//! use udp_discovery_client::Client;
 //!
-//! A server is known by its [`ServerKey`], the address to use and the port: the wire has no other
-//! name for it. One that is reached on two networks, and names its address on each, is listed for
-//! each.
+//! let mut search = Client::default().search()?;
+//! for server in &mut search {
+//!     println!("{server} answered after {:?}", server.rtt);
+//! }
+//! for skipped in &search.report().skipped {
+//!     println!("did not ask on {skipped}");
+//! }
+//! if let Some(malformed) = &search.report().first_malformed {
+//!     println!("{malformed}");
+//! }
+//! # Ok::<(), udp_discovery_client::DiscoverError>(())
+//! ```
 //!
-//! Whoever is on the network can answer, and can name any address. What is kept is bounded
-//! ([`Config::max_servers`]), and the address to use is judged ([`AddressPolicy`]), but a server
-//! found is not a server to trust.
+//! Connect to servers that do not name a port. The Python servers never do:
+//!
+//! ```no_run
+//! use std::net::TcpStream;
+//! use udp_discovery_client::{Client, Config};
+//!
+//! let client = Client::new(Config::default().with_default_port(8000));
+//! if let Some(address) = client.discover_one()?.and_then(|server| server.socket_addr()) {
+//!     TcpStream::connect(address)?;
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A program that is a server too renames one of the two `Config`s:
+//!
+//! ```
+//! use udp_discovery_client::{Client, Config as ClientConfig};
+//! // use udp_discovery_server::{Config as ServerConfig, Server};
+//!
+//! let client = Client::new(ClientConfig::default());
+//! ```
+//!
+//! The folder [`examples`] has complete programs: blocking, in a `select!` loop of tokio, on smol,
+//! tests without a network, and settings in the application's own TOML file.
+//!
+//! [`examples`]: https://docs.rs/crate/udp-discovery-client/latest/source/examples/
+//!
+//! # Design
+//! - **One socket for each interface address.** A broadcast from an unbound socket leaves by one
+//!   interface only. Each IPv4 address of each interface that is up gets a socket of its own,
+//!   except on loopback and [container bridges](protocol::Interface::is_container_bridge). If there
+//!   is nothing else, the search asks on container bridges after all, or else on loopback
+//!   ([`Report::last_resort`]).
+//! - **Several probes.** A search sends three probes by default, spaced evenly over the timeout, so
+//!   that one lost packet loses no server.
+//! - **One datagram per probe and address.** The probes go to the directed broadcast address of the
+//!   network and to 255.255.255.255 in turn. A host with our prefix receives each of them and
+//!   answers it once; a host with another prefix receives only the second kind. If the system
+//!   refuses to send to one of the two, the probe goes to the other. A point-to-point link has only
+//!   the address of its other end to ask. Up to 16 hosts that only a peer address or a host route
+//!   puts on the link are also asked by unicast.
+//! - **An absolute deadline.** Nothing that arrives moves it.
+//! - **A server is an address and a port** ([`ServerKey`]), because the wire format has no other
+//!   name for it. A server that is reached on two networks, and claims its address on each, is
+//!   found twice.
+//! - **The address to use is selected**, not copied from the answer ([`AddressPolicy`]): a server
+//!   in a container often claims an address that only its host can reach.
+//! - **One core for both kinds of search.** [`Discovery`] makes every decision. The blocking and the
+//!   tokio search only wait.
 //!
 //! # Features
-//! - `serde`: `Deserialize` and `Serialize` for [`Config`].
-//! - `tokio`: the same searches on a tokio runtime: the methods of [`Client`] that end in `_async`,
-//!   and the module `tokio`. There a search is a stream.
+//! All are off by default.
+//! - `serde`: `Deserialize` and `Serialize` for [`Config`], `Serialize` for [`DiscoveredServer`] and
+//!   [`Report`].
+//! - `tokio`: searches on a tokio runtime.
+//! - `tracing`: events of the crate tracing. Bytes from the network are escaped. A search and its
+//!   servers are at the level `DEBUG`, a link that cannot be used is at `WARN`, repeated answers are
+//!   at `TRACE`. [`Settings::with_logging(false)`](protocol::Settings::with_logging) silences them.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-// The example of the README is run like the others.
+// Tests the example of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
@@ -81,9 +152,12 @@ mod error;
 mod probes;
 mod report;
 mod select;
+#[cfg(feature = "serde")]
+mod serialize;
 mod server;
 #[cfg(feature = "tokio")]
 pub mod tokio;
+mod trace;
 
 pub use address::AddressPolicy;
 pub use blocking::Search;
@@ -92,16 +166,17 @@ pub use config::{Config, DEFAULT_MAX_SERVERS, DEFAULT_PROBES};
 pub use discovery::{Discovery, Transmit};
 pub use error::DiscoverError;
 pub use report::{
-    Counts, Destination, DestinationKind, LastResort, Link, Report, SkipReason, Skipped,
+    Counts, Destination, DestinationKind, LastResort, Link, MalformedDatagram, Report, SkipReason,
+    Skipped,
 };
 pub use server::{DiscoveredServer, ServerKey};
 pub use udp_discovery_protocol as protocol;
 
-/// Finds every server that answers within `timeout`, in the order in which they do, with the
+/// Finds every server that answers within `timeout`, in the order of their answers, with the
 /// default [`Config`].
 ///
 /// # Errors
-/// [`DiscoverError`], if the search could not be made. That nobody answered is no error.
+/// [`DiscoverError`], if the search could not be made. That nobody answered is not an error.
 pub fn discover(timeout: Duration) -> Result<Vec<DiscoveredServer>, DiscoverError> {
     Client::new(Config::default().with_timeout(timeout)).discover()
 }
@@ -109,7 +184,7 @@ pub fn discover(timeout: Duration) -> Result<Vec<DiscoveredServer>, DiscoverErro
 /// Finds the first server that answers within `timeout`, with the default [`Config`].
 ///
 /// # Errors
-/// [`DiscoverError`], if the search could not be made. That nobody answered is no error.
+/// [`DiscoverError`], if the search could not be made. That nobody answered is not an error.
 pub fn discover_one(timeout: Duration) -> Result<Option<DiscoveredServer>, DiscoverError> {
     Client::new(Config::default().with_timeout(timeout)).discover_one()
 }

@@ -1,4 +1,4 @@
-//! When the probes of a search are due, and where each goes.
+//! When the probes of a search are due, and their destinations.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU8;
@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use crate::report::{Destination, DestinationKind};
 
-/// Probes spaced evenly from the start of a search, with as much time after the last one as
-/// between two.
+/// The times of the probes: evenly spaced from the start of a search, with as much time after the
+/// last probe as between two.
 #[derive(Clone, Debug)]
 pub(crate) struct Schedule {
     start: Instant,
     interval: Duration,
     probes: u32,
-    /// How many were taken.
+    /// How many probes were taken.
     taken: u32,
 }
 
@@ -28,13 +28,13 @@ impl Schedule {
         }
     }
 
-    /// When the next probe is due; none if all were taken.
+    /// When the next probe is due. `None` if all were taken.
     pub(crate) fn due(&self) -> Option<Instant> {
         (self.taken < self.probes).then(|| self.start + self.interval * self.taken)
     }
 
-    /// Takes the probes that are due at `now`: whether there was one. Those that were missed are
-    /// not made up for, since many at once are lost as easily as one.
+    /// Takes all probes that are due at `now` as one. Returns whether there was one. Missed probes
+    /// are not sent later, because several at once are lost as easily as one.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
         let before = self.taken;
         while self.due().is_some_and(|due| due <= now) {
@@ -44,11 +44,13 @@ impl Schedule {
     }
 }
 
-/// Where one probe on one link is still to be sent: positions in the link's destinations.
+/// The destinations that one probe on one link has not been sent to, as indices into
+/// [`Link::destinations`](crate::Link::destinations).
 ///
-/// A probe goes to one broadcast address and to every unicast one. The broadcast addresses take
-/// turns, since a host that hears both would answer twice. If the system refuses to send to one,
-/// the probe goes to the next: without a default route, for instance, it refuses 255.255.255.255.
+/// A probe goes to one broadcast address and to every unicast address. The broadcast addresses take
+/// turns, because a host that receives both would answer twice. If the system refuses to send to
+/// one, the probe goes to the next. Without a default route, for example, it refuses
+/// 255.255.255.255.
 #[derive(Debug, Default)]
 pub(crate) struct Targets {
     due: VecDeque<usize>,
@@ -57,7 +59,7 @@ pub(crate) struct Targets {
 }
 
 impl Targets {
-    /// Those of the probe with this number, counted from 0.
+    /// The destinations of the probe with this number, counted from 0.
     pub(crate) fn new(probe: usize, destinations: &[Destination]) -> Self {
         let positions = |kind| {
             let all = destinations.iter().enumerate();
@@ -82,7 +84,7 @@ impl Targets {
         self.due.pop_front()
     }
 
-    /// Replaces a broadcast destination that could not be sent to.
+    /// Replaces a broadcast address that the system refused to send to.
     pub(crate) fn fall_back(&mut self) {
         if let Some(fallback) = self.fallbacks.pop_front() {
             self.due.push_front(fallback);

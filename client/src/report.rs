@@ -2,57 +2,68 @@
 
 use std::fmt;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-/// What a search did so far. It is what to show when nothing was found.
+use bytes::Bytes;
+
+/// How many bytes of a dropped datagram are kept or recorded.
+const BEGINNING: usize = 64;
+
+/// What a search has done so far. It explains why nothing was found.
+///
+/// With the feature `serde` it implements `Serialize`. Errors of the system are serialized as text.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Report {
-    /// The interface addresses that were asked on.
+    /// The interface addresses that the search asks from.
     pub links: Vec<Link>,
-    /// The interfaces that were not asked on, and why.
+    /// The interfaces that the search skips.
     pub skipped: Vec<Skipped>,
-    /// What was asked on only because nothing else could be.
+    /// What the search asks on only because there is nothing else.
     pub last_resort: Option<LastResort>,
-    /// What became of the datagrams that came in.
+    /// How many datagrams were received, by what became of them.
     pub counts: Counts,
+    /// The first of the [malformed](Counts::malformed) datagrams.
+    pub first_malformed: Option<MalformedDatagram>,
 }
 
 impl Report {
     /// Whether more servers answered than
-    /// [`Config::max_servers`](crate::Config::max_servers) lets a search keep.
+    /// [`Config::max_servers`](crate::Config::max_servers) allows.
     pub fn capped(&self) -> bool {
         self.counts.over_the_cap > 0
     }
 }
 
-/// One address of an interface, with a socket of its own that asks from there.
+/// An interface address. The search asks from it with a socket of its own.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Link {
-    /// The interface's name.
+    /// The name of the interface.
     pub interface: String,
-    /// The interface's index.
+    /// The index of the interface.
     pub index: u32,
-    /// The address that is asked from.
+    /// The address.
     pub local: Ipv4Addr,
     /// The addresses that the probes go to: each probe to one of the broadcast addresses, in
     /// turn, and to every unicast one.
     pub destinations: Vec<Destination>,
-    /// How many probes were sent, to at least one destination each.
+    /// How many probes were sent to at least one destination.
     pub probes_sent: u32,
     /// How many datagrams the system refused to send.
     pub send_errors: u32,
-    /// The last of its reasons.
+    /// The error of the last datagram that the system refused to send.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::error"))]
     pub last_send_error: Option<Arc<io::Error>>,
-    /// Why the link was given up, if it was: its socket couldn't be opened, or nothing could be
-    /// received by it.
+    /// Why the link was given up, if it was: its socket could not be opened or used.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::error"))]
     pub given_up: Option<Arc<io::Error>>,
 }
 
 impl Link {
-    /// A link that nothing was sent on yet.
     pub(crate) fn new(
         interface: &str,
         index: u32,
@@ -74,11 +85,12 @@ impl Link {
 
 /// An address that the probes of a [`Link`] go to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Destination {
     /// The address.
     pub ip: Ipv4Addr,
-    /// Whom the address reaches.
+    /// The kind of the address.
     pub kind: DestinationKind,
     /// How many datagrams were sent to it.
     pub sent: u32,
@@ -96,62 +108,158 @@ impl Destination {
     }
 }
 
-/// Whom a [`Destination`] reaches.
+/// The kind of the address of a [`Destination`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum DestinationKind {
-    /// Every host of a network.
+    /// It reaches every host of a network.
     Broadcast,
-    /// One host.
+    /// It reaches one host.
     Unicast,
 }
 
-/// What became of the datagrams that came in, each counted once.
+/// How many datagrams were received, by what became of them. Each is counted once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Counts {
-    /// Answers of a server that was not known yet.
+    /// Answers of new servers.
     pub accepted: u64,
-    /// Answers of a server that was known.
+    /// Further answers of servers already found.
     pub duplicates: u64,
-    /// Datagrams that are no response.
+    /// Datagrams that are not a response.
     pub malformed: u64,
     /// Datagrams longer than any response.
     pub too_long: u64,
-    /// Datagrams from another port than the one that was asked.
+    /// Datagrams from another port than the one asked. See
+    /// [`Config::any_source_port`](crate::Config::any_source_port).
     pub wrong_source_port: u64,
-    /// Responses with an address that the [`AddressPolicy`](crate::AddressPolicy) refuses, or
-    /// from a source that can't be a host's.
+    /// Responses that the [`AddressPolicy`](crate::AddressPolicy) refuses, or whose source cannot
+    /// be a host.
     pub refused_address: u64,
-    /// Answers of further servers when [`Config::max_servers`](crate::Config::max_servers) were
-    /// known.
+    /// Answers of new servers beyond [`Config::max_servers`](crate::Config::max_servers).
     pub over_the_cap: u64,
-    /// Datagrams that came when the search was over.
+    /// Datagrams that arrived after the end of the search.
     pub late: u64,
     /// Errors of the system on receiving.
     pub receive_errors: u64,
 }
 
-/// An interface that was not asked on.
+impl Counts {
+    /// Counts a dropped datagram. Returns how many were dropped for this reason so far.
+    pub(crate) fn count(&mut self, reason: DropReason) -> u64 {
+        let count = match reason {
+            DropReason::Malformed => &mut self.malformed,
+            DropReason::TooLong => &mut self.too_long,
+            DropReason::WrongSourcePort => &mut self.wrong_source_port,
+            DropReason::RefusedAddress => &mut self.refused_address,
+            DropReason::Duplicate => &mut self.duplicates,
+            DropReason::OverTheCap => &mut self.over_the_cap,
+        };
+        *count += 1;
+        *count
+    }
+}
+
+/// Why a datagram that was received during the search is not a new server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum DropReason {
+    Malformed,
+    TooLong,
+    WrongSourcePort,
+    RefusedAddress,
+    Duplicate,
+    OverTheCap,
+}
+
+impl fmt::Display for DropReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "not a response",
+            Self::TooLong => "longer than any response",
+            Self::WrongSourcePort => "from another port than the one asked",
+            Self::RefusedAddress => "refused by the address policy",
+            Self::Duplicate => "repeated answer",
+            Self::OverTheCap => "more servers than the limit",
+        })
+    }
+}
+
+/// A datagram that is not a response.
+///
+/// It is displayed with its bytes escaped: `10.0.0.7:9999 answered "HELLO\n"`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct MalformedDatagram {
+    /// The address that it came from.
+    pub source: SocketAddr,
+    /// Its first 64 bytes.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::text"))]
+    pub payload: Bytes,
+    /// Its length in bytes.
+    pub len: usize,
+}
+
+impl MalformedDatagram {
+    pub(crate) fn new(source: SocketAddr, payload: &[u8]) -> Self {
+        Self {
+            source,
+            payload: Bytes::copy_from_slice(beginning(payload)),
+            len: payload.len(),
+        }
+    }
+}
+
+impl fmt::Display for MalformedDatagram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let more = if self.len > self.payload.len() {
+            "…"
+        } else {
+            ""
+        };
+        let payload = self.payload.escape_ascii();
+        write!(f, "{} answered \"{payload}{more}\"", self.source)
+    }
+}
+
+/// The first [`BEGINNING`] bytes.
+pub(crate) fn beginning(payload: &[u8]) -> &[u8] {
+    &payload[..payload.len().min(BEGINNING)]
+}
+
+/// An interface that a search skips.
+///
+/// It is displayed with the reason: `docker0: container bridge`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Skipped {
-    /// Its name.
+    /// The name of the interface.
     pub interface: String,
-    /// Why.
+    /// Why the search skips it.
     pub reason: SkipReason,
 }
 
-/// `docker0: container bridge`
 impl fmt::Display for Skipped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.interface, self.reason)
     }
 }
 
-/// What is asked on if a search without [`Config::interfaces`](crate::Config::interfaces) would
-/// otherwise have nothing to ask on.
+/// What a search without [`Config::interfaces`](crate::Config::interfaces) asks on if there is
+/// nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum LastResort {
     /// Container bridges: no other interface is up and has an IPv4 address.
@@ -163,29 +271,34 @@ pub enum LastResort {
 impl fmt::Display for LastResort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::ContainerBridges => "asked on container bridges, as no other network is up",
-            Self::Loopback => "asked on loopback, as no network is up",
+            Self::ContainerBridges => "asking on container bridges, because no other network is up",
+            Self::Loopback => "asking on loopback, because no network is up",
         })
     }
 }
 
-/// Why an interface was not asked on.
+/// Why a search skips an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum SkipReason {
-    /// It is one of those to leave out.
+    /// [`Config::excluded_interfaces`](crate::Config::excluded_interfaces) names it.
     Excluded,
-    /// Others were named.
+    /// [`Config::interfaces`](crate::Config::interfaces) names only others.
     NotNamed,
     /// It is switched off.
     Down,
-    /// It leads to this host alone.
+    /// It leads to this host only.
     Loopback,
-    /// It is a container bridge, by its name.
+    /// It is a [container bridge](udp_discovery_protocol::Interface::is_container_bridge).
     ContainerBridge,
     /// It has no IPv4 address to ask from.
     NoIpv4Address,
-    /// It leads to one other host, whose address is not known.
+    /// It leads to one other host, whose address is unknown.
     NobodyToAsk,
 }
 
@@ -193,7 +306,7 @@ impl fmt::Display for SkipReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Excluded => "excluded",
-            Self::NotNamed => "not among the interfaces to use",
+            Self::NotNamed => "not named",
             Self::Down => "down",
             Self::Loopback => "loopback",
             Self::ContainerBridge => "container bridge",
@@ -214,5 +327,49 @@ mod tests {
             reason: SkipReason::ContainerBridge,
         };
         assert_eq!(skipped.to_string(), "docker0: container bridge");
+    }
+
+    #[test]
+    fn a_malformed_datagram_is_displayed_escaped_and_cut() {
+        let source = "10.0.0.7:9999".parse().unwrap();
+        let display = |payload: &[u8]| MalformedDatagram::new(source, payload).to_string();
+        assert_eq!(
+            display(b"HELLO\n\x1b[2J"),
+            r#"10.0.0.7:9999 answered "HELLO\n\x1b[2J""#
+        );
+        let cut = format!("10.0.0.7:9999 answered \"{}…\"", "x".repeat(64));
+        assert_eq!(display(&[b'x'; 65]), cut);
+        assert!(!display(&[b'x'; 64]).contains('…'));
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn a_report_is_serialized_with_errors_as_text() {
+        let destinations = vec![Destination::broadcast(Ipv4Addr::BROADCAST)];
+        let mut link = Link::new("eth0", 2, Ipv4Addr::new(10, 0, 0, 2), destinations);
+        link.last_send_error = Some(Arc::new(io::Error::other("no route")));
+        let report = Report {
+            links: vec![link],
+            skipped: vec![Skipped {
+                interface: "lo".into(),
+                reason: SkipReason::NoIpv4Address,
+            }],
+            last_resort: Some(LastResort::ContainerBridges),
+            first_malformed: Some(MalformedDatagram::new(
+                "10.0.0.7:9999".parse().unwrap(),
+                b"HELLO",
+            )),
+            ..Report::default()
+        };
+        let json = serde_json::to_value(report).unwrap();
+        assert_eq!(json["links"][0]["local"], "10.0.0.2");
+        assert_eq!(json["links"][0]["destinations"][0]["kind"], "broadcast");
+        assert_eq!(json["links"][0]["last_send_error"], "no route");
+        assert!(json["links"][0]["given_up"].is_null());
+        assert_eq!(json["skipped"][0]["reason"], "no_ipv4_address");
+        assert_eq!(json["last_resort"], "container_bridges");
+        assert_eq!(json["counts"]["malformed"], 0);
+        assert_eq!(json["first_malformed"]["source"], "10.0.0.7:9999");
+        assert_eq!(json["first_malformed"]["payload"], "HELLO");
     }
 }

@@ -1,4 +1,4 @@
-//! Which interface addresses are asked from, and whom each asks.
+//! Which interface addresses a search asks from, and the destinations of each.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -9,20 +9,20 @@ use crate::config::Config;
 use crate::error::DiscoverError;
 use crate::report::{Destination, LastResort, Link, SkipReason, Skipped};
 
-/// How many hosts of an interface are asked by unicast. A host that routes to its virtual
-/// machines one by one may have hundreds; the broadcast reaches those as well.
+/// How many hosts are asked by unicast on an interface. A host with a route to each of its virtual
+/// machines may have hundreds, and the broadcast reaches those too.
 const HOSTS_ASKED: usize = 16;
 
-/// The interface addresses to ask from, and the interfaces left out.
+/// The interface addresses to ask from, and the interfaces to skip.
 #[derive(Debug)]
 pub(crate) struct Selection {
     pub(crate) links: Vec<Link>,
     pub(crate) skipped: Vec<Skipped>,
-    /// What is asked on only because nothing else can be.
+    /// What the search asks on only because there is nothing else.
     pub(crate) last_resort: Option<LastResort>,
 }
 
-/// Which kinds of interface are asked on though they were not named.
+/// The kinds of interface to ask on even if they are not named.
 #[derive(Clone, Copy)]
 struct Kinds {
     container_bridges: bool,
@@ -32,7 +32,7 @@ struct Kinds {
 impl Selection {
     pub(crate) fn new(config: &Config, interfaces: &[Interface]) -> Result<Self, DiscoverError> {
         let names = Names::new(config);
-        if !names.include.is_empty() && !interfaces.iter().any(|it| names.are_including(it)) {
+        if !names.include.is_empty() && !interfaces.iter().any(|it| names.include(it)) {
             return Err(DiscoverError::NoSuchInterface {
                 available: interfaces.iter().map(|it| it.name.clone()).collect(),
             });
@@ -43,8 +43,8 @@ impl Selection {
         };
         let mut selection = Self::of(interfaces, &names, kinds);
         if names.include.is_empty() {
-            // A host on container bridges only is asked on them, and one without a network still
-            // finds what runs on itself.
+            // A host that has only container bridges asks on those. A host without a network still
+            // finds its own servers.
             if !selection.leaves_this_host() {
                 kinds.container_bridges = true;
                 selection = Self::of(interfaces, &names, kinds);
@@ -66,7 +66,7 @@ impl Selection {
         Ok(selection)
     }
 
-    /// Whether `interface` is one that is asked on.
+    /// Whether the search asks on `interface`.
     pub(crate) fn asks_on(&self, interface: &Interface) -> bool {
         self.links
             .iter()
@@ -75,7 +75,7 @@ impl Selection {
 
     /// Whether a link leads to other hosts.
     fn leaves_this_host(&self) -> bool {
-        // A loopback link asks the address that it asks from.
+        // A loopback link asks its own address.
         let itself = |link: &Link| link.destinations.iter().all(|it| it.ip == link.local);
         !self.links.iter().all(itself)
     }
@@ -88,7 +88,7 @@ impl Selection {
         };
         for interface in interfaces {
             match names
-                .judge(interface, kinds)
+                .check(interface, kinds)
                 .and_then(|()| links(interface))
             {
                 Ok(links) => selection.links.extend(links),
@@ -102,7 +102,7 @@ impl Selection {
     }
 }
 
-/// The names to use and those to leave out.
+/// The names of the interfaces to ask on and to skip.
 struct Names {
     include: Vec<WildMatch>,
     exclude: Vec<WildMatch>,
@@ -117,13 +117,13 @@ impl Names {
         }
     }
 
-    fn are_including(&self, interface: &Interface) -> bool {
+    fn include(&self, interface: &Interface) -> bool {
         any_matches(&self.include, interface)
     }
 
-    /// Whether `interface` is to be asked on, and if not, why.
-    fn judge(&self, interface: &Interface, kinds: Kinds) -> Result<(), SkipReason> {
-        let named = self.are_including(interface);
+    /// Returns why `interface` is skipped, if it is.
+    fn check(&self, interface: &Interface, kinds: Kinds) -> Result<(), SkipReason> {
+        let named = self.include(interface);
         let wanted = named || kinds.loopback && interface.flags.loopback;
         if any_matches(&self.exclude, interface) {
             Err(SkipReason::Excluded)
@@ -145,7 +145,7 @@ fn any_matches(globs: &[WildMatch], interface: &Interface) -> bool {
     globs.iter().any(|glob| glob.matches(&interface.name))
 }
 
-/// The links of an interface that is asked on, one for each of its IPv4 addresses.
+/// The links of an interface, one for each IPv4 address.
 fn links(interface: &Interface) -> Result<Vec<Link>, SkipReason> {
     if interface.ipv4_addresses().next().is_none() {
         return Err(SkipReason::NoIpv4Address);
@@ -168,7 +168,7 @@ fn links(interface: &Interface) -> Result<Vec<Link>, SkipReason> {
     Ok(links)
 }
 
-/// Where the probes from `local` go.
+/// The destinations of the probes from `local`.
 fn destinations(
     interface: &Interface,
     address: &InterfaceAddress,
@@ -184,14 +184,14 @@ fn destinations(
             None => other_hosts(address.network(), local),
         };
     }
-    // The limited broadcast also reaches hosts whose idea of the network differs from ours.
+    // The limited broadcast also reaches hosts with another prefix.
     let limited = Destination::broadcast(Ipv4Addr::BROADCAST);
     let hosts = routed_hosts(interface, local).take(HOSTS_ASKED);
     let hosts = hosts.map(Destination::unicast);
     directed.into_iter().chain([limited]).chain(hosts).collect()
 }
 
-/// The hosts of a network of one or two addresses other than `local`; none of a larger one.
+/// The hosts other than `local`, in a network of one or two addresses. None in a larger one.
 fn other_hosts(network: IpNet, local: Ipv4Addr) -> Vec<Destination> {
     match network {
         IpNet::V4(network) if network.prefix_len() >= 31 => network
@@ -203,8 +203,8 @@ fn other_hosts(network: IpNet, local: Ipv4Addr) -> Vec<Destination> {
     }
 }
 
-/// The hosts that the system knows one by one to be on the link of `interface`, by a peer address
-/// or a route without a gateway, and reaches from `local`: there may be no broadcast there.
+/// The hosts on the link of `interface` that a peer address or a host route names, and that are
+/// reached from `local`. Such links may have no broadcast.
 fn routed_hosts(interface: &Interface, local: Ipv4Addr) -> impl Iterator<Item = Ipv4Addr> + '_ {
     let peers = interface
         .addresses
@@ -216,7 +216,7 @@ fn routed_hosts(interface: &Interface, local: Ipv4Addr) -> impl Iterator<Item = 
     hosts.filter_map(move |host| match host {
         IpAddr::V4(v4)
             if HostIp::new(host).is_ok()
-                && !hears_a_directed_broadcast(interface, v4)
+                && !is_reached_by_directed_broadcast(interface, v4)
                 && interface.address_towards(host) == Some(local.into()) =>
         {
             Some(v4)
@@ -225,7 +225,7 @@ fn routed_hosts(interface: &Interface, local: Ipv4Addr) -> impl Iterator<Item = 
     })
 }
 
-fn hears_a_directed_broadcast(interface: &Interface, host: Ipv4Addr) -> bool {
+fn is_reached_by_directed_broadcast(interface: &Interface, host: Ipv4Addr) -> bool {
     interface.addresses.iter().any(|address| {
         address.directed_broadcast().is_some() && address.network().contains(&IpAddr::V4(host))
     })
@@ -257,7 +257,7 @@ mod tests {
         interface
     }
 
-    /// Loopback, a LAN, a second one that is down, one with IPv6 alone, and a bridge.
+    /// Loopback, a LAN, a second one that is down, one with IPv6 only, and a container bridge.
     fn host() -> Vec<Interface> {
         let mut down = interface("eth1", &[("10.0.0.1", 24)]);
         down.flags.up = false;
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_asked_as_well_where_that_was_asked_for() {
+    fn loopback_is_asked_too_if_that_is_configured() {
         let config = Config::default().with_loopback(true);
         assert_eq!(names(&select(&config)), ["lo", "eth0"]);
         let config = config.with_interfaces(["docker0"]);
@@ -491,7 +491,7 @@ mod tests {
 
     #[test]
     fn a_point_to_point_link_without_a_known_end_is_skipped() {
-        // The network of everything has no broadcast address of its own, and no hosts to list.
+        // A prefix of 0 bits has no directed broadcast address.
         let mut wg0 = interface("wg0", &[("10.8.0.1", 32), ("10.8.0.1", 0)]);
         wg0.flags.point_to_point = true;
         match Selection::new(&Config::default(), &[wg0]) {

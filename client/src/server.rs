@@ -16,7 +16,7 @@ use udp_discovery_protocol::{DEFAULT_PORT, DEFAULT_RESPONSE_PREFIX};
 /// ```
 /// use udp_discovery_client::DiscoveredServer;
 ///
-/// // Tests of programs that use servers make them without a network.
+/// // A test of a program that uses servers needs no network.
 /// let server = DiscoveredServer::new([192, 168, 1, 7], 8000);
 /// assert_eq!(server.socket_addr(), Some("192.168.1.7:8000".parse()?));
 /// assert_eq!(server.url("http").to_string(), "http://192.168.1.7:8000");
@@ -29,47 +29,59 @@ use udp_discovery_protocol::{DEFAULT_PORT, DEFAULT_RESPONSE_PREFIX};
 ///
 /// Equality compares every field, the round-trip time too. What identifies a server is its
 /// [`key`](Self::key).
+///
+/// With the feature `serde` it implements `Serialize`. The keys are named as the fields, except that
+/// the round-trip time is `rtt_ms`, in milliseconds; `raw` is text.
 #[doc(alias = "DiscoveryResult")]
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct DiscoveredServer {
-    /// The address to use, chosen by the [`AddressPolicy`](crate::AddressPolicy).
+    /// The address to use, selected by the [`AddressPolicy`](crate::AddressPolicy).
     pub ip: IpAddr,
-    /// The port of the service, if the server named one. It is not the port of the discovery.
+    /// The port of the service: the one in the answer, or else
+    /// [`Config::default_port`](crate::Config::default_port). It is not the discovery port.
     pub port: Option<NonZeroU16>,
-    /// The address that the server named. It differs from [`ip`](Self::ip) if it would be of no use
-    /// here, such as that of a container bridge.
+    /// The address in the answer. It differs from [`ip`](Self::ip) if it is useless here, such as
+    /// the address of a container bridge.
     pub claimed_ip: IpAddr,
-    /// Where the answer came from.
+    /// The address that the answer came from.
     pub source: SocketAddr,
     /// The name of the interface that received the answer.
     pub interface: String,
-    /// The time from the last probe sent on that interface address to the answer.
+    /// The time between the last probe sent from that interface address and the answer.
     ///
-    /// Answers don't say which probe they belong to. If one takes longer than the time between two
-    /// probes, this is too short by a multiple of that time.
+    /// Answers do not name the probe that they belong to. If an answer takes longer than the
+    /// interval between two probes, this value is too short by a multiple of that interval.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "rtt_ms", serialize_with = "crate::serialize::milliseconds")
+    )]
     pub rtt: Duration,
-    /// The answer as it was on the wire.
+    /// The received datagram.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::text"))]
     pub raw: Bytes,
 }
 
-/// What identifies a server: the address to use and the port. The wire has no other name for it.
+/// What identifies a server: the address to use and the port. The wire format has no other name
+/// for it.
 ///
-/// It is displayed as the server is.
+/// It is displayed like the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ServerKey {
     /// The address to use.
     pub ip: IpAddr,
-    /// The port of the service, if the server named one.
+    /// The port of the service, if it is known.
     pub port: Option<NonZeroU16>,
 }
 
 impl DiscoveredServer {
-    /// A server as a search would find it at `ip`, for tests: it named its own address and `port`,
-    /// and answered from the default discovery port without delay. The port 0 means none.
+    /// Creates a server for tests, as if it had claimed `ip` and `port` and had answered from the
+    /// default discovery port without delay. Port 0 means none.
     ///
-    /// The setters, or the fields, change the rest.
+    /// The setters change the other fields.
     pub fn new(ip: impl Into<IpAddr>, port: impl Into<Option<u16>>) -> Self {
         let ip = ip.into();
         let port = port.into().and_then(NonZeroU16::new);
@@ -124,19 +136,21 @@ impl DiscoveredServer {
         }
     }
 
-    /// The address and port to connect to, if the server named a port.
+    /// The address and port to connect to, if the port is known.
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         self.port.map(|port| SocketAddr::new(self.ip, port.get()))
     }
 
-    /// The address and port to connect to, with `port` if the server named none.
+    /// The address and port to connect to, with `port` if the server's is unknown.
     pub fn socket_addr_or(&self, port: u16) -> SocketAddr {
         self.socket_addr()
             .unwrap_or_else(|| SocketAddr::new(self.ip, port))
     }
 
-    /// The server as the beginning of a URL, such as `http://192.168.1.7:8000`. Without a port the
-    /// URL means the scheme's own.
+    /// Displays the server as the beginning of a URL, such as `http://192.168.1.7:8000`.
+    ///
+    /// An IPv6 address is in brackets (RFC 3986, section 3.2.2). If the port is unknown, the URL
+    /// has none, which means the default port of `scheme`.
     pub fn url<'a>(&'a self, scheme: &'a str) -> impl fmt::Display + 'a {
         struct Url<'a>(&'a str, ServerKey);
 
@@ -235,5 +249,22 @@ mod tests {
         assert_eq!(server.source, source);
         assert_eq!(&server.raw[..], b"SERVER_IP:172.17.0.1:8000");
         assert_eq!(server.to_string(), "192.168.1.7:8000");
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn it_is_serialized_with_milliseconds_and_text() {
+        let found = server("192.168.1.7", 8000)
+            .with_claimed_ip([172, 17, 0, 1])
+            .with_interface("eth0")
+            .with_rtt(Duration::from_nanos(1_234_499))
+            .with_raw("SERVER_IP:172.17.0.1:8000\n");
+        assert_eq!(
+            serde_json::to_string(&found).unwrap(),
+            r#"{"ip":"192.168.1.7","port":8000,"claimed_ip":"172.17.0.1","source":"192.168.1.7:9999","interface":"eth0","rtt_ms":1.234,"raw":"SERVER_IP:172.17.0.1:8000\n"}"#
+        );
+        let unnamed = serde_json::to_value(server("2001:db8::7", None)).unwrap();
+        assert!(unnamed["port"].is_null());
+        assert_eq!(unnamed["source"], "[2001:db8::7]:9999");
     }
 }

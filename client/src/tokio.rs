@@ -11,11 +11,10 @@
 //! # }
 //! ```
 //!
-//! With a configuration of its own a program calls the methods of
-//! [`Client`] whose names end in `_async`.
+//! To search with another configuration, call the methods of [`Client`] whose names end in `_async`.
 //!
 //! The runtime must have its I/O and time drivers enabled. Starting a search lists the interfaces
-//! and opens the sockets in place; each takes a few system calls.
+//! and opens the sockets on the calling thread, which takes a few system calls for each.
 
 use std::future::poll_fn;
 use std::io;
@@ -63,9 +62,9 @@ pub async fn discover_one(timeout: Duration) -> Result<Option<DiscoveredServer>,
 
 /// A running search: a [`Stream`] of the servers as they answer, which ends at the deadline.
 ///
-/// [`next`](Self::next) needs no extension trait. The deadline is the configured timeout after the
-/// call of [`Client::search_async`]. Probes are sent only while the stream is polled. Dropping the
-/// search closes its sockets.
+/// [`next`](Self::next) needs no extension trait. The deadline is the call of
+/// [`Client::search_async`] plus the configured timeout. The search sends probes only while it is
+/// polled. Dropping it closes its sockets.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), udp_discovery_client::DiscoverError> {
@@ -87,7 +86,7 @@ pub async fn discover_one(timeout: Duration) -> Result<Option<DiscoveredServer>,
 /// # }
 /// ```
 #[derive(Debug)]
-#[must_use = "nobody is found before the search is polled"]
+#[must_use = "a search finds servers only while it is polled"]
 pub struct Search {
     driver: Driver<Registered>,
     timer: Pin<Box<Sleep>>,
@@ -103,30 +102,30 @@ impl Search {
         })
     }
 
-    /// Waits for the next server to answer. Returns `None` once the deadline has passed.
+    /// Waits for the next server to answer. Returns `None` after the deadline.
     ///
     /// # Cancel safety
-    /// Nothing is lost if the future is dropped; the next call continues.
+    /// If the future is dropped, nothing is lost. The next call continues.
     pub async fn next(&mut self) -> Option<DiscoveredServer> {
         poll_fn(|context| self.poll(context)).await
     }
 
-    /// What the search has done so far: whom it asked, and what became of the answers.
+    /// What the search has done so far.
     pub fn report(&self) -> &Report {
         self.driver.discovery().report()
     }
 
-    /// Whether the search could be made at all.
+    /// Whether the search could send a probe.
     ///
     /// # Errors
-    /// [`DiscoverError::NothingSent`], if it is over and no probe could be sent.
+    /// [`DiscoverError::NothingSent`], if the search is over and could send none.
     pub fn outcome(&self) -> Result<(), DiscoverError> {
         self.driver.discovery().outcome()
     }
 
-    /// When the search ends, by tokio's clock.
-    pub fn deadline(&self) -> time::Instant {
-        time::Instant::from_std(self.driver.discovery().deadline())
+    /// When the search ends, at the latest, by tokio's clock.
+    pub fn deadline(&self) -> Instant {
+        self.driver.discovery().deadline()
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<DiscoveredServer>> {
@@ -135,7 +134,7 @@ impl Search {
                 Step::Found(server) => return Poll::Ready(Some(server)),
                 Step::Over => return Poll::Ready(None),
                 Step::Yield => {
-                    // Its first poll has the task woken after the others and after the drivers.
+                    // Its first poll wakes the task after other tasks and the drivers have run.
                     let _pending = pin!(task::yield_now()).poll(context);
                     return Poll::Pending;
                 }
@@ -148,7 +147,7 @@ impl Search {
         }
     }
 
-    /// Waits until a socket is readable, until `at` at the latest.
+    /// Waits until a socket is readable, or until `at`.
     fn poll_readable(&mut self, at: Instant, context: &mut Context<'_>) -> Poll<()> {
         let ready = self.driver.sockets().find_map(|(link, socket)| {
             match socket.readiness.poll_recv_ready(context) {
@@ -158,7 +157,7 @@ impl Search {
         });
         match ready {
             Some((_, Ok(()))) => Poll::Ready(()),
-            // The runtime of the search is gone.
+            // The runtime was shut down.
             Some((link, Err(error))) => {
                 self.driver.give_up(link, error);
                 Poll::Ready(())
@@ -179,15 +178,15 @@ impl Stream for Search {
     }
 }
 
-/// The time by tokio's clock, which a test may have paused.
+/// The time by tokio's clock, which a test may pause.
 fn now() -> Instant {
     time::Instant::now().into_std()
 }
 
-/// A socket, and a duplicate of its descriptor by which the runtime reports that it is readable.
+/// A socket, and a duplicate of its descriptor through which the runtime reports readiness.
 ///
-/// What the runtime reports is as old as its last look at the system. On a thread that was busy
-/// past the deadline that is too old, so the socket itself is asked.
+/// The runtime's readiness is as old as its last poll of the system. After a thread was busy past
+/// the deadline it is stale, so the search receives from the socket itself.
 #[derive(Debug)]
 struct Registered {
     socket: UdpSocket,
@@ -208,8 +207,8 @@ impl Endpoint for Registered {
 
     fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         let mut receive = || self.socket.recv_from(buffer);
-        // If the socket is no longer readable this clears the runtime's readiness, so that the
-        // next wait waits. Without readiness it doesn't ask the socket.
+        // If the socket is not readable, `try_io` clears the runtime's readiness, so that the next
+        // wait blocks. Without readiness, `try_io` does not call the closure.
         match self.readiness.try_io(Interest::READABLE, &mut receive) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => receive(),
             result => result,

@@ -1,5 +1,5 @@
-//! File descriptors: none are left over, and a search without any is an error. The limit is the
-//! process's, so this file has one test.
+//! File descriptors: a search leaks none, and without any it is an error. The limit belongs to the
+//! process, so this file has one test.
 #![cfg(target_os = "linux")]
 
 use std::fs::{self, File};
@@ -13,7 +13,7 @@ fn open_descriptors() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// A client of a server that is silent, on loopback.
+/// A client that asks only `server`, on loopback.
 fn client(server: &UdpSocket, timeout: Duration) -> Client {
     let port = server.local_addr().unwrap().port();
     let config = Config::default()
@@ -23,7 +23,7 @@ fn client(server: &UdpSocket, timeout: Duration) -> Client {
     Client::new(config)
 }
 
-/// The number that the next descriptor would have: the limit below which there is none left.
+/// The number of the next descriptor. With this number as the limit, no descriptor is left.
 fn next_descriptor() -> u64 {
     use std::os::fd::AsRawFd;
 

@@ -1,4 +1,4 @@
-//! Interface lists as hosts of many kinds have them, and the links that must be asked on.
+//! The interface lists of many kinds of hosts, and the links that a search must ask on.
 
 use std::net::Ipv4Addr;
 use std::time::Instant;
@@ -6,9 +6,9 @@ use std::time::Instant;
 use udp_discovery_client::{Config, Destination, Discovery, LastResort};
 use udp_discovery_protocol::{Interface, InterfaceAddress, InterfaceFlags, InterfaceRoute, IpNet};
 
-/// The interfaces of a list with a line for each: its name, its flags and its addresses, each
-/// `address/prefix`, `address>peer/prefix` or `route:network`. The fields stand apart by `|`,
-/// since names on Windows have spaces. An interface is up unless it is `down`.
+/// Parses a list with a line for each interface: its name, its flags and its addresses, separated by
+/// `|` because names on Windows contain spaces. An address is `address/prefix`,
+/// `address>peer/prefix` or `route:network`. An interface is up unless it is `down`.
 fn interfaces(list: &str) -> Vec<Interface> {
     let lines = list.lines().map(str::trim).filter(|line| !line.is_empty());
     (1..)
@@ -34,7 +34,7 @@ fn interface(index: u32, line: &str) -> Interface {
             "broadcast" => interface.flags.broadcast = true,
             "p2p" => interface.flags.point_to_point = true,
             "noarp" => {}
-            _ => panic!("what is {flag}?"),
+            _ => panic!("unknown flag {flag}"),
         }
     }
     for address in addresses.split_whitespace() {
@@ -54,7 +54,7 @@ fn interface(index: u32, line: &str) -> Interface {
     interface
 }
 
-/// The links that the host is asked on, as `eth0 192.168.1.2`, and what of it is a last resort.
+/// The links that a search asks on, such as `eth0 192.168.1.2`, and whether they are a last resort.
 fn asked(list: &str) -> (Vec<String>, Option<LastResort>) {
     let search = Discovery::new(Instant::now(), &Config::default(), &interfaces(list)).unwrap();
     let links = search.links().iter();
@@ -71,7 +71,7 @@ fn asks_on(list: &str, links: &[&str]) {
 }
 
 #[track_caller]
-fn asks_at_last_on(list: &str, links: &[&str], last_resort: LastResort) {
+fn asks_as_a_last_resort_on(list: &str, links: &[&str], last_resort: LastResort) {
     let links = links.iter().map(ToString::to_string).collect();
     assert_eq!(asked(list), (links, Some(last_resort)));
 }
@@ -429,7 +429,7 @@ fn a_host_with_two_networks_and_virtual_ones() {
 
 #[test]
 fn a_host_whose_only_network_is_a_container_bridge() {
-    asks_at_last_on(
+    asks_as_a_last_resort_on(
         "lo      | loopback       | 127.0.0.1/8
          eth0    | down broadcast | 192.168.1.97/24
          docker0 | broadcast      | 172.17.0.1/16
@@ -441,7 +441,7 @@ fn a_host_whose_only_network_is_a_container_bridge() {
 
 #[test]
 fn a_windows_machine_that_others_know_by_a_default_switch_only() {
-    asks_at_last_on(
+    asks_as_a_last_resort_on(
         "Loopback Pseudo-Interface 1 | loopback  | 127.0.0.1/8
          vEthernet (Default Switch)  | broadcast | 172.20.80.1/20",
         &["vEthernet (Default Switch) 172.20.80.1"],
@@ -451,7 +451,7 @@ fn a_windows_machine_that_others_know_by_a_default_switch_only() {
 
 #[test]
 fn a_host_without_a_network() {
-    asks_at_last_on(
+    asks_as_a_last_resort_on(
         "lo    | loopback       | 127.0.0.1/8 ::1/128
          eth0  | broadcast      |
          wlan0 | down broadcast |",

@@ -1,4 +1,4 @@
-//! Real sockets, on loopback only.
+//! Real sockets, on loopback only. Every rule holds for the blocking and the tokio search.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
@@ -16,7 +16,7 @@ const LONG: Duration = Duration::from_secs(30);
 /// How much later than its deadline a search may return on a machine that is busy.
 const LENIENCE: Duration = Duration::from_millis(250);
 
-/// A server on 127.0.0.1, in a thread that ends with it.
+/// A server on 127.0.0.1, on a thread that ends when it is dropped.
 struct Server {
     socket: UdpSocket,
     thread: Option<JoinHandle<()>>,
@@ -33,7 +33,7 @@ impl Server {
             loop {
                 let (len, client) = listening.recv_from(&mut buffer).unwrap();
                 if client == address {
-                    return; // told to stop
+                    return; // stopped by `drop`
                 }
                 assert_eq!(&buffer[..len], b"DISCOVER_SERVER");
                 answer(&listening, client);
@@ -59,8 +59,8 @@ impl Server {
         })
     }
 
-    /// A server that misses its first client: when the next one asks, both are answered, each
-    /// with a port that tells it from the other.
+    /// A server that answers its first client only when a second one asks. The two answers have
+    /// different ports.
     fn late() -> Self {
         let mut first_client = None;
         Self::start(move |socket, client| {
@@ -72,12 +72,12 @@ impl Server {
         })
     }
 
-    /// A server that, once asked, answers as another server each time, `pause` apart, until the
-    /// sender that comes with it is dropped.
+    /// A server that answers a request with one new server after another, with a `pause` between two,
+    /// until the returned sender is dropped.
     fn chatty(pause: Duration) -> (Self, Sender<()>) {
         let (stop, stopped) = mpsc::channel();
         let server = Self::start(move |socket, client| {
-            // Bounded, should the test fail to stop it.
+            // Bounded in case the test does not stop it.
             for number in 0..1_000_000_u32 {
                 if wait(&stopped, pause) {
                     return;
@@ -89,7 +89,7 @@ impl Server {
         (server, stop)
     }
 
-    /// What a client of this server alone is told.
+    /// The configuration of a client that asks only this server.
     fn config(&self, timeout: Duration) -> Config {
         let loopback = Interface::list()
             .unwrap()
@@ -115,7 +115,7 @@ impl Drop for Server {
     }
 }
 
-/// Waits for `pause`: whether the other end was dropped meanwhile.
+/// Waits for `pause`. Returns whether the sender was dropped.
 fn wait(stopped: &Receiver<()>, pause: Duration) -> bool {
     if pause.is_zero() {
         stopped.try_recv() == Err(TryRecvError::Disconnected)
@@ -125,11 +125,11 @@ fn wait(stopped: &Receiver<()>, pause: Duration) -> bool {
 }
 
 fn send(socket: &UdpSocket, answer: &str, client: SocketAddr) {
-    // The client may be gone, or slow.
+    // The client may be gone, or its buffer full.
     let _ = socket.send_to(answer.as_bytes(), client);
 }
 
-/// One of the two ways to search. Every rule below holds for both.
+/// One of the two kinds of search.
 #[derive(Clone, Copy, Debug)]
 enum Face {
     Blocking,
@@ -180,7 +180,7 @@ fn runtime() -> tokio::runtime::Runtime {
         .unwrap()
 }
 
-/// A search by one of the faces. Between two calls of `next` a runtime does nothing.
+/// A running search of either kind. The runtime runs only during a call of `next`.
 enum Search {
     Blocking(udp_discovery_client::Search),
     #[cfg(feature = "tokio")]
@@ -215,7 +215,7 @@ impl Search {
         match self {
             Self::Blocking(search) => search.deadline(),
             #[cfg(feature = "tokio")]
-            Self::Tokio(search, _) => search.deadline().into_std(),
+            Self::Tokio(search, _) => search.deadline(),
         }
     }
 }
@@ -232,7 +232,7 @@ impl Iterator for Search {
     }
 }
 
-/// Asserts that a search of `timeout` took so long, and not much longer.
+/// Asserts that a search took `timeout`, and not much longer.
 fn assert_on_time(start: Instant, timeout: Duration) {
     let elapsed = start.elapsed();
     assert!(elapsed >= timeout, "{elapsed:?}");
@@ -381,6 +381,7 @@ fn a_caller_that_is_busy_past_the_deadline_still_gets_every_server_that_answered
                 sent.send(()).unwrap();
             }
         });
+        let more = more; // dropped before the server, whose thread waits for it
         let config = server.config(200 * MS).with_probes(1.try_into().unwrap());
         let mut search = face.search(config);
         assert_eq!(search.next().unwrap().to_string(), "127.0.0.1:1");
@@ -423,12 +424,12 @@ mod on_tokio {
                 send(socket, "SERVER_IP:127.0.0.1:8000", client);
             }
         });
+        let answer = answer; // dropped before the server, whose thread waits for it
         let mut search = Client::new(server.config(LONG)).search_async().unwrap();
         let cancelled = tokio::time::timeout(10 * MS, search.next()).await;
         assert!(cancelled.is_err());
         answer.send(()).unwrap();
         assert!(search.next().await.is_some());
-        drop(answer);
     }
 
     /// Defect D6.
@@ -437,8 +438,8 @@ mod on_tokio {
         /// How many datagrams a search may receive before other tasks run.
         const PASS: u64 = 1024;
 
-        let turns = Arc::new(AtomicU64::new(0));
-        let counting = Arc::clone(&turns);
+        let yields = Arc::new(AtomicU64::new(0));
+        let counting = Arc::clone(&yields);
         tokio::spawn(async move {
             loop {
                 counting.fetch_add(1, Ordering::Relaxed);
@@ -450,13 +451,13 @@ mod on_tokio {
             .config(LONG)
             .with_max_servers(1_000_000.try_into().unwrap());
         let mut search = Client::new(config).search_async().unwrap();
-        let (mut received, mut last_turn, mut received_then) = (0, 0, 0);
+        let (mut received, mut last_yield, mut received_then) = (0, 0, 0);
         while received < 16 * PASS {
             assert!(search.next().await.is_some());
             received = search.report().counts.accepted;
-            let turn = turns.load(Ordering::Relaxed);
-            if turn != last_turn {
-                (last_turn, received_then) = (turn, received);
+            let yielded = yields.load(Ordering::Relaxed);
+            if yielded != last_yield {
+                (last_yield, received_then) = (yielded, received);
             }
             let at_once = received - received_then;
             assert!(at_once <= PASS, "{at_once} of {received} at once");

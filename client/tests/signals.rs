@@ -1,4 +1,4 @@
-//! Signals that come in the middle of a search.
+//! Signals during a search.
 #![cfg(target_os = "linux")]
 
 use std::net::UdpSocket;
@@ -32,7 +32,7 @@ fn fault_26_a_storm_of_signals_neither_ends_nor_prolongs_a_search() {
             while !done.load(Ordering::Relaxed) {
                 pthread_kill(searching, Signal::SIGUSR1).unwrap();
                 sent.fetch_add(1, Ordering::Relaxed);
-                // Without a pause the searching thread may get no further than the handler.
+                // Without a pause, the searching thread may run only the handler.
                 thread::sleep(Duration::from_micros(100));
             }
         });

@@ -23,7 +23,7 @@ const MESSAGE: &str = "DISCOVER_SERVER";
 const PREFIX: &str = "SERVER_IP:";
 
 /// The longest search.
-const YEAR: Duration = Duration::from_hours(365 * 24);
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// More calls than these are not made.
 const MAX_CALLS: usize = 500;
@@ -78,6 +78,7 @@ fn config(input: &mut Input<'_>) -> Config {
         2 => config.with_interfaces(["lo"]),
         3 => config.with_excluded_interfaces(["eth?"]),
         4 => config.with_interfaces(["nothing*"]),
+        5 => config.with_default_port(80),
         _ => config,
     }
 }
@@ -103,6 +104,8 @@ struct Run {
     /// What of it was not taken yet.
     expected: VecDeque<Expected>,
     counts: Counts,
+    /// The source and the beginning of the first malformed datagram.
+    first_malformed: Option<(SocketAddr, Vec<u8>)>,
 }
 
 impl Run {
@@ -135,6 +138,7 @@ impl Run {
             known: HashSet::new(),
             expected: VecDeque::new(),
             counts: Counts::default(),
+            first_malformed: None,
         })
     }
 
@@ -214,9 +218,13 @@ impl Run {
             }
             _ => {
                 counts.malformed += 1;
+                let beginning = &payload[..payload.len().min(64)];
+                let first = || (source, beginning.to_vec());
+                self.first_malformed.get_or_insert_with(first);
                 return;
             }
         };
+        let port = port.or_else(|| NonZeroU16::new(self.config.default_port()?));
         let Some(ip) = self.address(claim, source.ip()) else {
             self.counts.refused_address += 1;
             return;
@@ -348,6 +356,9 @@ impl Run {
         self.over = at.is_none();
         let report = self.search.report();
         assert_eq!(report.counts, self.counts);
+        let malformed = report.first_malformed.as_ref();
+        let malformed = malformed.map(|it| (it.source, it.payload.to_vec()));
+        assert_eq!(malformed, self.first_malformed);
         assert_eq!(report.capped(), self.counts.over_the_cap > 0);
         assert!(self.expected.len() <= self.known.len());
         assert!(self.known.len() <= self.config.max_servers().get());

@@ -82,6 +82,8 @@ mod wire;
 
 /// A network: an address and how many of its bits the network's addresses share.
 pub use ipnet::IpNet;
+/// A prefix length that an address of that family cannot have.
+pub use ipnet::PrefixLenError;
 pub use net::{Interface, InterfaceAddress, InterfaceFlags, InterfaceRoute};
 #[cfg(feature = "interfaces")]
 pub use net::{ReceiveErrorKind, SendErrorKind};

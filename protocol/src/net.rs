@@ -1,4 +1,4 @@
-//! The network as the operating system shows it.
+//! Network interfaces and socket errors, as the operating system reports them.
 
 mod interface;
 #[cfg(feature = "interfaces")]

@@ -17,15 +17,15 @@ pub use request::Request;
 pub use response::Response;
 pub use word::{Word, WordError};
 
-/// The default discovery message, which is the whole of a request: `DISCOVER_SERVER`.
+/// The default discovery message, `DISCOVER_SERVER`.
 pub const DEFAULT_MESSAGE: &str = "DISCOVER_SERVER";
 
-/// The default response prefix, which every response starts with: `SERVER_IP:`.
+/// The default response prefix, `SERVER_IP:`.
 pub const DEFAULT_RESPONSE_PREFIX: &str = "SERVER_IP:";
 
 /// The longest datagram that can be a message: 256 bytes.
 ///
-/// Two words of at most 64 bytes ([`Word::MAX_LEN`]), a bracketed IPv6 address of 41 and a port of
-/// 6 make 111 at most; the rest is room for the white space that a client skips. A longer datagram
-/// is not a message, and neither is its beginning.
+/// A prefix of 64 bytes ([`Word::MAX_LEN`]), an IPv6 address in brackets (41 bytes) and a port with
+/// its colon (6 bytes) make at most 111 bytes. The rest is room for the white space that a client
+/// ignores. A longer datagram is not a message, and neither is its beginning.
 pub const MAX_DATAGRAM_LEN: usize = 256;

@@ -1,7 +1,7 @@
 //! What holds for every message, every codec and every datagram.
 //!
-//! What a datagram means is judged by a second reader, [`meaning`], which follows the documented
-//! grammar in another way than the crate does.
+//! A second parser, [`meaning`], follows the documented grammar in another way than the crate does,
+//! and the two must agree.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU16;
@@ -68,7 +68,7 @@ fn response(ip: &str, port: Option<u16>) -> Message {
 fn words() -> impl Strategy<Value = Word> {
     let character = any::<char>().prop_filter("no control character", |c| !c.is_control());
     prop_oneof![
-        // 16 characters of 4 bytes at the most
+        // at most 16 characters of 4 bytes
         vec(character, 1..=16).prop_map(|characters| characters.into_iter().collect()),
         // short ones, close to each other and to what may follow them
         "[AB:0-9. \\[]{1,3}",
@@ -106,7 +106,7 @@ fn messages() -> impl Strategy<Value = Message> {
     ]
 }
 
-/// A response with the white space that is read over, and an address written at length.
+/// A response with white space that is ignored, and an address that is not shortened.
 fn spellings() -> impl Strategy<Value = (Response, String)> {
     let blank = || "[ \t]{0,4}";
     let line_end = prop_oneof![Just(""), Just("\n"), Just("\r\n")];
@@ -146,7 +146,7 @@ fn datagrams() -> impl Strategy<Value = (Codec, Vec<u8>)> {
 
 fn config() -> ProptestConfig {
     ProptestConfig {
-        // A failure is printed; it becomes a test by name, not a file of seeds.
+        // A failure is printed, and becomes a named test instead of a file of seeds.
         failure_persistence: None,
         ..ProptestConfig::default()
     }
@@ -272,7 +272,7 @@ fn a_shorter_port_is_another_port() {
 }
 
 #[test]
-fn a_request_with_anything_around_it_is_none() {
+fn a_request_with_anything_around_it_is_not_a_request() {
     for datagram in [
         "DISCOVER_SERVER\n",
         "DISCOVER_SERVER\r\n",
@@ -292,7 +292,7 @@ fn a_request_with_anything_around_it_is_none() {
 }
 
 #[test]
-fn an_address_that_is_no_hosts_is_refused() {
+fn an_address_that_no_host_has_is_refused() {
     for ip in [
         "0.0.0.0",
         "0.1.2.3",
@@ -310,7 +310,7 @@ fn an_address_that_is_no_hosts_is_refused() {
             })
         );
     }
-    // Whether it is of use is for the client to say, who knows where the answer came from.
+    // The client decides whether it is useful, because it knows the source of the answer.
     assert_eq!(
         Codec::default().decode(b"SERVER_IP:127.0.0.1"),
         Ok(response("127.0.0.1", None))
@@ -374,7 +374,7 @@ fn a_port_is_written_one_way() {
 }
 
 #[test]
-fn white_space_is_read_over_at_its_places_alone() {
+fn white_space_is_ignored_only_in_its_places() {
     let decode = |text: &str| Codec::default().decode(text.as_bytes());
     for text in [
         "SERVER_IP: 10.0.0.7:80",

@@ -1,37 +1,40 @@
-//! Linux tells by /proc: the sockets of a port by number, and which processes have them open
+//! /proc lists the sockets of a port by number, and the open files of each process
 //! (`proc_pid_net(5)`, `proc_pid_fd(5)`).
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU16;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use procfs::ProcResult;
 use procfs::net::UdpNetEntry;
-use procfs::process::{FDTarget, Process, all_processes};
+use procfs::process::{FDTarget, Process, StatFlags, all_processes};
 use rustix::process::{geteuid, getuid};
 
 use super::mark::is_mark;
 use super::{Holder, Holders};
 
-/// How long a process that ends may keep a socket after it is last seen to have it: until the last
-/// of its threads has ended, which takes its time on a busy machine.
-const ENDING: Duration = Duration::from_secs(3);
-/// How long to wait before another look.
-const PAUSE: Duration = Duration::from_millis(10);
+/// How long to wait for a process that is ending. It takes as long as a second only on a very busy
+/// machine.
+const ENDING: Duration = Duration::from_secs(10);
+/// How long to wait before the second look, and at most before later ones.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
 
-/// Those that have `port`.
-pub(crate) fn holders(port: NonZeroU16) -> Holders {
+/// The programs that have `port`.
+pub(crate) fn holders(port: u16) -> Holders {
     let deadline = Instant::now() + ENDING;
-    let own = geteuid().as_raw();
+    let (mut pause, longest_pause) = PAUSES;
     let (mut seen, mut unseen) = look(port);
-    // A socket of this user's is most likely one of a process that ends.
-    while unseen.iter().any(|socket| socket.uid == own) && Instant::now() < deadline {
-        thread::sleep(PAUSE);
+    while !unseen.is_empty() && Instant::now() < deadline {
+        let may_be_of_ending = is_any_ending();
+        thread::sleep(pause);
+        pause = longest_pause.min(pause * 2);
         let (seen_now, unseen_now) = look(port);
         seen = seen_now;
-        unseen.retain(|socket| unseen_now.iter().any(|it| it.inode == socket.inode));
+        unseen.retain(|socket| unseen_now.contains(socket));
+        if !may_be_of_ending {
+            break;
+        }
     }
     Holders {
         ended: seen.is_empty() && unseen.is_empty(),
@@ -40,12 +43,25 @@ pub(crate) fn holders(port: NonZeroU16) -> Holders {
     }
 }
 
-/// The processes that have `port`, and the sockets of which no process is seen.
-fn look(port: NonZeroU16) -> (Vec<Holder>, Vec<UdpNetEntry>) {
-    let sockets = numbers(port);
+/// Whether any process is ending. Its sockets exist until its last thread has ended, and nothing
+/// shows that they are its own.
+fn is_any_ending() -> bool {
+    let mut processes = all_processes().into_iter().flatten().flatten();
+    processes.any(|process| {
+        process.stat().is_ok_and(|stat| match stat.state {
+            // Without other threads it has ended; its parent has only not collected it yet.
+            'Z' => stat.num_threads > 1,
+            _ => stat.flags & StatFlags::PF_EXITING.bits() != 0,
+        })
+    })
+}
+
+/// The processes that have `port`, and the numbers of the sockets without a visible process.
+fn look(port: u16) -> (Vec<Holder>, HashSet<u64>) {
+    let sockets = sockets(port);
     let mut seen = Vec::new();
     if sockets.is_empty() {
-        return (seen, Vec::new());
+        return (seen, sockets);
     }
     let mut found = HashSet::new();
     // A process that can't be read is another user's, or has just ended.
@@ -63,23 +79,25 @@ fn look(port: NonZeroU16) -> (Vec<Holder>, Vec<UdpNetEntry>) {
             found.extend(open.sockets);
         }
     }
-    // Those that have been closed meanwhile are nobody's, and new ones are not looked for.
-    let unseen = sockets_on(port)
-        .filter(|socket| sockets.contains(&socket.inode) && !found.contains(&socket.inode));
-    (seen, unseen.collect())
+    let unseen = &sockets - &found;
+    if unseen.is_empty() {
+        return (seen, unseen);
+    }
+    // Sockets that have been closed since belong to nobody.
+    (seen, &unseen & &self::sockets(port))
 }
 
 /// Whether the process `pid` is a udp-discovery service of the same user that has `port`.
-pub(crate) fn is_our_service_on(port: NonZeroU16, pid: i32) -> bool {
+pub(crate) fn is_our_service_on(port: u16, pid: i32) -> bool {
     let Ok(process) = Process::new(pid) else {
         return false;
     };
-    let open = Open::of(&process, &numbers(port), port);
+    let open = Open::of(&process, &sockets(port), port);
     open.is_marked && !open.sockets.is_empty() && is_same_user(&process).unwrap_or(false)
 }
 
-/// Whether more than one socket gets what is sent to `address`, or to one of the addresses that
-/// it stands for. An IPv6 socket on every address is not meant: the kernel prefers those of IPv4.
+/// Whether more than one socket receives what is sent to `address`, or to one of the addresses that
+/// it stands for. An IPv6 socket on every address doesn't count: the kernel prefers IPv4 sockets.
 pub(crate) fn is_shared(address: SocketAddr) -> bool {
     let overlaps = |other: SocketAddr| {
         let ip = other.ip().to_canonical();
@@ -90,26 +108,24 @@ pub(crate) fn is_shared(address: SocketAddr) -> bool {
     sockets.count() > 1
 }
 
-/// The numbers of the sockets that have `port`.
-fn numbers(port: NonZeroU16) -> HashSet<u64> {
-    sockets_on(port).map(|socket| socket.inode).collect()
-}
-
-/// The sockets that have `port`, on whichever address.
-fn sockets_on(port: NonZeroU16) -> impl Iterator<Item = UdpNetEntry> {
-    all_sockets().filter(move |socket| socket.local_address.port() == port.get())
+/// The numbers of the sockets that have `port`, on whichever address.
+fn sockets(port: u16) -> HashSet<u64> {
+    all_sockets()
+        .filter(|socket| socket.local_address.port() == port)
+        .map(|socket| socket.inode)
+        .collect()
 }
 
 /// Every UDP socket of this network namespace.
 fn all_sockets() -> impl Iterator<Item = UdpNetEntry> {
-    // Not /proc/net: that is missing where a service sees processes alone (ProcSubset=pid,
+    // Not /proc/net, which is missing where a service sees only processes (ProcSubset=pid,
     // systemd.exec(5)).
     let tables = Process::myself().map(|process| [process.udp(), process.udp6()]);
     // A system without IPv6 has no second table.
     tables.into_iter().flatten().flatten().flatten()
 }
 
-/// What a process has open that matters here.
+/// The open files of a process that matter here.
 #[derive(Debug, Default)]
 struct Open {
     /// Those of the sockets asked for that it has, by number.
@@ -120,7 +136,7 @@ struct Open {
 }
 
 impl Open {
-    fn of(process: &Process, sockets: &HashSet<u64>, port: NonZeroU16) -> Self {
+    fn of(process: &Process, sockets: &HashSet<u64>, port: u16) -> Self {
         let mut open = Self::default();
         for descriptor in process.fd().into_iter().flatten().flatten() {
             match descriptor.target {
@@ -163,7 +179,7 @@ mod tests {
                 assert_eq!(address, "[::1]:0", "IPv6 alone may be missing");
                 continue;
             };
-            let port = NonZeroU16::new(socket.local_addr().unwrap().port()).unwrap();
+            let port = socket.local_addr().unwrap().port();
             let own = i32::try_from(std::process::id()).unwrap();
             let holders = holders(port);
             let me = holders
@@ -176,7 +192,7 @@ mod tests {
             assert!(!holders.more && !holders.ended);
             assert!(!is_our_service_on(port, own));
 
-            let _other = Mark::new(port.checked_add(1).unwrap_or(NonZeroU16::MIN)).unwrap();
+            let _other = Mark::new(port.checked_add(1).unwrap_or(1)).unwrap();
             assert!(!is_our_service_on(port, own));
             let _mark = Mark::new(port).unwrap();
             assert!(is_our_service_on(port, own));
@@ -187,16 +203,20 @@ mod tests {
     #[test]
     fn a_port_is_shared_by_sockets_whose_addresses_overlap() {
         let shared = |first: &str, second: &str| {
-            let reusable = |address: SocketAddr| {
-                let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None).unwrap();
-                socket.set_reuse_address(true).unwrap();
-                socket.bind(&address.into()).unwrap();
-                socket
+            let open = |address: SocketAddr| {
+                Socket::new(Domain::for_address(address), Type::DGRAM, None).unwrap()
             };
-            let socket = reusable(SocketAddr::new(first.parse().unwrap(), 0));
+            let address = SocketAddr::new(first.parse().unwrap(), 0);
+            let socket = open(address);
+            socket.bind(&address.into()).unwrap();
+            // Only now: with it, the port could be one that others share.
+            socket.set_reuse_address(true).unwrap();
             let address = socket.local_addr().unwrap().as_socket().unwrap();
             assert!(!is_shared(address), "{address}");
-            let _second = reusable(SocketAddr::new(second.parse().unwrap(), address.port()));
+            let second = SocketAddr::new(second.parse().unwrap(), address.port());
+            let other = open(second);
+            other.set_reuse_address(true).unwrap();
+            other.bind(&second.into()).unwrap();
             is_shared(address)
         };
         assert!(shared("0.0.0.0", "0.0.0.0"));
@@ -212,7 +232,7 @@ mod tests {
     #[test]
     fn a_free_port_is_nobodys() {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let port = NonZeroU16::new(socket.local_addr().unwrap().port()).unwrap();
+        let port = socket.local_addr().unwrap().port();
         drop(socket);
         let ended = Holders {
             ended: true,

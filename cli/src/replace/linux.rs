@@ -1,7 +1,6 @@
-//! A process is held by a descriptor (`pidfd_open(2)`) before it is looked at and until it is
-//! signalled, so that the signal reaches it or nobody, even if its pid is used again meanwhile.
+//! A descriptor (`pidfd_open(2)`) holds a process before it is inspected and until it is signalled,
+//! so that the signal reaches this process or none, even if its pid is reused in the meantime.
 
-use std::num::NonZeroU16;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -14,25 +13,25 @@ use crate::failure::Failure;
 use crate::port_holder::linux::is_our_service_on;
 use crate::port_holder::{Holders, PortTaken};
 
-/// How long a service may take to end. On a machine that isn't busy, ours end at once.
-const LIMIT: Duration = Duration::from_secs(5);
+/// How long a service may take to end. On a machine that isn't busy it ends at once.
+const LIMIT: Duration = Duration::from_secs(10);
 
-/// Why a service of ours couldn't be stopped.
+/// Why a service could not be stopped.
 #[derive(Debug, Error)]
 enum ReplaceError {
-    #[error("the service with pid {pid} can't be stopped")]
+    #[error("the service with pid {pid} cannot be stopped")]
     Signal { pid: i32, source: Errno },
     #[error("the service with pid {pid} didn't stop within {LIMIT:?}")]
     Timeout { pid: i32 },
 }
 
-/// A service of ours that is known to have the port.
+/// A service that has the port.
 struct Service {
     pid: i32,
     process: OwnedFd,
 }
 
-pub(super) fn replace(port: NonZeroU16) -> Result<Vec<i32>, Failure> {
+pub(super) fn replace(port: u16) -> Result<Vec<i32>, Failure> {
     let holders = Holders::of(port);
     let are_others = !holders.seen.iter().all(|holder| holder.is_ours);
     if are_others || holders.more {
@@ -41,7 +40,7 @@ pub(super) fn replace(port: NonZeroU16) -> Result<Vec<i32>, Failure> {
              Choose another port with --port",
         ));
     }
-    // Those that have ended since are left out.
+    // Processes that have ended since are skipped.
     let pids = holders.seen.iter().map(|holder| holder.pid);
     let services: Vec<Service> = pids.filter_map(|pid| Service::on(port, pid)).collect();
     for service in &services {
@@ -55,10 +54,10 @@ pub(super) fn replace(port: NonZeroU16) -> Result<Vec<i32>, Failure> {
 }
 
 impl Service {
-    /// The service of ours with `pid` that has `port`, if it is one.
-    fn on(port: NonZeroU16, pid: i32) -> Option<Self> {
+    /// The process `pid`, if it is a service that has `port`.
+    fn on(port: u16, pid: i32) -> Option<Self> {
         let process = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
-        // Only now: what is looked at is the process held, or that has ended.
+        // Only now, so that this inspects the process that is held, or finds that it has ended.
         is_our_service_on(port, pid).then_some(Self { pid, process })
     }
 
@@ -69,7 +68,7 @@ impl Service {
         }
     }
 
-    /// Waits for its end: its descriptor becomes readable then.
+    /// Waits until it has ended, which makes its descriptor readable.
     fn wait(&self, deadline: Instant) -> Result<(), ReplaceError> {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());

@@ -10,18 +10,18 @@ use thiserror::Error;
 use crate::failure::Failure;
 use crate::port_holder::linux::is_shared;
 
-/// Why the socket that was handed over can't be served, or isn't there.
+/// Why there is no socket to serve on.
 #[derive(Debug, Error)]
 enum HandedOver {
     #[error("systemd handed over no socket")]
     None,
     #[error("systemd handed over {0} sockets, not one")]
     Many(usize),
-    #[error("what systemd handed over is no UDP socket")]
+    #[error("systemd handed over something other than a UDP socket")]
     NotUdp(#[source] io::Error),
-    #[error("what systemd handed over is no UDP socket")]
+    #[error("systemd handed over something other than a UDP socket")]
     OtherProtocol,
-    #[error("what systemd handed over is bound to {0}, which is no IPv4 address")]
+    #[error("systemd handed over a socket bound to {0}, which is not an IPv4 address")]
     NotIpv4(SocketAddr),
     #[error("another socket shares {0} with the one that systemd handed over")]
     Shared(SocketAddr),
@@ -34,8 +34,10 @@ const ONE_IPV4_ADDRESS: &str =
 const FIND_THE_OTHER: &str =
     "find the other program with `ss -lunp`, stop it, and start the service again";
 
-/// The one socket that was handed over, with its port to itself. It takes the variables
-/// `LISTEN_PID` and `LISTEN_FDS` from the environment: call it while no other thread reads that.
+/// The one socket that was handed over. It shares its port with no other.
+///
+/// This removes the variables `LISTEN_PID` and `LISTEN_FDS` from the environment. Call it while no
+/// other thread reads the environment.
 pub(crate) fn handed_over() -> Result<UdpSocket, Failure> {
     let socket = take()?;
     let address = socket.local_addr()?;
@@ -58,22 +60,22 @@ fn take() -> Result<UdpSocket, Failure> {
         .take_udp_socket(0)
         .map_err(|error| Failure::from(HandedOver::NotUdp(error)).with_hint(ONE_IPV4_ADDRESS))?
         .ok_or_else(|| Failure::from(HandedOver::None).with_hint(START_BY_SOCKET))?;
-    // UDP is not alone in sending datagrams over IP.
+    // UDP is not the only protocol with datagrams over IP.
     if SockRef::from(&socket).protocol()? != Some(Protocol::UDP) {
         return Err(Failure::from(HandedOver::OtherProtocol).with_hint(ONE_IPV4_ADDRESS));
     }
     Ok(socket)
 }
 
-/// Takes from `socket` what systemd, or this service before its restart, has set, and the server's
-/// own socket hasn't. systemd sets `SO_REUSEADDR`, with which another program could bind the same
-/// port and get the requests; the kernel looks at it whenever somebody binds.
+/// Clears what systemd, or this service before its restart, has set on `socket` and the server's own
+/// socket doesn't have. systemd sets `SO_REUSEADDR`, with which another program could bind the same
+/// port and receive the requests: the kernel checks it on each bind.
 fn make_own(socket: &UdpSocket) -> io::Result<()> {
     let socket = SockRef::from(socket);
     socket.set_reuse_address(false)?;
     socket.set_reuse_port(false)?;
     socket.set_broadcast(false)?;
-    // An error says that there is no filter. If one is wanted, the server attaches its own.
+    // It fails if there is no filter. If one is wanted, the server attaches its own.
     let _ = socket.detach_filter();
     Ok(())
 }

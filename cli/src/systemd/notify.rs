@@ -1,5 +1,4 @@
-//! What the service manager is told (`sd_notify(3)`). Where there is none, because
-//! `NOTIFY_SOCKET` isn't set, nobody is told anything.
+//! Notifies the service manager (`sd_notify(3)`), if there is one: if `NOTIFY_SOCKET` is set.
 
 use std::env;
 use std::net::SocketAddr;
@@ -10,24 +9,24 @@ use udp_discovery_server::Stats;
 
 /// The server answers on `address`.
 pub(crate) fn ready(address: SocketAddr) {
-    tell(&[Ready, Status(&format!("listening on {address}"))]);
+    notify(&[Ready, Status(&format!("listening on {address}"))]);
 }
 
-/// The server answers no more; what it has done.
+/// The server no longer answers.
 pub(crate) fn stopping(stats: &Stats) {
     let (answered, received) = (stats.answered(), stats.received());
     let text = format!("stopped, answered {answered} of {received} datagrams");
-    tell(&[Stopping, Status(&text)]);
+    notify(&[Stopping, Status(&text)]);
 }
 
-/// Whether there is somebody to be told.
+/// Whether there is a service manager to notify.
 pub(super) fn is_wanted() -> bool {
     env::var_os("NOTIFY_SOCKET").is_some()
 }
 
-/// Whether or not it can be told, the server goes on.
-pub(super) fn tell(states: &[NotifyState<'_>]) {
+/// The server goes on if this fails.
+pub(super) fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        warn!("the service manager could not be told: {error}");
+        warn!("the service manager could not be notified: {error}");
     }
 }

@@ -19,15 +19,16 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(program());
     // It ends by itself, whatever becomes of the test.
     command.args(["serve", "--duration", "60"]).args(arguments);
-    for name in [
-        "DISCOVERY_PORT",
-        "DISCOVERY_MESSAGE",
+    let others = [
         "RESPONSE_PREFIX",
         "ENABLE_LOGGING",
         "NOTIFY_SOCKET",
         "WATCHDOG_USEC",
-    ] {
-        command.env_remove(name);
+    ];
+    for (name, _) in env::vars_os() {
+        if name.to_string_lossy().starts_with("DISCOVERY_") || others.iter().any(|it| name == *it) {
+            command.env_remove(name);
+        }
     }
     command
 }

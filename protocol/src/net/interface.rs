@@ -1,4 +1,4 @@
-//! What a network interface is to a server and to a client.
+//! A network interface: its addresses, and the networks on its link.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -6,9 +6,9 @@ use core::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, PrefixLenError};
 
-/// A network interface of this host: its name, index, flags and addresses.
+/// A network interface of this host: its name, index, flags, addresses and routes.
 ///
-/// With the feature `interfaces`, `Interface::list` asks the system for all of them.
+/// With the feature `interfaces`, `Interface::list` lists all interfaces of this host.
 ///
 /// ```
 /// use udp_discovery_protocol::{Interface, InterfaceAddress, InterfaceFlags};
@@ -26,44 +26,43 @@ use ipnet::{IpNet, PrefixLenError};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Interface {
-    /// The system's name for it, such as `eth0`.
+    /// The name, such as `eth0`.
     pub name: String,
-    /// The system's number for it; 0 is no interface's.
+    /// The index, by which the system identifies the interface. 0 if the system does not report it.
     pub index: u32,
-    /// What the system says about it.
+    /// The state and the kind of the interface.
     pub flags: InterfaceFlags,
-    /// Its addresses, in the system's order.
+    /// The addresses, in the system's order.
     pub addresses: Vec<InterfaceAddress>,
-    /// The further networks that are on link: those that the host's main routing table reaches by
-    /// this interface without a gateway, in the system's order.
+    /// The routes without a gateway by this interface in the main routing table, in the system's
+    /// order. Their networks are on link too.
     ///
-    /// Cloud hosts and containers often have an address with a prefix of 32 bits and such a
-    /// route. On a point-to-point interface they don't count: there a route leads beyond the other
-    /// end.
+    /// Cloud hosts and containers often have an address with a prefix of 32 bits and such a route.
+    /// The routes of a point-to-point interface are ignored, because they lead beyond the other end.
     pub routes: Vec<InterfaceRoute>,
 }
 
-/// What the system says about an interface. All unset by default.
+/// The state and the kind of an interface. All flags are unset by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[allow(
     clippy::struct_excessive_bools,
     clippy::exhaustive_structs,
-    reason = "they are independent flags of the system's, and callers write them out"
+    reason = "they are independent flags of the system, and callers write them as literals"
 )]
 pub struct InterfaceFlags {
-    /// It is switched on (`IFF_UP`), with or without a carrier: a cable may be plugged in, or a
-    /// wireless network joined, while a search lasts. On Windows it is operational
-    /// (`IfOperStatusUp`), as no other state is listed there.
+    /// It is switched on (`IFF_UP`), with or without a carrier, because a cable may be plugged in or a
+    /// wireless network joined during a search. On Windows it is operational (`IfOperStatusUp`),
+    /// which is the only state listed there.
     pub up: bool,
     /// It leads to this host only.
     pub loopback: bool,
-    /// A datagram on it can reach every host of its network.
+    /// It can broadcast to every host of its network.
     pub broadcast: bool,
     /// It leads to one other host.
     pub point_to_point: bool,
 }
 
-/// An address that an interface holds, and the network that is on link by it.
+/// An address of an interface, and the network that the address puts on link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct InterfaceAddress {
     ip: IpAddr,
@@ -71,7 +70,7 @@ pub struct InterfaceAddress {
     network: IpNet,
 }
 
-/// A network that is on link by a route without a gateway.
+/// A route without a gateway, and the network that it puts on link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct InterfaceRoute {
     network: IpNet,
@@ -79,7 +78,7 @@ pub struct InterfaceRoute {
 }
 
 impl Interface {
-    /// An interface with no flags and no addresses yet.
+    /// Creates an interface without flags, addresses and routes.
     pub fn new(name: impl Into<String>, index: u32) -> Self {
         Self {
             name: name.into(),
@@ -90,30 +89,30 @@ impl Interface {
         }
     }
 
-    /// Whether `ip` is one of its own addresses.
+    /// Whether `ip` is an address of this interface.
     pub fn holds(&self, ip: IpAddr) -> bool {
         self.addresses.iter().any(|address| address.ip == ip)
     }
 
-    /// Its networks that are on link: those of its addresses, which are the peer's if there is
-    /// one, and unless it is a point-to-point interface those of its [`routes`](Self::routes).
+    /// The networks that are on link: those of the addresses and, except on a point-to-point
+    /// interface, those of the [`routes`](Self::routes).
     pub fn networks(&self) -> impl Iterator<Item = IpNet> + '_ {
         let addresses = self.addresses.iter().map(InterfaceAddress::network);
         let routes = self.on_link_routes().iter().map(InterfaceRoute::network);
         addresses.chain(routes)
     }
 
-    /// Whether `ip` is on link: in one of its [`networks`](Self::networks).
+    /// Whether `ip` is on link, in one of the [`networks`](Self::networks).
     pub fn is_on_link(&self, ip: IpAddr) -> bool {
         self.networks().any(|network| network.contains(&ip))
     }
 
-    /// This host's address towards `ip`, if `ip` is on link.
+    /// The address of this interface that `ip` can reach, if `ip` is on link.
     ///
-    /// It is the address whose network `ip` is in. If there are several, the longest prefix wins,
-    /// then the first. If `ip` is on link by a route only, it is the source that the route prefers
-    /// or else the first address of that family; a link-local IPv6 address is only taken if there
-    /// is no other.
+    /// It is the address whose network contains `ip`. If there are several, the longest prefix wins,
+    /// then the first. If only a route puts `ip` on link, it is the preferred source of the route, or
+    /// else the first address of the same family. A link-local IPv6 address is used only if there is
+    /// no other.
     pub fn address_towards(&self, ip: IpAddr) -> Option<IpAddr> {
         let addresses = self.addresses.iter();
         let near = longest(addresses, ip, InterfaceAddress::network);
@@ -146,7 +145,7 @@ impl Interface {
             .or_else(|| of_its_family().next())
     }
 
-    /// Its IPv4 addresses.
+    /// The IPv4 addresses.
     pub fn ipv4_addresses(&self) -> impl Iterator<Item = Ipv4Addr> + '_ {
         self.addresses
             .iter()
@@ -156,8 +155,8 @@ impl Interface {
             })
     }
 
-    /// Whether its name is one that container and virtual machine software gives to its own
-    /// bridges and to their ends:
+    /// Whether the name is one that container and virtual machine software gives to its bridges and
+    /// to the ends of its links:
     ///
     /// | name | made by |
     /// |---|---|
@@ -169,8 +168,8 @@ impl Interface {
     /// | `veth` and hexadecimal digits | most of them |
     /// | `vEthernet (WSL)`, `vEthernet (WSL (…))`, `vEthernet (Default Switch)` | Windows |
     ///
-    /// Other bridges are real networks: `br-lan` of an `OpenWrt` router, `br0` of a server, the
-    /// `vEthernet (External)` of a Hyper-V switch that is joined to a network card.
+    /// Other bridges are real networks, such as `br-lan` on an `OpenWrt` router, `br0` on a server, and
+    /// `vEthernet (External)`, a Hyper-V switch with a network card.
     pub fn is_container_bridge(&self) -> bool {
         let name = self.name.as_str();
         let rest = |prefix: &str| name.strip_prefix(prefix);
@@ -201,7 +200,7 @@ fn is_hex(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// The item with the longest network that `ip` is in, and of several the first.
+/// The first of the items with the longest prefix whose network contains `ip`.
 fn longest<'a, T>(
     items: impl Iterator<Item = &'a T>,
     ip: IpAddr,
@@ -218,7 +217,7 @@ fn longest<'a, T>(
 }
 
 impl InterfaceAddress {
-    /// The address `ip` with a prefix of `prefix_len` bits.
+    /// Creates the address `ip` with a prefix of `prefix_len` bits.
     ///
     /// # Errors
     /// [`PrefixLenError`], if an address of that family has fewer bits.
@@ -226,9 +225,9 @@ impl InterfaceAddress {
         Self::with_peer(ip, ip, prefix_len)
     }
 
-    /// The address `ip` with the other end `peer`, as tunnels have it and some cloud hosts. The
-    /// prefix is the peer's, as in Linux's `ip address add 10.8.0.1 peer 10.8.0.2/32`. If `peer`
-    /// is `ip` itself, there is none.
+    /// Creates the address `ip` with a peer, the other end of a tunnel or the router of a cloud host.
+    /// The prefix is the peer's, as in `ip address add 10.8.0.1 peer 10.8.0.2/32` on Linux. If `peer`
+    /// equals `ip`, the address has no peer.
     ///
     /// # Errors
     /// [`PrefixLenError`], if an address of that family has fewer bits.
@@ -238,31 +237,31 @@ impl InterfaceAddress {
         Ok(Self { ip, peer, network })
     }
 
-    /// The address itself.
+    /// The address.
     pub fn ip(&self) -> IpAddr {
         self.ip
     }
 
-    /// The address of the other end, if this one has another end.
+    /// The address of the other end, if there is one.
     pub fn peer(&self) -> Option<IpAddr> {
         self.peer
     }
 
-    /// The network that is on link by this address; if it has a peer, the peer's.
+    /// The network that this address puts on link. If there is a peer, it is the peer's network.
     pub fn network(&self) -> IpNet {
         self.network
     }
 
-    /// How many bits the network's addresses share.
+    /// The length of the prefix of the network, in bits.
     pub fn prefix_len(&self) -> u8 {
         self.network.prefix_len()
     }
 
-    /// The address that reaches every host of the network: the last one in it.
+    /// The directed broadcast address, which reaches every host of the network: its last address.
     ///
-    /// It is computed (RFC 919, section 7), since what systems report is wrong where none was
-    /// set. There is none in IPv6, nor in a network of one or two addresses (a prefix of 32 or,
-    /// by RFC 3021, 31 bits), nor in one of everything (0 bits: the last is 255.255.255.255).
+    /// It is computed (RFC 919, section 7), because systems report a wrong one where none was set.
+    /// IPv6 has none. Neither has a prefix of 32 bits, of 31 bits (RFC 3021), or of 0 bits, whose
+    /// last address is 255.255.255.255.
     pub fn directed_broadcast(&self) -> Option<Ipv4Addr> {
         match self.network {
             IpNet::V4(network) if (1..=30).contains(&network.prefix_len()) => {
@@ -274,11 +273,11 @@ impl InterfaceAddress {
 }
 
 impl InterfaceRoute {
-    /// The route to `network`, which prefers `source`, one of this host's addresses, if it has a
-    /// preference.
+    /// Creates the route to `network`, with the address of this host that it prefers as the source,
+    /// if any.
     ///
-    /// None if `network` is a default route or half of one (a prefix of 0 or 1 bits, as VPNs set
-    /// it): it leads to everybody, so that nobody is told apart by it.
+    /// Returns `None` for a default route or half of one (a prefix of 0 or 1 bits, as VPNs use),
+    /// because it would put every address on link.
     pub fn new(network: IpNet, source: Option<IpAddr>) -> Option<Self> {
         (network.prefix_len() > 1).then_some(Self {
             network: network.trunc(),
@@ -286,12 +285,12 @@ impl InterfaceRoute {
         })
     }
 
-    /// The network that is on link by this route.
+    /// The network that this route puts on link.
     pub fn network(&self) -> IpNet {
         self.network
     }
 
-    /// The address of this host that the route prefers to send from.
+    /// The address of this host that the route prefers as the source.
     pub fn source(&self) -> Option<IpAddr> {
         self.source
     }
@@ -312,6 +311,15 @@ mod tests {
             .map(|&(address, prefix_len)| InterfaceAddress::new(ip(address), prefix_len).unwrap())
             .collect();
         interface
+    }
+
+    #[test]
+    fn an_interface_lists_its_ipv4_addresses_with_their_prefixes() {
+        let eth0 = interface(&[("10.0.0.1", 8), ("fe80::1", 64), ("10.0.1.1", 24)]);
+        let ips: Vec<_> = eth0.ipv4_addresses().map(IpAddr::V4).collect();
+        assert_eq!(ips, [ip("10.0.0.1"), ip("10.0.1.1")]);
+        let prefixes = eth0.addresses.iter().map(InterfaceAddress::prefix_len);
+        assert!(prefixes.eq([8, 64, 24]));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The interfaces of this host, as the system lists them.
+//! Lists the interfaces of this host.
 
 use std::io;
 use std::vec::Vec;
@@ -21,13 +21,14 @@ impl Interface {
     /// | other Unix, Android | getifaddrs(3) | [routes](Interface::routes) |
     /// | Windows | `GetAdaptersAddresses` | routes |
     ///
-    /// On Linux the routes are those of the main table. Of a table with more than 16,384 routes
-    /// of a family, as on a router of the internet's core, only the first 16,384 are read.
+    /// On Linux the routes are those of the main table. At most 16,384 routes of each family are
+    /// read, for example on a router with the full routing table of the internet.
     ///
-    /// It takes some 100 µs and never longer than about a second.
+    /// It takes about 100 µs, and at most about a second.
     ///
     /// # Errors
-    /// The system's error, if it lists no interfaces.
+    /// The system's error, if it cannot list the interfaces.
+    #[doc(alias = "get_interfaces")]
     pub fn list() -> io::Result<Vec<Self>> {
         #[cfg(target_os = "linux")]
         return linux::list().or_else(|_| unix::list());
@@ -40,7 +41,7 @@ impl Interface {
     }
 }
 
-/// The interface called `name` among `interfaces`, added with `index()` if it is new.
+/// Returns the interface called `name`. Adds it with `index()` if it is new.
 #[cfg(any(unix, windows))]
 fn named<'a>(
     interfaces: &'a mut Vec<Interface>,
@@ -68,7 +69,7 @@ mod tests {
             .expect("every host has a loopback interface");
         assert!(loopback.holds("127.0.0.1".parse().unwrap()));
         assert!(loopback.is_on_link("127.9.9.9".parse().unwrap()));
-        // Wine reports none.
+        // Wine reports no index.
         #[cfg(unix)]
         assert_ne!(loopback.index, 0);
     }
@@ -80,7 +81,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn netlink_lists_it_and_so_does_what_stands_in_for_netlink() {
+    fn netlink_and_its_fallback_list_the_loopback_interface() {
         assert_lists_loopback(&linux::list().unwrap());
         assert_lists_loopback(&unix::list().unwrap());
     }

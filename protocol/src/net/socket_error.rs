@@ -1,4 +1,4 @@
-//! What an operating system's socket error means. Servers and clients both ask here.
+//! What the operating system's socket errors mean, for servers and clients.
 
 use std::io::{self, ErrorKind};
 
@@ -14,15 +14,14 @@ use std::io::{self, ErrorKind};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ReceiveErrorKind {
-    /// A signal interrupted the call. Receive again, after a look at the stop flag and the
-    /// deadline.
+    /// A signal interrupted the call. Check the stop flag and the deadline, then receive again.
     Interrupted,
     /// There is nothing to receive. Wait until the socket is readable.
     WouldBlock,
-    /// A datagram was longer than the buffer and is lost. Only Windows reports it as an error.
+    /// A datagram was longer than the buffer and was lost. Only Windows reports this as an error.
     TooLong,
-    /// The error belongs to a datagram that was sent earlier, such as an ICMP "port unreachable",
-    /// or to a network that is down. Count it and receive again.
+    /// An earlier datagram was not delivered (such as an ICMP "port unreachable"), or the network is
+    /// down. Count it and receive again.
     EarlierSend,
     /// The descriptor is not an open socket.
     NotASocket,
@@ -30,7 +29,7 @@ pub enum ReceiveErrorKind {
     Unknown,
 }
 
-/// What an error from sending a datagram means. The datagram is lost in every case but the first.
+/// What an error from sending a datagram means. Except after an interruption, the datagram is lost.
 ///
 /// ```
 /// use std::io;
@@ -46,8 +45,8 @@ pub enum SendErrorKind {
     Interrupted,
     /// The system has no room for the datagram.
     NoRoom,
-    /// The system refuses to send it: a firewall, a missing route, or an address that is gone. The
-    /// interfaces may have changed.
+    /// The system refused to send the datagram, because of a firewall, a missing route, or an address
+    /// that was removed. The interfaces may have changed.
     Refused,
 }
 
@@ -99,7 +98,7 @@ mod codes {
 /// Error codes for which the standard library has no stable kind (Windows Sockets error codes).
 #[cfg(not(unix))]
 mod codes {
-    /// WSAENETRESET: the time to live of a datagram expired.
+    /// WSAENETRESET: the time to live of an earlier datagram expired.
     pub(super) const EARLIER_SEND: [i32; 1] = [10052];
     /// WSAEMSGSIZE
     pub(super) const TOO_LONG: i32 = 10040;

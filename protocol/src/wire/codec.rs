@@ -1,4 +1,4 @@
-//! Datagrams to messages and back, by the two words that a network agrees on.
+//! Reads and writes messages with a discovery message and a response prefix.
 
 use bytes::BytesMut;
 use thiserror::Error;
@@ -9,16 +9,16 @@ use super::response::Response;
 use super::word::Word;
 use super::{DEFAULT_MESSAGE, DEFAULT_RESPONSE_PREFIX, MAX_DATAGRAM_LEN};
 
-/// Everything that can be said on the wire.
+/// A message of the wire format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(
     clippy::exhaustive_enums,
-    reason = "the wire format has these two and no others"
+    reason = "the wire format has only these two"
 )]
 pub enum Message {
-    /// From a client: who is a server here?
+    /// From a client, to find servers.
     Request(Request),
-    /// From a server: here I am.
+    /// From a server, with its address.
     Response(Response),
 }
 
@@ -44,15 +44,16 @@ pub struct Codec {
     prefix: Word,
 }
 
-/// The response prefix starts with the discovery message, or the reverse: a response could be
-/// taken for a request, and two servers would answer each other.
+/// The discovery message starts with the response prefix, or the reverse.
+///
+/// A response could be mistaken for a request, and two servers could answer each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("neither the discovery message nor the response prefix may start with the other")]
 #[non_exhaustive]
 pub struct WordsConflict;
 
 impl Codec {
-    /// A codec for `message` and `prefix`.
+    /// Creates a codec for `message` and `prefix`.
     ///
     /// # Errors
     /// [`WordsConflict`], if one of them starts with the other.
@@ -64,23 +65,24 @@ impl Codec {
         Ok(Self { message, prefix })
     }
 
-    /// The discovery message: the whole of a request.
+    /// The discovery message, which is a whole request.
     pub fn message(&self) -> &Word {
         &self.message
     }
 
-    /// The response prefix.
+    /// The response prefix, which every response starts with.
     pub fn prefix(&self) -> &Word {
         &self.prefix
     }
 
-    /// Reads one datagram. It allocates nothing.
+    /// Decodes one datagram. It does not allocate.
     ///
-    /// A request is read to the byte. A response may have spaces and tabs around its address and
-    /// its port and a line end behind them, as the Python client allows.
+    /// A request must equal the discovery message. A response may have spaces and tabs around its
+    /// address and its port, and a line end after them, as the Python client allows.
     ///
     /// # Errors
-    /// [`DecodeError`], if it is no message.
+    /// [`DecodeError`], if `datagram` is not a message.
+    #[doc(alias = "parse_response")]
     pub fn decode(&self, datagram: &[u8]) -> Result<Message, DecodeError> {
         if datagram.is_empty() {
             return Err(DecodeError::Empty);
@@ -98,8 +100,8 @@ impl Codec {
             .map(Message::Response)
     }
 
-    /// Appends the one canonical form of `message` to `out`. It allocates only if `out` has less
-    /// room left than [`encoded_len`](Self::encoded_len).
+    /// Appends the canonical form of `message` to `out`. It allocates only if `out` has less capacity
+    /// left than [`encoded_len`](Self::encoded_len).
     pub fn encode(&self, message: Message, out: &mut BytesMut) {
         match message {
             Message::Request(Request) => Request::emit(&self.message, out),

@@ -1,4 +1,4 @@
-//! What may stand behind the response prefix, in nom's terms. The only file that knows nom.
+//! The grammar of a response after its prefix, parsed with nom.
 //!
 //! ```text
 //! endpoint = blank ip blank [ ":" blank port blank ] [ [ CR ] LF ]
@@ -8,7 +8,7 @@
 //! blank    = *( space / tab )
 //! ```
 //!
-//! The white space is what the Python client reads over; our own encoder writes none.
+//! The Python client ignores this white space. The encoder writes none.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::num::NonZeroU16;
@@ -22,7 +22,7 @@ use nom::{IResult, Parser as _};
 
 use super::error::DecodeError;
 
-/// Reads the whole of `input`.
+/// Parses `input` completely.
 pub(crate) fn endpoint(input: &[u8]) -> Result<(IpAddr, Option<NonZeroU16>), DecodeError> {
     let (rest, ip) = padded(ip, input).map_err(|_| DecodeError::MalformedAddress)?;
     let (rest, port) = match rest.first() {
@@ -88,9 +88,9 @@ fn ipv6(text: &[u8]) -> Option<IpAddr> {
     Some(IpAddr::V6(address))
 }
 
-/// The number that `digits` write, if they write it the one way it is written.
+/// The number that `digits` represent, if they are its canonical form.
 fn decimal<T: TryFrom<u32>>(digits: &[u8]) -> Option<T> {
-    // More digits would be of no use, and could be too large a number to count with.
+    // No valid number has more digits, and more could overflow.
     if digits.len() > 5 || (digits.len() > 1 && digits[0] == b'0') {
         return None;
     }

@@ -8,10 +8,10 @@ use thiserror::Error;
 
 /// An IP address that a host can have.
 ///
-/// Not among them are 0.0.0.0/8 ("this network", RFC 1122, section 3.2.1.3), 240.0.0.0/4
-/// (reserved, RFC 1112, section 4) with the limited broadcast, the unspecified address, multicast
-/// addresses, and IPv4 addresses mapped into IPv6, which would carry any of the others past this
-/// rule. A loopback address is one that a host can have.
+/// These addresses are excluded: 0.0.0.0/8 ("this network", RFC 1122, section 3.2.1.3), 240.0.0.0/4
+/// (reserved, RFC 1112, section 4) including the limited broadcast address, the unspecified address,
+/// multicast addresses, and IPv4-mapped IPv6 addresses, which could hide any of the others. Loopback
+/// addresses are allowed.
 ///
 /// ```
 /// use udp_discovery_protocol::HostIp;
@@ -29,7 +29,7 @@ use thiserror::Error;
 )]
 pub struct HostIp(IpAddr);
 
-/// The address is not one that a host can have.
+/// No host can have this address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("{ip} cannot be the address of a host")]
 #[non_exhaustive]
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_not_an_address_is_told_from_one_that_no_host_has() {
+    fn a_text_that_is_not_an_address_is_distinguished_from_one_that_no_host_has() {
         assert_eq!(
             "10.0.0".parse::<HostIp>(),
             Err(ParseHostIpError::NotAnAddress)

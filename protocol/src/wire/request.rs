@@ -1,4 +1,4 @@
-//! The request: the discovery message, exactly, nothing more.
+//! The request: exactly the discovery message.
 //!
 //! ```text
 //! 44 49 53 43 4f 56 45 52 5f 53 45 52 56 45 52
@@ -11,16 +11,13 @@ use bytes::BytesMut;
 
 use super::word::Word;
 
-/// A client's question to whoever hears it: who is a server here?
+/// The message that a client sends to find servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-#[allow(
-    clippy::exhaustive_structs,
-    reason = "a request carries nothing, by the wire format"
-)]
+#[allow(clippy::exhaustive_structs, reason = "a request has no content")]
 pub struct Request;
 
 impl Request {
-    /// Whether `datagram` is the request, to the byte.
+    /// Parses `datagram`, which must equal the discovery message.
     pub(crate) fn parse(message: &Word, datagram: &[u8]) -> Option<Self> {
         (datagram == message.as_bytes()).then_some(Self)
     }

@@ -16,9 +16,9 @@ use super::host_ip::{HostIp, NotAHost};
 use super::word::Word;
 use bytes::BytesMut;
 
-/// A server's answer: the address, and perhaps the port, that its users should connect to.
+/// The answer of a server: its address, and optionally the port of its service.
 ///
-/// It is a claim. Anybody on the network can send one; the client decides what to make of it.
+/// It is a claim, because anybody on the network can send one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Response {
     ip: HostIp,
@@ -26,22 +26,22 @@ pub struct Response {
 }
 
 impl Response {
-    /// A response that names `ip`, and `port` if there is one.
+    /// Creates a response with the address `ip` and an optional port.
     pub fn new(ip: HostIp, port: Option<NonZeroU16>) -> Self {
         Self { ip, port }
     }
 
-    /// The address that is named.
+    /// The address of the server.
     pub fn ip(&self) -> IpAddr {
         self.ip.get()
     }
 
-    /// The port of the service that is named, if one is.
+    /// The port of the service, if the response has one.
     pub fn port(&self) -> Option<NonZeroU16> {
         self.port
     }
 
-    /// Reads what follows the prefix of a response.
+    /// Parses `datagram`. Returns `None` if it does not start with `prefix`.
     pub(crate) fn parse(prefix: &Word, datagram: &[u8]) -> Option<Result<Self, DecodeError>> {
         let rest = datagram.strip_prefix(prefix.as_bytes())?;
         Some(grammar::endpoint(rest).and_then(|(ip, port)| {
@@ -52,7 +52,7 @@ impl Response {
 
     pub(crate) fn emit(self, prefix: &Word, out: &mut BytesMut) {
         out.extend_from_slice(prefix.as_bytes());
-        // BytesMut grows: writing to it has no way to fail.
+        // Writing to a BytesMut cannot fail, because it grows.
         let _ = self.write(out);
     }
 
@@ -63,7 +63,7 @@ impl Response {
     }
 }
 
-/// The canonical form, as on the wire behind the prefix: `10.0.0.7:8000`, `[fe80::1]`.
+/// Writes the canonical form, as on the wire after the prefix: `10.0.0.7:8000`, `[fe80::1]`.
 impl fmt::Display for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write(f)
@@ -71,8 +71,8 @@ impl fmt::Display for Response {
 }
 
 impl Response {
-    /// Writes the canonical form. An IPv4 address is written number by number, which takes a
-    /// quarter of the time that its own `Display` does: it is what a server writes all day.
+    /// Writes the canonical form. An IPv4 address is written number by number, in a quarter of the
+    /// time that its `Display` takes, because a server does this for each request.
     fn write(self, out: &mut impl fmt::Write) -> fmt::Result {
         let mut number = itoa::Buffer::new();
         match self.ip.get() {
@@ -94,7 +94,7 @@ impl Response {
     }
 }
 
-/// Counts the bytes that are written to it.
+/// Counts the bytes written to it.
 struct Counter(usize);
 
 impl fmt::Write for Counter {

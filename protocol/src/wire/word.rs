@@ -1,4 +1,4 @@
-//! The two words that a network agrees on.
+//! Words: the discovery message and the response prefix.
 
 use alloc::boxed::Box;
 use core::fmt;

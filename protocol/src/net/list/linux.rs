@@ -1,4 +1,4 @@
-//! Links, addresses and routes by rtnetlink(7).
+//! Lists links, addresses and routes with rtnetlink(7).
 
 use std::io;
 use std::net::IpAddr;
@@ -20,12 +20,12 @@ use crate::net::interface::{Interface, InterfaceAddress, InterfaceFlags, Interfa
 
 mod dump;
 
-/// How many routes of a family are read. A router with all routes of the internet has 900,000,
-/// and reading them would take a second; its networks are those of its addresses.
+/// How many routes of each family are read. A router with the full routing table of the internet has
+/// about a million, and reading them would take a second.
 const ROUTES_READ: usize = 16_384;
 
-/// How many routes of an interface are kept, since they are gone through for each datagram of a
-/// source that is in no network of an address.
+/// How many routes of an interface are kept. A server searches them for each datagram whose source is
+/// in none of the networks of the addresses.
 const ROUTES_KEPT: usize = 1_024;
 
 pub(super) fn list() -> io::Result<Vec<Interface>> {
@@ -39,14 +39,14 @@ pub(super) fn list() -> io::Result<Vec<Interface>> {
     interfaces.sort_by_key(|interface| interface.index);
     for entry in dump(addresses(), usize::MAX, deadline)? {
         if let Entry::Address(message) = entry {
-            // An interface that came after the links were read is told by the next list.
+            // An interface that was added after the links were read is missing from this list.
             if let Some(interface) = with_index(&mut interfaces, message.header.index) {
                 interface.addresses.extend(address(&message));
             }
         }
     }
     for family in [AddressFamily::Inet, AddressFamily::Inet6] {
-        // No table yet, no such family in this kernel: then there are no routes.
+        // It fails if the kernel lacks the family. Then there are no routes.
         for entry in dump(routes(family), ROUTES_READ, deadline).unwrap_or_default() {
             if let Entry::Route(message) = entry
                 && let Some((index, route)) = route(&message)
@@ -59,7 +59,7 @@ pub(super) fn list() -> io::Result<Vec<Interface>> {
     Ok(interfaces)
 }
 
-/// Asks for all links, without the counters that each would come with.
+/// Requests all links, without their counters.
 fn links() -> RouteNetlinkMessage {
     let mut message = LinkMessage::default();
     message
@@ -68,12 +68,12 @@ fn links() -> RouteNetlinkMessage {
     RouteNetlinkMessage::GetLink(message)
 }
 
-/// Asks for the addresses of both families.
+/// Requests the addresses of both families.
 fn addresses() -> RouteNetlinkMessage {
     RouteNetlinkMessage::GetAddress(AddressMessage::default())
 }
 
-/// Asks for the unicast routes of the main table.
+/// Requests the unicast routes of the main table.
 fn routes(family: AddressFamily) -> RouteNetlinkMessage {
     let mut message = RouteMessage::default();
     message.header.address_family = family;
@@ -100,7 +100,7 @@ fn with_index(interfaces: &mut [Interface], index: u32) -> Option<&mut Interface
         .map(|at| &mut interfaces[at])
 }
 
-/// The address that a message tells of, if it can be used.
+/// The address in a message, if it is usable.
 fn address(message: &AddressMessage) -> Option<InterfaceAddress> {
     if is_unusable(&message.header, &message.attributes) {
         return None;
@@ -113,16 +113,16 @@ fn address(message: &AddressMessage) -> Option<InterfaceAddress> {
             _ => {}
         }
     }
-    // IFA_ADDRESS is the peer's address, or without a peer the own one. IPv6 without a peer has
-    // no IFA_LOCAL.
+    // IFA_ADDRESS is the peer's address, or the own address if there is no peer. IPv6 without a peer
+    // has no IFA_LOCAL.
     let other = other.or(local)?;
     InterfaceAddress::with_peer(local.unwrap_or(other), other, message.header.prefix_len).ok()
 }
 
-/// Whether the kernel doesn't receive or send by an IPv6 address: it is not known yet that
-/// nobody else has it, or known that somebody has.
+/// Whether the kernel does not use an IPv6 address, because duplicate address detection is not
+/// finished or has failed.
 fn is_unusable(header: &AddressHeader, attributes: &[AddressAttribute]) -> bool {
-    // The header has room for eight flags; a newer kernel also sends all of them.
+    // The header has room for eight flags. Newer kernels send all flags as an attribute too.
     let unusable = AddressHeaderFlags::Tentative | AddressHeaderFlags::Dadfailed;
     header.flags.intersects(unusable)
         || attributes.iter().any(|attribute| match attribute {
@@ -133,11 +133,10 @@ fn is_unusable(header: &AddressHeader, attributes: &[AddressAttribute]) -> bool 
         })
 }
 
-/// The route that a message tells of and its interface's index, if the route makes a network on
-/// link.
+/// The route in a message and the index of its interface, if the route puts a network on link.
 fn route(message: &RouteMessage) -> Option<(u32, InterfaceRoute)> {
     let header = &message.header;
-    // A kernel older than 4.20 filters nothing.
+    // Kernels older than 4.20 do not filter.
     if header.table != RouteHeader::RT_TABLE_MAIN
         || header.kind != RouteType::Unicast
         || header
@@ -152,7 +151,7 @@ fn route(message: &RouteMessage) -> Option<(u32, InterfaceRoute)> {
             RouteAttribute::Oif(oif) => index = Some(*oif),
             RouteAttribute::Destination(address) => destination = ip(address),
             RouteAttribute::PrefSource(address) => source = ip(address),
-            // A gateway in between, of another family too, or a tunnel.
+            // A gateway, perhaps of the other family, or a tunnel.
             RouteAttribute::Gateway(_)
             | RouteAttribute::Via(_)
             | RouteAttribute::MultiPath(_)
@@ -172,7 +171,8 @@ fn ip(address: &RouteAddress) -> Option<IpAddr> {
     }
 }
 
-/// Adds `route`, unless an address says the same already: the kernel adds a route for each.
+/// Adds `route`, unless an address has the same network. The kernel adds such a route for each
+/// address.
 fn add_route(interface: &mut Interface, route: InterfaceRoute) {
     let mut addresses = interface.addresses.iter();
     if interface.routes.len() < ROUTES_KEPT && !addresses.any(|it| it.network() == route.network())
@@ -239,7 +239,7 @@ mod tests {
         assert!(address(&message(64, &[ip, flags])).is_some());
     }
 
-    /// A route without a gateway to 10.77.0.0/24 by the interface 2, and more attributes.
+    /// A route without a gateway to 10.77.0.0/24 by interface 2, with more attributes.
     fn on_link(more: &[RouteAttribute]) -> RouteMessage {
         let mut message = RouteMessage::default();
         message.header.address_family = AddressFamily::Inet;

@@ -1,3 +1,5 @@
+//! Lists interfaces and their addresses with getifaddrs(3).
+
 use std::io;
 use std::net::IpAddr;
 use std::vec::Vec;
@@ -13,7 +15,7 @@ pub(super) fn list() -> io::Result<Vec<Interface>> {
     let mut interfaces = Vec::new();
     for entry in getifaddrs()? {
         let name = without_label(&entry.interface_name);
-        // An interface may go between the two calls, and Linux lists an address by its label.
+        // The interface may have been removed since the call of getifaddrs(3).
         let Ok(index) = if_nametoindex(name) else {
             continue;
         };
@@ -21,7 +23,7 @@ pub(super) fn list() -> io::Result<Vec<Interface>> {
         interface.flags = flags(entry.flags);
 
         let Some(ip) = entry.address.as_ref().and_then(ip) else {
-            continue; // an entry for the link layer
+            continue; // a link-layer address
         };
         let prefix_len = entry
             .netmask
@@ -41,8 +43,8 @@ pub(super) fn list() -> io::Result<Vec<Interface>> {
     Ok(interfaces)
 }
 
-/// The name of the interface. An address with a label, as `eth0:1`, is listed under that on Linux
-/// (ip-address(8)); no interface there has a colon in its name.
+/// The name of the interface. Linux lists an address that has a label, such as `eth0:1`, under the
+/// label (ip-address(8)). No interface name on Linux contains a colon.
 fn without_label(name: &str) -> &str {
     match name.split_once(':') {
         Some((interface, _)) if cfg!(any(target_os = "linux", target_os = "android")) => interface,
@@ -66,7 +68,7 @@ fn ip(address: &SockaddrStorage) -> Option<IpAddr> {
     address.as_sockaddr_in6().map(|v6| v6.ip().into())
 }
 
-/// The netmask of `ip`. BSD systems leave the family of a netmask unset: then there is none.
+/// The netmask of `ip`. `None` if its family is unset, as on BSD systems.
 fn netmask(ip: IpAddr, mask: &SockaddrStorage) -> Option<IpAddr> {
     self::ip(mask).filter(|mask| mask.is_ipv4() == ip.is_ipv4())
 }
@@ -80,5 +82,5 @@ fn prefix_len(mask: IpAddr) -> u8 {
         IpAddr::V4(mask) => mask.to_bits().leading_ones(),
         IpAddr::V6(mask) => mask.to_bits().leading_ones(),
     };
-    u8::try_from(ones).expect("an address has 128 bits at the most")
+    u8::try_from(ones).expect("an address has at most 128 bits")
 }

@@ -1,3 +1,5 @@
+//! Lists interfaces and their addresses with `GetAdaptersAddresses`.
+
 use std::io;
 use std::net::IpAddr;
 use std::vec::Vec;
@@ -16,7 +18,7 @@ pub(super) fn list() -> io::Result<Vec<Interface>> {
         interface.flags = InterfaceFlags {
             up: entry.oper_status == IfOperStatus::Up,
             loopback,
-            // Windows doesn't say; every other kind of its interfaces can broadcast.
+            // Windows does not report it. All its other interfaces can broadcast.
             broadcast: !loopback && !entry.is_p2p,
             point_to_point: entry.is_p2p,
         };

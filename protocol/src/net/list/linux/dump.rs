@@ -1,4 +1,4 @@
-//! One request for a list to the kernel, and what it answers.
+//! Requests a list from the kernel and reads the answer.
 
 use std::io;
 use std::string::String;
@@ -20,47 +20,46 @@ use nix::libc::{EINTR, ENOBUFS, IFLA_IFNAME, MSG_TRUNC, RTM_NEWADDR, RTM_NEWLINK
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 
-/// How long the kernel has for all lists together. It answers in microseconds.
+/// How long the kernel may take for all lists together. It usually answers in microseconds.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(TIMEOUT_SECONDS as u64);
 const TIMEOUT_SECONDS: u32 = 1;
 
-/// How often a list is asked for that changes while it is read. The last one is taken as it is:
-/// whoever lists hears of the change, or lists again.
+/// How often a list is requested if it changes while it is read. The last one is used as it is,
+/// because the caller is notified of the change or lists again.
 const ATTEMPTS: u32 = 4;
 
-/// The kernel fills up to 32 KiB at once (netlink(7)); a message that is longer is asked for again
-/// with room for it.
+/// The kernel sends up to 32 KiB at once (netlink(7)). If a datagram is longer, the list is requested
+/// again with a larger buffer.
 const BUFFER_LEN: usize = 32 * 1024;
 
-/// What is read of a message.
+/// The content of a message.
 pub(super) enum Entry {
     Link(Link),
     Address(AddressMessage),
     Route(RouteMessage),
-    /// Another message, or a route that the library can't read.
+    /// Another message, or a route that the library cannot parse.
     Other,
 }
 
-/// A network interface. The library would read all attributes of it, of which drivers have many
-/// of their own, and fail if it doesn't know one.
+/// A network interface. The library's own type parses all attributes, including those of drivers,
+/// and fails on unknown ones.
 pub(super) struct Link {
     pub(super) index: u32,
     pub(super) flags: LinkFlags,
     pub(super) name: String,
 }
 
-/// Why a list has to be asked for again.
+/// Why a list must be requested again.
 enum Again {
-    /// It changed meanwhile; this is what was read of it.
+    /// It changed while it was read. These are the entries.
     Changed(Vec<Entry>),
-    /// The kernel had no room for it.
+    /// The kernel dropped a part of it.
     Dropped,
-    /// A message has so many bytes.
+    /// A datagram has this many bytes, more than the buffer.
     TooLong(usize),
 }
 
-/// What the kernel answers `request`, a request for a list, of which the first `limit` entries
-/// are read.
+/// Sends `request` to the kernel and reads the first `limit` entries of the list that it answers.
 pub(super) fn dump(
     request: RouteNetlinkMessage,
     limit: usize,
@@ -74,7 +73,7 @@ pub(super) fn dump(
             sockopt::ReceiveTimeout,
             &TimeVal::seconds(TIMEOUT_SECONDS.into()),
         )?;
-        // Has the kernel filter routes. One that is older than 4.20 doesn't know it.
+        // Makes the kernel filter routes. Kernels older than 4.20 do not support it.
         let _ = socket.set_netlink_get_strict_chk(true);
         socket.send_to(&request, &SocketAddr::new(0, 0), 0)?;
         Ok(move |buffer: &mut Vec<u8>| {
@@ -84,10 +83,11 @@ pub(super) fn dump(
     })
 }
 
-/// Reads a list until it doesn't change while it is read. `ask` asks for it, and what it returns
-/// receives: it appends one datagram and returns its length and sender. Each attempt asks on a
-/// socket of its own, so that no answer to an earlier one is taken for one to this, and closing
-/// the socket ends a list that isn't read to its end.
+/// Reads a list, again if it changes while it is read. `ask` requests the list and returns a function
+/// that receives: it appends one datagram to the buffer and returns its length and its sender.
+///
+/// Each attempt has its own socket, so that it cannot receive the answer to an earlier one. Closing
+/// the socket aborts a list that is not read to its end.
 fn read_whole<R>(
     limit: usize,
     deadline: Instant,
@@ -128,7 +128,7 @@ fn read_once(
             received => received?,
         };
         if sender != 0 {
-            continue; // another program, not the kernel
+            continue; // from another program, not from the kernel
         }
         if len > buffer.len() {
             return Ok(Err(Again::TooLong(len)));
@@ -247,8 +247,8 @@ mod tests {
         message
     }
 
-    /// Reads a list from a kernel that answers the nth request with `answer(n)`, one datagram
-    /// after the other. Returns the links' names, and how often the list was asked for.
+    /// Reads a list from a kernel that answers the nth request with the datagrams `answer(n)`. Returns
+    /// the names of the links, and how often the list was requested.
     fn read_from(
         limit: usize,
         answer: impl Fn(usize) -> Vec<Datagram>,
@@ -301,7 +301,7 @@ mod tests {
                 Ok((datagram(&[a_link(1, "lo")]), 0)),
                 Ok((datagram(&[interrupted(a_link(2, "eth0")), done(0)]), 0)),
             ],
-            // The last message may be the one that says so.
+            // The flag may be set on the last message.
             1 => vec![Ok((datagram(&[interrupted(done(0))]), 0))],
             _ => vec![Ok((datagram(&[a_link(1, "lo"), done(0)]), 0))],
         });

@@ -1,0 +1,228 @@
+//! `udp-discovery discover`: one search.
+
+use std::env;
+use std::io;
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+use std::sync::mpsc::{self, Sender};
+use std::thread;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser};
+use indicatif::ProgressBar;
+use serde::Serialize;
+use udp_discovery_client::{Client, Config, DiscoverError, DiscoveredServer, Report, Search};
+
+use crate::diagnosis::{Diagnosis, explain};
+use crate::failure::Failure;
+use crate::options::{FileOption, SharedOptions, Verbosity};
+use crate::output::{Format, Output};
+use crate::say::{self, OutputError};
+use crate::settings::{self, Side};
+use crate::stop;
+
+/// The exit code if too few servers were found.
+const NOT_FOUND: u8 = 1;
+/// The exit code after Ctrl-C: 128 and the number of SIGINT, as in a shell.
+const INTERRUPTED: u8 = 130;
+
+const NOTES: &str = "\
+Servers are told apart by address and port: a server on two networks may count twice, and two \
+behind one forwarded address count once.
+
+Ctrl-C ends the search and prints what was found so far.
+
+Exit codes: 0 found (with --expect: as many as expected), 1 not found, 2 error, 130 interrupted.";
+
+/// Find the servers on the networks of this host
+#[derive(Debug, Args)]
+#[command(visible_alias = "discover-servers", after_help = NOTES)]
+pub(crate) struct DiscoverArgs {
+    #[command(flatten)]
+    settings: DiscoverSettings,
+
+    /// Stop at the first server that answers
+    #[arg(long, conflicts_with = "expect")]
+    first: bool,
+
+    /// Stop as soon as N servers have answered; fewer are exit code 1
+    #[arg(long, value_name = "N")]
+    expect: Option<NonZeroUsize>,
+
+    /// How to print the servers
+    #[arg(long, default_value = "table")]
+    format: Format,
+
+    #[command(flatten)]
+    file: FileOption,
+
+    #[command(flatten)]
+    verbosity: Verbosity,
+}
+
+/// The options that are settings, by their keys.
+#[derive(Debug, Args, Serialize)]
+struct DiscoverSettings {
+    /// How long to wait for answers, such as 500ms or 2s; a bare number is seconds [default: 0.5]
+    #[arg(long, value_name = "DURATION", allow_negative_numbers = true)]
+    timeout: Option<String>,
+
+    #[command(flatten)]
+    #[serde(flatten)]
+    shared: SharedOptions,
+
+    /// Ask only on these interfaces: names, or patterns with * and ?. Repeatable [default: all that
+    /// are up, except loopback and container bridges]
+    #[arg(long = "interface", value_name = "NAME", num_args = 1.., alias = "interfaces-whitelist")]
+    interfaces: Vec<String>,
+
+    /// Don't ask on these interfaces: names, or patterns with * and ?. Repeatable
+    #[arg(
+        long = "exclude-interface",
+        value_name = "NAME",
+        num_args = 1..,
+        alias = "interfaces-blacklist"
+    )]
+    excluded_interfaces: Vec<String>,
+
+    /// How often to ask, spread over the timeout, 1 to 255 [default: 3]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    probes: Option<String>,
+
+    /// The port of servers that name none, such as 8000 for Python's [default: none]
+    #[arg(long, value_name = "PORT", allow_negative_numbers = true)]
+    default_port: Option<String>,
+
+    /// How many servers to list at most [default: 4096]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    max_servers: Option<String>,
+
+    /// Which address of an answer to use [default: auto]
+    #[arg(long, value_name = "POLICY", value_parser = policies())]
+    address_policy: Option<String>,
+}
+
+fn policies() -> PossibleValuesParser {
+    PossibleValuesParser::new([
+        PossibleValue::new("auto")
+            .help("The address that the server names if this host can reach it, else the source"),
+        PossibleValue::new("claim").help("The address that the server names"),
+        PossibleValue::new("source").help("The address that the answer came from"),
+        PossibleValue::new("match").help("The same, if both are equal; other answers are dropped"),
+    ])
+}
+
+/// How a search went.
+struct Outcome {
+    found: usize,
+    /// What it did; `None` if it was interrupted.
+    report: Option<Report>,
+}
+
+/// What the main thread waits for.
+enum Message {
+    Found(DiscoveredServer),
+    Over(Result<Report, DiscoverError>),
+    Interrupted,
+}
+
+pub(crate) fn run(args: &DiscoverArgs) -> Result<ExitCode, Failure> {
+    let config = config(args)?;
+    let search = Client::new(config.clone()).search().map_err(explain)?;
+    let Outcome { found, report } = collect(args, &config, search)?;
+    let expected = args.expect.map_or(1, usize::from);
+    if !args.verbosity.quiet {
+        if found > 0 && found < expected {
+            say::warn(format_args!(
+                "found {found} of the {expected} servers expected"
+            ));
+        }
+        match &report {
+            None => say::warn(format_args!("interrupted; found so far: {found}")),
+            Some(report) => {
+                let diagnosis = Diagnosis::new(&config, found, report);
+                diagnosis.lines(args.verbosity).iter().for_each(say::warn);
+            }
+        }
+    }
+    Ok(match report {
+        None => ExitCode::from(INTERRUPTED),
+        Some(_) if found < expected => ExitCode::from(NOT_FOUND),
+        Some(_) => ExitCode::SUCCESS,
+    })
+}
+
+/// Prints the servers as they answer.
+fn collect(args: &DiscoverArgs, config: &Config, search: Search) -> Result<Outcome, Failure> {
+    let wanted = match args.expect {
+        _ if args.first => 1,
+        expect => expect.map_or(usize::MAX, usize::from),
+    };
+    let (sender, messages) = mpsc::channel();
+    let interrupts = sender.clone();
+    stop::on_interrupt(move || {
+        let _ = interrupts.send(Message::Interrupted);
+    })?;
+    thread::Builder::new()
+        .name("search".into())
+        .spawn(move || run_search(search, wanted, &sender))?;
+
+    let mut output = Output::new(args.format, io::stdout());
+    let progress = progress(args, config.settings().timeout());
+    let mut found = 0;
+    let over = loop {
+        match messages.recv().expect("the search reports its end") {
+            Message::Found(server) => {
+                found += 1;
+                progress.set_message(format!("searching, found {found}"));
+                output.add(server).map_err(OutputError::from)?;
+            }
+            Message::Over(result) => break Some(result),
+            Message::Interrupted => break None,
+        }
+    };
+    progress.finish_and_clear();
+    output.finish().map_err(OutputError::from)?;
+    let report = over.transpose().map_err(explain)?;
+    Ok(Outcome { found, report })
+}
+
+fn run_search(mut search: Search, wanted: usize, messages: &Sender<Message>) {
+    for server in search.by_ref().take(wanted) {
+        if messages.send(Message::Found(server)).is_err() {
+            return;
+        }
+    }
+    let outcome = search.outcome().map(|()| search.report().clone());
+    let _ = messages.send(Message::Over(outcome));
+}
+
+/// A line on the terminal while a search with a table at its end goes on.
+fn progress(args: &DiscoverArgs, timeout: Duration) -> ProgressBar {
+    /// A shorter search has nothing to show.
+    const SHORTEST: Duration = Duration::from_secs(1);
+    const TICK: Duration = Duration::from_millis(100);
+    let shown = args.format == Format::Table && !args.verbosity.quiet && timeout >= SHORTEST;
+    if !shown {
+        return ProgressBar::hidden();
+    }
+    // It draws only on a terminal.
+    let progress = ProgressBar::new_spinner().with_message("searching");
+    progress.enable_steady_tick(TICK);
+    progress
+}
+
+fn config(args: &DiscoverArgs) -> Result<Config, Failure> {
+    let options = settings::options(&args.settings);
+    let file = args.file.config.as_deref();
+    let config: Config = settings::load(Side::Client, file, env::vars_os(), &options)?;
+    // Whoever expects more wants to see more.
+    let most = config.max_servers();
+    let expected = args.expect.unwrap_or(most);
+    Ok(if args.settings.max_servers.is_some() {
+        config
+    } else {
+        config.with_max_servers(most.max(expected))
+    })
+}

@@ -1,0 +1,285 @@
+//! `udp-discovery serve`: a server in the foreground.
+
+use std::env;
+use std::io;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde::Serialize;
+use tracing_subscriber::filter::LevelFilter;
+use udp_discovery_protocol::duration;
+use udp_discovery_server::{
+    Allow, BindError, Config, Control, Event, RateLimit, Server, compat::format_duration,
+};
+
+use crate::event_log::EventLog;
+use crate::failure::Failure;
+use crate::lossy_writer::LossyWriter;
+use crate::options::{FileOption, SharedOptions, Verbosity};
+#[cfg(target_os = "linux")]
+use crate::port_holder::mark::Mark;
+use crate::port_holder::{Holders, PortTaken};
+use crate::replace::{REPLACE_HINT, replace};
+use crate::settings::{self, Side};
+#[cfg(target_os = "linux")]
+use crate::systemd;
+use crate::{ERROR, log, stop};
+
+const NOTES: &str = "\
+Prints its configuration, then `listening on ...`; at the end, and on SIGUSR1, its counters. Lines \
+of output or log that nobody reads in time are dropped and counted.
+
+A second Ctrl-C or SIGTERM ends the process at once.
+
+Exit codes: 0 stopped, 2 error.";
+
+/// Answer the clients that look for a server, until Ctrl-C, SIGTERM or SIGHUP
+#[derive(Debug, Args)]
+#[command(visible_alias = "start-discovery", after_help = NOTES)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    settings: ServeSettings,
+
+    /// Let the server, not the kernel, drop what isn't the request, to count and log it (Linux
+    /// only)
+    #[arg(long)]
+    no_kernel_filter: bool,
+
+    /// Stop after this time, such as 2m or 1h30m; a bare number is seconds [default: never]
+    #[arg(long, allow_negative_numbers = true, value_parser = parse_duration)]
+    duration: Option<Duration>,
+
+    /// First stop the udp-discovery service of the same user that has the port; never another
+    /// program
+    #[arg(long)]
+    replace: bool,
+
+    /// Take the UDP socket that systemd hands over instead of opening one. Its port is used,
+    /// whatever the settings say
+    #[cfg(target_os = "linux")]
+    #[arg(long, conflicts_with_all = ["port", "replace"])]
+    socket_activation: bool,
+
+    #[command(flatten)]
+    file: FileOption,
+
+    #[command(flatten)]
+    verbosity: Verbosity,
+}
+
+/// The options that are settings, by their keys.
+#[derive(Debug, Args, Serialize)]
+struct ServeSettings {
+    #[command(flatten)]
+    #[serde(flatten)]
+    shared: SharedOptions,
+
+    /// Size of the buffer that one datagram is received into, in bytes, 257 to 65535 [default:
+    /// 1024]
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true)]
+    buffer_size: Option<String>,
+
+    /// Name this address in every answer [default: the address on the network of the request]
+    #[arg(long, value_name = "IP")]
+    advertise_ip: Option<String>,
+
+    /// Name this port in every answer [default: none]
+    #[arg(long, value_name = "PORT", allow_negative_numbers = true)]
+    advertise_port: Option<String>,
+
+    /// Also answer clients in this network, besides those on the link; `any` for every client.
+    /// Repeatable
+    #[arg(long, value_name = "NETWORK")]
+    allow: Vec<String>,
+
+    /// Answer each client at most N times a second, with bursts of 5 times as many; or `off`
+    /// [default: 100]
+    #[arg(long, value_name = "N|off", allow_negative_numbers = true)]
+    rate_limit: Option<String>,
+
+    /// Answer all clients together at most N times a second; or `off`. A flood of forged requests
+    /// then takes the answers away from real ones [default: off]
+    #[arg(long, value_name = "N|off", allow_negative_numbers = true)]
+    total_limit: Option<String>,
+}
+
+fn parse_duration(text: &str) -> Result<Duration, DurationError> {
+    match duration::parse(text)? {
+        Duration::ZERO => Err(DurationError::Zero),
+        duration => Ok(duration),
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum DurationError {
+    #[error(transparent)]
+    NotADuration(#[from] duration::ParseDurationError),
+    #[error("it must be more than 0")]
+    Zero,
+}
+
+/// How long to wait until the last lines are read.
+const LAST_LINES: Duration = Duration::from_millis(500);
+
+/// Serves until it is stopped. A reader of its output or log that doesn't read cannot keep it from
+/// answering or ending.
+pub(crate) fn run(args: &ServeArgs) -> Result<ExitCode, Failure> {
+    let output = LossyWriter::start("output", io::stdout())?;
+    let log = LossyWriter::start("log", io::stderr())?;
+    let ended = serve(args, &output, &log);
+    if let Err(failure) = &ended {
+        log.line(failure);
+    }
+    let deadline = Instant::now() + LAST_LINES;
+    output.flush_until(deadline);
+    log.flush_until(deadline);
+    Ok(match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(ERROR),
+    })
+}
+
+fn serve(args: &ServeArgs, output: &LossyWriter, log: &LossyWriter) -> Result<(), Failure> {
+    let config = config(args)?;
+    let level = log::start(args.verbosity, config.settings().logging(), log.clone());
+    let port = config.settings().port();
+    let print = |line: String| {
+        if !args.verbosity.quiet {
+            output.line(line);
+        }
+    };
+    if args.replace {
+        for pid in replace(port)? {
+            print(format!("stopped the service with pid {pid}"));
+        }
+    }
+    // Before it has the port, so that it is recognized from the start. Without a mark it serves
+    // too, but cannot be replaced. With a socket of systemd's it never is.
+    #[cfg(target_os = "linux")]
+    let _mark = (!args.socket_activation).then(|| Mark::new(port));
+    let server = open(args, config.clone())?;
+    let control = server.control();
+    // Before anything says that there is a server to stop.
+    let reports = output.clone();
+    let report = move |control: &Control| reports.line(counters(control));
+    stop::on_signals(control.clone(), report)?;
+
+    configuration(&config, level, &server)
+        .into_iter()
+        .for_each(print);
+    let limit = args.duration.map(format_duration);
+    let limit = limit.map_or(String::new(), |duration| format!(" for {duration}"));
+    print(format!("listening on {}{limit}", server.local_addr()));
+    if let Some(duration) = args.duration {
+        stop::after(duration, control.clone())?;
+    }
+
+    let mut events = EventLog::new();
+    let events = move |event: &Event<'_>| events.write(Instant::now(), event);
+    #[cfg(target_os = "linux")]
+    let ended = systemd::answer(server, config.settings().codec(), events);
+    #[cfg(not(target_os = "linux"))]
+    let ended = server.on_event(events).run().map_err(Failure::from);
+    print(counters(&control));
+    ended
+}
+
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(unused_variables, reason = "systemd is on Linux only")
+)]
+fn open(args: &ServeArgs, config: Config) -> Result<Server, Failure> {
+    #[cfg(target_os = "linux")]
+    if args.socket_activation {
+        return Ok(Server::from_socket(systemd::handed_over()?, config)?);
+    }
+    Server::bind(config).map_err(|error| explain(error, args.replace))
+}
+
+fn config(args: &ServeArgs) -> Result<Config, Failure> {
+    let options = settings::options(&args.settings);
+    let file = args.file.config.as_deref();
+    let config: Config = settings::load(Side::Server, file, env::vars_os(), &options)?;
+    let filter = config.kernel_filter() && !args.no_kernel_filter;
+    Ok(config.with_kernel_filter(filter))
+}
+
+/// The configuration, and the address that the server names on each interface.
+fn configuration(config: &Config, level: LevelFilter, server: &Server) -> Vec<String> {
+    let settings = config.settings();
+    let line = |name: &str, value: String| format!("{name:<12} {value}");
+    let mut lines = vec![
+        line("port", server.local_addr().port().to_string()),
+        line("message", settings.codec().message().to_string()),
+        line("prefix", settings.codec().prefix().to_string()),
+        line(
+            "buffer size",
+            format!("{} bytes", settings.buffer_size().get()),
+        ),
+        line("logging", level.to_string()),
+        line("answers", answers(config)),
+    ];
+    let responses = server.responses();
+    for (interface, response) in &responses {
+        let name = format!("on {}", interface.name);
+        lines.push(line(&name, format!("names {response}")));
+    }
+    if responses.is_empty() {
+        lines.push("no interface is up; it answers as soon as one is".into());
+    }
+    lines
+}
+
+/// Which clients are answered, and how often.
+fn answers(config: &Config) -> String {
+    let whom = match config.allow() {
+        Allow::Networks(networks) => {
+            let networks: Vec<String> = networks.iter().map(ToString::to_string).collect();
+            format!("clients on the link and in {}", networks.join(", "))
+        }
+        Allow::Any => "every client".into(),
+        _ => "clients on the link".into(),
+    };
+    let limit = |limit: Option<RateLimit>, what: &str| {
+        limit.map(|limit| format!(", {what} {} times a second", limit.rate()))
+    };
+    let each = limit(config.rate_limit(), "each");
+    let total = limit(config.total_limit(), "together");
+    format!(
+        "{whom}{}{}",
+        each.unwrap_or_default(),
+        total.unwrap_or_default()
+    )
+}
+
+fn counters(control: &Control) -> String {
+    format!("counters: {}", control.stats())
+}
+
+/// Adds who has the port, if it is in use, and what to do. If it was `replaced`, its holder has
+/// taken it since.
+fn explain(error: BindError, replaced: bool) -> Failure {
+    let port = match error {
+        BindError::PortInUse { port, .. } => port,
+        BindError::NotPermitted { .. } => {
+            return Failure::from(error).with_hint("choose a port above 1023 with --port");
+        }
+        other => return other.into(),
+    };
+    let holders = Holders::of(port);
+    if holders.ended {
+        return Failure::from(PortTaken::Ended { port }).with_hint("start it again");
+    }
+    let hint = if holders.are_all_ours() {
+        REPLACE_HINT
+    } else {
+        "choose another port with --port"
+    };
+    let error = if replaced {
+        PortTaken::Meanwhile { port, holders }
+    } else {
+        PortTaken::Now { port, holders }
+    };
+    Failure::from(error).with_hint(hint)
+}

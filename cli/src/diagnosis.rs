@@ -1,0 +1,314 @@
+//! What a search did, for users who wonder why it found so little.
+
+use std::fmt::Write as _;
+
+use udp_discovery_client::{
+    Config, Counts, DiscoverError, LastResort, Link, Report, SkipReason, Skipped,
+};
+
+use crate::failure::Failure;
+use crate::options::Verbosity;
+
+const NO_NETWORK: &str =
+    "this host has no network: no interface but loopback is up and has an IPv4 address";
+
+/// Whom a search asked, on which interfaces it didn't ask, and what came back.
+pub(crate) struct Diagnosis<'a> {
+    config: &'a Config,
+    found: usize,
+    report: &'a Report,
+}
+
+impl<'a> Diagnosis<'a> {
+    pub(crate) fn new(config: &'a Config, found: usize, report: &'a Report) -> Self {
+        Self {
+            config,
+            found,
+            report,
+        }
+    }
+
+    /// The lines for standard error: everything if nothing was found or if asked for, else only
+    /// warnings.
+    pub(crate) fn lines(&self, verbosity: Verbosity) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.report.capped() {
+            lines.push(format!(
+                "warning: more than {} servers answered; the others are left out (--max-servers)",
+                self.found
+            ));
+        }
+        if self.found == 0 || verbosity.verbose > 0 {
+            self.explain(&mut lines);
+        } else {
+            self.warn_of_links(&mut lines);
+        }
+        lines
+    }
+
+    fn warn_of_links(&self, lines: &mut Vec<String>) {
+        for link in &self.report.links {
+            if let Some(error) = link.given_up.as_ref().or(link.last_send_error.as_ref()) {
+                lines.push(format!(
+                    "warning: not every probe could be sent on {} ({}): {error}",
+                    link.interface, link.local
+                ));
+            }
+        }
+    }
+
+    fn explain(&self, lines: &mut Vec<String>) {
+        let port = self.config.settings().port();
+        let timeout = self.config.settings().timeout();
+        let servers = match self.found {
+            0 => "no server".into(),
+            found => format!("{found} found"),
+        };
+        lines.push(format!("{servers} on UDP port {port} within {timeout:?}"));
+        for each in &self.report.links {
+            lines.push(format!("asked on {}", link(each)));
+        }
+        if !self.report.skipped.is_empty() {
+            lines.push(format!("not asked: {}", list(&self.report.skipped)));
+        }
+        if let Some(last_resort) = self.report.last_resort {
+            lines.push(format!("note: {last_resort}"));
+        }
+        let dropped = dropped(&self.report.counts);
+        if !dropped.is_empty() {
+            lines.push(format!("dropped: {dropped}"));
+        }
+        lines.extend(self.malformed());
+        if self.found == 0 {
+            lines.push(format!("hint: {}", self.hint()));
+        }
+    }
+
+    /// What was answered instead of a response.
+    fn malformed(&self) -> Option<String> {
+        let malformed = self.report.first_malformed.as_ref()?;
+        let fault = if self.has_other_prefix() {
+            let prefix = self.config.settings().codec().prefix().as_str();
+            format!("does not start with {prefix:?}")
+        } else {
+            "is not a response".into()
+        };
+        Some(format!("{malformed}, which {fault}"))
+    }
+
+    fn has_other_prefix(&self) -> bool {
+        let prefix = self.config.settings().codec().prefix().as_bytes();
+        let malformed = self.report.first_malformed.as_ref();
+        malformed.is_some_and(|datagram| !datagram.payload.starts_with(prefix))
+    }
+
+    /// The likeliest reason why nothing was found.
+    fn hint(&self) -> String {
+        let port = self.config.settings().port();
+        if self.report.last_resort == Some(LastResort::Loopback) {
+            return NO_NETWORK.into();
+        }
+        if self.has_other_prefix() {
+            return "if that is the server, set --prefix to what its answers start with".into();
+        }
+        let left_out = self.report.skipped.iter();
+        let left_out = left_out.filter(|it| it.reason == SkipReason::ContainerBridge);
+        let names: Vec<&str> = left_out.map(|skipped| skipped.interface.as_str()).collect();
+        let mut hint = format!(
+            "does a server run on the network, on the same port and with the same words, and do \
+             firewalls permit UDP port {port}?"
+        );
+        if !names.is_empty() {
+            let _ = write!(
+                hint,
+                " To ask on a container bridge too, name it: --interface {}",
+                names.join(" ")
+            );
+        }
+        hint
+    }
+}
+
+/// Why there was no search, and what to do.
+pub(crate) fn explain(error: DiscoverError) -> Failure {
+    let is_without_network = |skipped: &[Skipped]| {
+        use SkipReason::{Down, Loopback, NoIpv4Address};
+        let mut reasons = skipped.iter().map(|it| it.reason);
+        reasons.all(|reason| matches!(reason, Down | Loopback | NoIpv4Address))
+    };
+    let hint = match &error {
+        DiscoverError::NoUsableInterface { skipped, .. } if is_without_network(skipped) => {
+            NO_NETWORK
+        }
+        DiscoverError::NoSuchInterface { .. } => "name one of these with --interface",
+        DiscoverError::NoUsableInterface { .. } => {
+            "switch an interface on, or name another with --interface"
+        }
+        DiscoverError::NothingSent { .. } => {
+            "is a network connected? Name the interface to ask on with --interface"
+        }
+        _ => return error.into(),
+    };
+    Failure::from(error).with_hint(hint)
+}
+
+fn link(link: &Link) -> String {
+    let destinations: Vec<String> = link
+        .destinations
+        .iter()
+        .map(|destination| format!("{} to {}", destination.sent, destination.ip))
+        .collect();
+    let mut text = format!(
+        "{} from {}; probes sent: {} ({})",
+        link.interface,
+        link.local,
+        link.probes_sent,
+        destinations.join(", ")
+    );
+    if let Some(error) = &link.last_send_error {
+        let _ = write!(
+            text,
+            "; send errors: {}, the last: {error}",
+            link.send_errors
+        );
+    }
+    if let Some(error) = &link.given_up {
+        let _ = write!(text, "; given up: {error}");
+    }
+    text
+}
+
+fn list(skipped: &[Skipped]) -> String {
+    let texts: Vec<String> = skipped
+        .iter()
+        .map(|skipped| format!("{} ({})", skipped.interface, skipped.reason))
+        .collect();
+    texts.join(", ")
+}
+
+/// The datagrams that are no new server, by reason.
+fn dropped(counts: &Counts) -> String {
+    let texts: Vec<String> = [
+        (counts.malformed, "not a response"),
+        (counts.too_long, "too long"),
+        (
+            counts.wrong_source_port,
+            "from another port than the one asked",
+        ),
+        (counts.refused_address, "refused by --address-policy"),
+        (counts.over_the_cap, "more than --max-servers"),
+        (counts.late, "too late"),
+        (counts.receive_errors, "receive errors"),
+    ]
+    .iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, what)| format!("{count} {what}"))
+    .collect();
+    texts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::time::Instant;
+
+    use udp_discovery_client::Discovery;
+    use udp_discovery_protocol::{Interface, InterfaceAddress};
+
+    use super::*;
+
+    fn lines(config: &Config, report: &Report) -> Vec<String> {
+        let verbosity = Verbosity {
+            verbose: 0,
+            quiet: false,
+        };
+        Diagnosis::new(config, 0, report).lines(verbosity)
+    }
+
+    #[test]
+    fn it_says_who_was_asked_who_was_not_and_what_was_refused() {
+        let mut eth0 = Interface::new("eth0", 2);
+        eth0.flags.up = true;
+        eth0.flags.broadcast = true;
+        let address = InterfaceAddress::new("192.168.1.2".parse().unwrap(), 24).unwrap();
+        eth0.addresses.push(address);
+        let mut docker0 = eth0.clone();
+        docker0.name = "docker0".into();
+
+        let config = Config::default();
+        let now = Instant::now();
+        let mut discovery = Discovery::new(now, &config, &[eth0, docker0]).unwrap();
+        while let Some(transmit) = discovery.poll_transmit(now) {
+            let error = io::Error::from(io::ErrorKind::NetworkUnreachable);
+            if !transmit.destination.ip().is_broadcast() {
+                discovery.handle_send_error(error);
+            }
+        }
+        let source = "192.168.1.9:9999".parse().unwrap();
+        discovery.handle_datagram(now, 0, source, b"hello");
+
+        let lines = lines(&config, discovery.report());
+        assert_eq!(lines[0], "no server on UDP port 9999 within 500ms");
+        assert_eq!(
+            lines[1],
+            "asked on eth0 from 192.168.1.2; probes sent: 1 (0 to 192.168.1.255, \
+             1 to 255.255.255.255); send errors: 1, the last: network unreachable"
+        );
+        assert_eq!(lines[2], "not asked: docker0 (container bridge)");
+        assert_eq!(lines[3], "dropped: 1 not a response");
+        assert_eq!(
+            lines[4],
+            r#"192.168.1.9:9999 answered "hello", which does not start with "SERVER_IP:""#
+        );
+        assert!(lines[5].starts_with("hint: "));
+        assert!(lines[5].contains("--prefix"));
+        assert_eq!(lines.len(), 6);
+    }
+
+    fn interface(name: &str, address: &str) -> Interface {
+        let mut interface = Interface::new(name, 2);
+        interface.flags.up = true;
+        let address = InterfaceAddress::new(address.parse().unwrap(), 24).unwrap();
+        interface.addresses.push(address);
+        interface
+    }
+
+    fn hint(interfaces: &[Interface]) -> String {
+        let config = Config::default();
+        let discovery = Discovery::new(Instant::now(), &config, interfaces).unwrap();
+        lines(&config, discovery.report()).pop().unwrap()
+    }
+
+    #[test]
+    fn the_hint_names_what_was_left_out() {
+        let eth0 = interface("eth0", "192.168.1.2");
+        let docker0 = interface("docker0", "172.17.0.1");
+        assert!(hint(std::slice::from_ref(&eth0)).ends_with("firewalls permit UDP port 9999?"));
+        assert!(hint(&[eth0, docker0]).ends_with("name it: --interface docker0"));
+    }
+
+    #[test]
+    fn without_a_network_the_hint_says_so() {
+        let mut lo = interface("lo", "127.0.0.1");
+        lo.flags.loopback = true;
+        assert_eq!(hint(&[lo.clone()]), format!("hint: {NO_NETWORK}"));
+        let mut eth0 = interface("eth0", "192.168.1.2");
+        eth0.flags.up = false;
+        lo.flags.up = false;
+        let error = Discovery::new(Instant::now(), &Config::default(), &[lo, eth0]).unwrap_err();
+        assert!(explain(error).to_string().ends_with(NO_NETWORK));
+    }
+
+    #[test]
+    fn it_says_what_was_asked_on_as_a_last_resort() {
+        let mut docker0 = Interface::new("docker0", 2);
+        docker0.flags.up = true;
+        let address = InterfaceAddress::new("172.17.0.1".parse().unwrap(), 16).unwrap();
+        docker0.addresses.push(address);
+        let config = Config::default();
+        let discovery = Discovery::new(Instant::now(), &config, &[docker0]).unwrap();
+        let lines = lines(&config, discovery.report());
+        let note = "note: asking on container bridges, because no other network is up";
+        assert!(lines.iter().any(|line| line == note), "{lines:?}");
+    }
+}

@@ -1,0 +1,8 @@
+//! The search without sockets, in virtual time.
+
+mod answers;
+mod deadline;
+mod links;
+mod probes;
+mod properties;
+mod sim;
