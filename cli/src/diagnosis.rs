@@ -6,7 +6,6 @@ use udp_discovery_client::{
     Config, Counts, DiscoverError, LastResort, Link, Report, SkipReason, Skipped,
 };
 
-use crate::escape::Escaped;
 use crate::failure::Failure;
 use crate::options::Verbosity;
 
@@ -89,8 +88,8 @@ impl<'a> Diagnosis<'a> {
     fn malformed(&self) -> Option<String> {
         let malformed = self.report.first_malformed.as_ref()?;
         let fault = if self.has_other_prefix() {
-            let prefix = self.config.settings().codec().prefix();
-            format!("does not start with {}", Escaped(prefix.as_bytes()))
+            let prefix = self.config.settings().codec().prefix().as_str();
+            format!("does not start with {prefix:?}")
         } else {
             "is not a response".into()
         };

@@ -252,6 +252,50 @@ fn what_the_python_packages_have_has_a_counterpart_that_is_there() {
     assert!(checked > 40, "{checked}");
 }
 
+/// The Rust counterparts, in the second column, are public names of the libraries.
+#[test]
+fn what_the_python_packages_have_has_a_public_name_in_rust() {
+    let page = read("from-django.md");
+    let sources = ["protocol", "server", "client"].map(|name| {
+        let folder = format!("{}/../{name}/src", env!("CARGO_MANIFEST_DIR"));
+        source(folder.as_ref())
+    });
+    let sources = sources.concat();
+    let mut checked = 0;
+    // Other programs' types, which the libraries re-export.
+    let is_ours = |name: &&str| *name != "protocol::IpNet";
+    for cells in rows(&page).iter().filter(|cells| cells.len() > 2) {
+        let rust = names(cells[1]).filter(is_ours);
+        for name in rust.filter(|name| !name.contains("--")) {
+            let path = name.split('(').next().unwrap();
+            let last = path.rsplit("::").next().unwrap();
+            let is_there = ["pub fn", "fn", "pub struct", "pub"].iter().any(|kind| {
+                [":", "(", " {", "<"]
+                    .iter()
+                    .any(|end| sources.contains(&format!("{kind} {last}{end}")))
+            });
+            assert!(is_there, "{name}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 30, "{checked}");
+}
+
+/// All Rust sources in a folder and those below.
+fn source(folder: &std::path::Path) -> String {
+    let entries = fs::read_dir(folder).unwrap();
+    entries
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                source(&path)
+            } else {
+                fs::read_to_string(path).unwrap()
+            }
+        })
+        .collect()
+}
+
 /// The blocks of a page in a language.
 fn blocks<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
     let fence = format!("```{language}\n");

@@ -10,7 +10,6 @@ mod commands;
 mod diagnosis;
 #[cfg(test)]
 mod docs;
-mod escape;
 mod event_log;
 mod failure;
 mod limit;

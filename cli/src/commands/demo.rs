@@ -9,7 +9,6 @@ use udp_discovery_client::{Client, Config as ClientConfig};
 use udp_discovery_protocol::Interface;
 use udp_discovery_server::{Config as ServerConfig, Server};
 
-use crate::escape::Escaped;
 use crate::failure::Failure;
 use crate::say::say;
 
@@ -43,7 +42,10 @@ pub(crate) fn run() -> Result<ExitCode, Failure> {
         .map_err(|error| Failure::from(error).with_hint(HINT))?
         .ok_or(NotFound)?;
 
-    say(format_args!("server: answered {}", Escaped(&found.raw)))?;
+    say(format_args!(
+        "server: answered \"{}\"",
+        found.raw.escape_ascii()
+    ))?;
     say(format_args!(
         "client: found {found} on {} in {:.2} ms",
         found.interface,

@@ -10,7 +10,7 @@ use serde::Serialize;
 use tracing_subscriber::filter::LevelFilter;
 use udp_discovery_protocol::duration;
 use udp_discovery_server::{
-    Allow, BindError, Config, Control, Event, RateLimit, Server, format_duration,
+    Allow, BindError, Config, Control, Event, RateLimit, Server, compat::format_duration,
 };
 
 use crate::event_log::EventLog;

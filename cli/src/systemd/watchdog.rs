@@ -2,7 +2,6 @@
 //! notified. If it isn't in time, it restarts the service.
 
 use std::convert::Infallible;
-use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -111,13 +110,11 @@ impl Pulse {
         control: Control,
         limit: Duration,
     ) -> io::Result<Self> {
-        let ip = server.ip();
-        let any = ip.is_unspecified();
-        let target = if any { Ipv4Addr::LOCALHOST.into() } else { ip };
-        let socket = match own_loopback_address() {
-            own if target.is_loopback() => UdpSocket::bind((own, 0)),
-            _ => UdpSocket::bind((target, 0)),
-        }?;
+        let target = match server.ip() {
+            ip if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        let socket = UdpSocket::bind((target, 0))?;
         socket.connect((target, server.port()))?;
         socket.set_read_timeout(Some(limit / TRIES))?;
         Ok(Self {
@@ -144,14 +141,6 @@ impl Pulse {
             }
         }
     }
-}
-
-/// An address of the loopback network that other programs don't use, so that its requests don't
-/// count towards their limit.
-fn own_loopback_address() -> Ipv4Addr {
-    let [a, b, c, ..] = RandomState::new().hash_one(0).to_ne_bytes();
-    // Neither the network's first addresses nor its last.
-    Ipv4Addr::new(127, 64 | (a & 63), b, c)
 }
 
 #[cfg(test)]
