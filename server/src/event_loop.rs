@@ -116,6 +116,10 @@ impl<T: Transport> EventLoop<T> {
         } = self;
         let mut progress = false;
         let result = socket.receive(&mut |received| {
+            // Once for a batch: it takes a system call.
+            if !progress && interfaces.may_have_changed(now) {
+                interfaces.read(now, responder, reporter);
+            }
             progress = true;
             replies.extend(handle(now, &received, responder, interfaces, reporter));
         });
@@ -223,9 +227,6 @@ fn handle(
         source,
         arrival,
     };
-    if interfaces.may_have_changed(now) {
-        interfaces.read(now, responder, reporter);
-    }
     let mut decision = responder.handle_datagram(now, &datagram);
     let pause = if interfaces.failed {
         Duration::ZERO

@@ -99,8 +99,8 @@ impl Socket {
     }
 
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        let mut source = SourceFd(&self.inner.as_raw_fd());
-        registry.register(&mut source, token, Interest::READABLE)
+        let descriptor = self.inner.as_raw_fd();
+        registry.register(&mut SourceFd(&descriptor), token, Interest::READABLE)
     }
 
     /// A socket whose `connect` fails where the host's routes refuse a destination for datagrams
