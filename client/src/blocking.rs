@@ -118,3 +118,24 @@ impl Endpoint for UdpSocket {
         self.recv_from(buffer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_that_cannot_wait_for_its_sockets_ends_at_once() {
+        let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let config = Config::default()
+            .with_port(silent.local_addr().unwrap().port())
+            .with_timeout(Duration::from_secs(30))
+            .with_interfaces(["lo*", "Loopback*"]);
+        let mut search = Search::start(&config).unwrap();
+        search.give_up(&io::Error::other("no poll"));
+        assert_eq!(search.next(), None);
+        for link in &search.report().links {
+            let error = link.given_up.as_ref().expect("it was given up");
+            assert_eq!(error.to_string(), "no poll");
+        }
+    }
+}

@@ -124,8 +124,8 @@ impl Search {
     }
 
     /// When the search ends, at the latest, by tokio's clock.
-    pub fn deadline(&self) -> time::Instant {
-        time::Instant::from_std(self.driver.discovery().deadline())
+    pub fn deadline(&self) -> Instant {
+        self.driver.discovery().deadline()
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<DiscoveredServer>> {

@@ -215,7 +215,7 @@ impl Search {
         match self {
             Self::Blocking(search) => search.deadline(),
             #[cfg(feature = "tokio")]
-            Self::Tokio(search, _) => search.deadline().into_std(),
+            Self::Tokio(search, _) => search.deadline(),
         }
     }
 }
@@ -381,6 +381,7 @@ fn a_caller_that_is_busy_past_the_deadline_still_gets_every_server_that_answered
                 sent.send(()).unwrap();
             }
         });
+        let more = more; // dropped before the server, whose thread waits for it
         let config = server.config(200 * MS).with_probes(1.try_into().unwrap());
         let mut search = face.search(config);
         assert_eq!(search.next().unwrap().to_string(), "127.0.0.1:1");
@@ -423,12 +424,12 @@ mod on_tokio {
                 send(socket, "SERVER_IP:127.0.0.1:8000", client);
             }
         });
+        let answer = answer; // dropped before the server, whose thread waits for it
         let mut search = Client::new(server.config(LONG)).search_async().unwrap();
         let cancelled = tokio::time::timeout(10 * MS, search.next()).await;
         assert!(cancelled.is_err());
         answer.send(()).unwrap();
         assert!(search.next().await.is_some());
-        drop(answer);
     }
 
     /// Defect D6.
@@ -437,8 +438,8 @@ mod on_tokio {
         /// How many datagrams a search may receive before other tasks run.
         const PASS: u64 = 1024;
 
-        let turns = Arc::new(AtomicU64::new(0));
-        let counting = Arc::clone(&turns);
+        let yields = Arc::new(AtomicU64::new(0));
+        let counting = Arc::clone(&yields);
         tokio::spawn(async move {
             loop {
                 counting.fetch_add(1, Ordering::Relaxed);
@@ -450,13 +451,13 @@ mod on_tokio {
             .config(LONG)
             .with_max_servers(1_000_000.try_into().unwrap());
         let mut search = Client::new(config).search_async().unwrap();
-        let (mut received, mut last_turn, mut received_then) = (0, 0, 0);
+        let (mut received, mut last_yield, mut received_then) = (0, 0, 0);
         while received < 16 * PASS {
             assert!(search.next().await.is_some());
             received = search.report().counts.accepted;
-            let turn = turns.load(Ordering::Relaxed);
-            if turn != last_turn {
-                (last_turn, received_then) = (turn, received);
+            let yielded = yields.load(Ordering::Relaxed);
+            if yielded != last_yield {
+                (last_yield, received_then) = (yielded, received);
             }
             let at_once = received - received_then;
             assert!(at_once <= PASS, "{at_once} of {received} at once");

@@ -207,7 +207,7 @@ fn duration(input: &mut Input<'_>) -> Duration {
         Duration::from_micros(1),
         Duration::from_millis(1),
         Duration::from_secs(1),
-        Duration::from_hours(1),
+        Duration::from_secs(60 * 60),
     ]);
     unit * u32::from(input.byte())
 }

@@ -227,8 +227,13 @@ fn handle(
         interfaces.read(now, responder, reporter);
     }
     let mut decision = responder.handle_datagram(now, &datagram);
+    let pause = if interfaces.failed {
+        Duration::ZERO
+    } else {
+        READ_AGAIN_AFTER
+    };
     if responder.needs_interfaces()
-        && interfaces.is_due(now, READ_AGAIN_AFTER)
+        && interfaces.is_due(now, pause)
         && interfaces.read(now, responder, reporter)
     {
         decision = responder.handle_datagram(now, &datagram);
@@ -257,6 +262,8 @@ pub(crate) struct InterfaceReader {
     list: List,
     changes: Option<Changes>,
     reads: Reads,
+    /// Whether the last read failed.
+    failed: bool,
 }
 
 /// When the interfaces were read, and when the share of the time for it permits the next read: a
@@ -293,6 +300,7 @@ impl InterfaceReader {
             list: Box::new(list),
             changes: None,
             reads: Reads::default(),
+            failed: false,
         }
     }
 
@@ -318,6 +326,7 @@ impl InterfaceReader {
         let started = Instant::now();
         let listed = (self.list)();
         self.reads.add(now, started.elapsed());
+        self.failed = listed.is_err();
         reporter.count(Counter::InterfaceReads);
         match listed {
             Ok(interfaces) => {

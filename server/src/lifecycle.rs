@@ -1,17 +1,18 @@
 //! Whether a server was requested to stop, and whether it has ended.
 
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 #[cfg(not(model_check))]
 use std::sync::{
-    Arc, Condvar, Mutex, MutexGuard, PoisonError,
+    Condvar, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
 
 #[cfg(model_check)]
 use loom::sync::{
-    Arc, Condvar, Mutex, MutexGuard,
+    Condvar, Mutex, MutexGuard,
     atomic::{AtomicBool, Ordering},
 };
 #[cfg(model_check)]
@@ -127,7 +128,7 @@ impl Drop for EndGuard {
 /// `RUSTFLAGS="--cfg model_check" cargo test -p udp-discovery-server --lib lifecycle`.
 #[cfg(all(test, model_check))]
 mod models {
-    use loom::sync::Notify;
+    use loom::sync::{Arc, Notify};
     use loom::thread;
 
     use super::*;

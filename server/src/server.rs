@@ -115,6 +115,8 @@ impl Server {
             InterfaceReader::new(Interface::list),
             Reporter::new(Arc::clone(&control.stats), logging),
         );
+        // Nothing else is queued from here on. `start` tries again and reports an error.
+        let _ = event_loop.filter_in_kernel();
         Ok(Self {
             event_loop,
             poll,
@@ -186,7 +188,8 @@ impl Server {
         })
     }
 
-    /// Attaches the kernel filter, subscribes to changes, and reads the interfaces.
+    /// Subscribes to changes and reads the interfaces. Reports what fails to the event handler,
+    /// which is set by now.
     pub(crate) fn start(&mut self) {
         if let Err(error) = self.event_loop.filter_in_kernel() {
             let event = Event::KernelFilterUnavailable { error: &error };

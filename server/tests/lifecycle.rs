@@ -213,6 +213,41 @@ fn what_is_not_the_request_is_dropped_in_the_kernel_and_counted() {
     assert_eq!(stats.counter(Counter::KernelDrops), 4);
 }
 
+/// The kernel then reports more about each datagram than the headers had room for before.
+#[test]
+#[cfg(target_os = "linux")]
+fn the_first_drop_in_the_kernel_loses_no_request() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let server = Server::from_socket(socket, Config::default()).unwrap();
+    let server = server.spawn().unwrap();
+    let client = client(&server);
+    assert!(ask(&client).is_some());
+    client.send(b"junk").unwrap();
+    assert!(ask(&client).is_some());
+    assert!(ask(&client).is_some());
+    let stats = server.shutdown().unwrap();
+    assert_eq!((stats.received(), stats.answered()), (3, 3));
+    assert_eq!(stats.counter(Counter::KernelDrops), 1);
+}
+
+#[test]
+fn join_waits_for_a_server_that_another_thread_stops() {
+    let server = on_loopback().spawn().unwrap();
+    let control = server.control();
+    let (joined, end) = mpsc::channel();
+    let joining = std::thread::spawn(move || {
+        server.join().unwrap();
+        joined.send(()).unwrap();
+    });
+    let early = end.recv_timeout(Duration::from_millis(20));
+    assert!(early.is_err(), "joining does not stop it");
+    assert_eq!(control.state(), State::Running);
+    control.stop();
+    end.recv_timeout(Duration::from_secs(5)).unwrap();
+    joining.join().unwrap();
+    assert!(control.wait(Duration::ZERO));
+}
+
 #[test]
 fn a_server_that_is_dropped_without_having_run_has_stopped() {
     let server = on_loopback();

@@ -100,3 +100,29 @@ fn a_dropped_runtime_closes_the_socket() {
     drop(runtime);
     assert_closed(&control, address);
 }
+
+#[tokio::test]
+async fn a_signal_stops_the_server_and_its_port_is_free() {
+    let server = on_loopback();
+    let (control, address) = (server.control(), server.local_addr());
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(server.serve_with_shutdown(async {
+        let _ = stopped.await;
+    }));
+    let answer = tokio::task::spawn_blocking(move || ask_wrongly_then_rightly(address));
+    assert_eq!(answer.await.unwrap(), b"SERVER_IP:127.0.0.1");
+    assert_eq!(control.state(), State::Running);
+    drop(stop);
+    serving.await.unwrap().unwrap();
+    assert_closed(&control, address);
+}
+
+#[tokio::test]
+async fn a_control_stops_a_server_whose_signal_never_comes() {
+    let server = on_loopback();
+    let control = server.control();
+    control.stop();
+    let never = std::future::pending();
+    server.serve_with_shutdown(never).await.unwrap();
+    assert_eq!(control.state(), State::Stopped);
+}

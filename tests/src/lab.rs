@@ -1,8 +1,8 @@
-//! A laboratory: hosts and networks that a test makes for itself, and that end with it.
+//! A laboratory: hosts and networks that exist only for one test.
 //!
-//! A host is a Linux network namespace, a network is a bridge between them. The test runs again
-//! in namespaces of its own ([`run`]), so that nothing in it reaches the machine's networks, and
-//! the kernel takes down all of it, processes included, however the test ends.
+//! A host is a Linux network namespace, a network is a bridge between hosts. [`run`] starts the
+//! test again in namespaces of its own, so that nothing in it reaches the machine's networks, and
+//! the kernel removes everything, processes included, however the test ends.
 //!
 //! ```no_run
 //! use std::net::UdpSocket;
@@ -10,13 +10,8 @@
 //!
 //! #[test]
 //! fn two_hosts_meet() {
-//!     lab::run("two_hosts_meet", || {
-//!         let lab = Lab::new();
-//!         let network = lab.network("net0", "10.77.1.0/24");
-//!         let (a, b) = (lab.host("a"), lab.host("b"));
-//!         a.join(&network, "eth0", "10.77.1.1/24");
-//!         b.join(&network, "eth0", "10.77.1.2/24");
-//!
+//!     lab::run(|| {
+//!         let [a, b] = Lab::new().hosts(["10.77.1.1/24", "10.77.1.2/24"]);
 //!         let here = a.run(|| UdpSocket::bind("10.77.1.1:9999")).unwrap();
 //!         let there = b.run(|| UdpSocket::bind("10.77.1.2:9999")).unwrap();
 //!         here.send_to(b"hello", "10.77.1.2:9999").unwrap();
@@ -38,9 +33,9 @@ mod process;
 mod program;
 pub mod raw;
 
-pub use available::{available, have, pass_over};
+pub use available::{available, have, skip};
 pub(crate) use entry::is_inside;
-pub use entry::{DEFAULT_TIME_LIMIT, run, run_with_python, run_within};
+pub use entry::{DEFAULT_TIME_LIMIT, run, run_with_python, run_within, test_name};
 pub use host::Host;
 pub use network::{Lab, Network};
 /// What [`Process::signal`] sends.

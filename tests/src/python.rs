@@ -1,21 +1,24 @@
 //! The Python server and client whose wire format this project speaks.
 //!
 //! They come from the Python Package Index, by pip, into a virtual environment that the tests make.
-//! [`lab::run_with_python`](crate::lab::run_with_python) prepares it and tells where it is.
+//! [`lab::run_with_python`](crate::lab::run_with_python) prepares it and passes its path.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::lab::{have, pass_over};
+use nix::fcntl::{Flock, FlockArg};
 
-/// What is installed.
+use crate::lab::{have, skip};
+
+/// The packages that are installed.
 const PACKAGES: [&str; 2] = [
     "django-udp-discovery==1.0.0",
     "django-udp-discovery-client[network]==1.0.0",
 ];
 
-/// Fails if they aren't there.
+/// Fails unless both packages are installed.
 const IMPORTS: &str = "import django_udp_discovery.conf, discovery_client";
 
 /// Serves with the settings in its argument, a JSON object, until standard input ends. Prints
@@ -65,7 +68,7 @@ pub fn peers(folder: &Path) -> Option<PathBuf> {
     match install(folder) {
         Ok(interpreter) => Some(interpreter),
         Err(why) => {
-            pass_over(&format!("no Python peers: {why}"));
+            skip(&format!("no Python peers: {why}"));
             None
         }
     }
@@ -83,7 +86,7 @@ fn install(folder: &Path) -> Result<PathBuf, String> {
     // Written last: with it the installation is complete.
     let stamp = home.join("installed");
     let contents = PACKAGES.join("\n");
-    // The Python that it stands on may have gone since, or be another user's.
+    // The Python that the environment uses may be gone, or belong to another user.
     let is_complete = || {
         fs::read_to_string(&stamp).is_ok_and(|text| text == contents)
             && succeed(&mut script(&interpreter, IMPORTS, "")).is_ok()
@@ -110,11 +113,10 @@ fn install(folder: &Path) -> Result<PathBuf, String> {
     Ok(interpreter)
 }
 
-fn lock(folder: &Path) -> std::io::Result<File> {
+fn lock(folder: &Path) -> io::Result<Flock<File>> {
     fs::create_dir_all(folder)?;
     let file = File::create(folder.join("python-peers.lock"))?;
-    file.lock()?;
-    Ok(file)
+    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno.into())
 }
 
 fn succeed(command: &mut Command) -> Result<(), String> {

@@ -1,10 +1,12 @@
-//! The table of faults is whole: no row is missing, and the tests that it names are there.
+//! docs/faults.md is complete: no row is missing, and the tests that it names exist.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// How many faults there are to survive.
+use udp_discovery_tests::rust_files;
+
+/// The number of faults, without the defects.
 const ROWS: usize = 40;
 
 fn root() -> PathBuf {
@@ -15,8 +17,8 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The tests of each row, as file and function. A row has the number of a fault, such as `12`, or of
-/// a defect that an attack found, such as `D12b`.
+/// The tests of each row, as file and function. A row is a fault, such as `12`, or a defect that was
+/// found in a review, such as `D12b`.
 fn table() -> BTreeMap<String, Vec<(String, String)>> {
     let mut rows = BTreeMap::<String, Vec<(String, String)>>::new();
     let mut row = String::new();
@@ -81,7 +83,7 @@ fn every_test_that_the_table_names_is_there() {
 #[test]
 fn every_row_that_a_test_names_is_in_the_table() {
     let rows = table();
-    for path in sources(&root().join("tests/tests")) {
+    for path in rust_files(&root().join("tests/tests")) {
         let source = fs::read_to_string(&path).expect("it was listed");
         for mention in source.split("FAULTS ").skip(1) {
             let number: String = mention.chars().take_while(char::is_ascii_digit).collect();
@@ -95,19 +97,4 @@ fn every_row_that_a_test_names_is_in_the_table() {
             );
         }
     }
-}
-
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).expect("the folder is there");
-    let paths = entries.map(|entry| entry.expect("it can be listed").path());
-    paths
-        .flat_map(|path| {
-            if path.is_dir() {
-                sources(&path)
-            } else {
-                vec![path]
-            }
-        })
-        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
-        .collect()
 }

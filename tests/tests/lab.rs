@@ -1,4 +1,4 @@
-//! The laboratory itself, tried.
+//! The laboratory itself.
 
 #![cfg(target_os = "linux")]
 
@@ -37,17 +37,11 @@ fn receive(socket: &UdpSocket) -> io::Result<(String, SocketAddr)> {
     Ok((String::from_utf8_lossy(&buffer[..len]).into(), source))
 }
 
-/// Two hosts, `a` (10.77.1.1) and `b` (10.77.1.2), on one network.
-fn pair() -> (Host, Host) {
-    let lab = Lab::new();
-    let network = lab.network("net0", "10.77.1.0/24");
-    let (a, b) = (lab.host("a"), lab.host("b"));
-    a.join(&network, "eth0", "10.77.1.1/24");
-    b.join(&network, "eth0", "10.77.1.2/24");
-    (a, b)
+fn pair() -> [Host; 2] {
+    Lab::new().hosts(["10.77.1.1/24", "10.77.1.2/24"])
 }
 
-/// What a panic said.
+/// The message of a panic.
 fn panic_of(body: impl FnOnce()) -> Option<String> {
     let panic = catch_unwind(AssertUnwindSafe(body)).err()?;
     Some(*panic.downcast::<String>().expect("a formatted message"))
@@ -55,8 +49,8 @@ fn panic_of(body: impl FnOnce()) -> Option<String> {
 
 #[test]
 fn a_broadcast_reaches_the_hosts_of_its_network_alone() {
-    lab::run("a_broadcast_reaches_the_hosts_of_its_network_alone", || {
-        let (a, b) = pair();
+    lab::run(|| {
+        let [a, b] = pair();
         let lab = Lab::new();
         let c = lab.host("c");
         c.join(&lab.network("net1", "10.77.2.0/24"), "eth0", "10.77.2.3/24");
@@ -83,55 +77,48 @@ fn a_broadcast_reaches_the_hosts_of_its_network_alone() {
 
 #[test]
 fn a_closure_runs_in_its_host_and_returns_its_value_or_panic() {
-    lab::run(
-        "a_closure_runs_in_its_host_and_returns_its_value_or_panic",
-        || {
-            let (a, b) = pair();
-            let holds =
-                |host: &Host, address: &str| host.run(|| UdpSocket::bind((address, 0)).is_ok());
-            assert!(holds(&a, "10.77.1.1") && !holds(&b, "10.77.1.1"));
-            let there = b.spawn_thread(|| UdpSocket::bind("10.77.1.2:0").is_ok());
-            assert!(there.join().unwrap());
-            let value = 7;
-            assert_eq!(
-                panic_of(|| a.run(|| panic!("seven: {value}"))).unwrap(),
-                "seven: 7"
-            );
-        },
-    );
+    lab::run(|| {
+        let [a, b] = pair();
+        let holds = |host: &Host, address: &str| host.run(|| UdpSocket::bind((address, 0)).is_ok());
+        assert!(holds(&a, "10.77.1.1") && !holds(&b, "10.77.1.1"));
+        let there = b.spawn_thread(|| UdpSocket::bind("10.77.1.2:0").is_ok());
+        assert!(there.join().unwrap());
+        let value = 7;
+        assert_eq!(
+            panic_of(|| a.run(|| panic!("seven: {value}"))).unwrap(),
+            "seven: 7"
+        );
+    });
 }
 
 #[test]
 fn a_network_that_is_down_carries_nothing_until_it_is_up() {
-    lab::run(
-        "a_network_that_is_down_carries_nothing_until_it_is_up",
-        || {
-            let lab = Lab::new();
-            let network = lab.network("net0", "10.77.1.0/24");
-            let (a, b) = (lab.host("a"), lab.host("b"));
-            a.join(&network, "eth0", "10.77.1.1/24");
-            b.join(&network, "eth0", "10.77.1.2/24");
-            let (from, to) = (udp(&a, "10.77.1.1:0"), udp(&b, "0.0.0.0:9999"));
+    lab::run(|| {
+        let lab = Lab::new();
+        let network = lab.network("net0", "10.77.1.0/24");
+        let (a, b) = (lab.host("a"), lab.host("b"));
+        a.join(&network, "eth0", "10.77.1.1/24");
+        b.join(&network, "eth0", "10.77.1.2/24");
+        let (from, to) = (udp(&a, "10.77.1.1:0"), udp(&b, "0.0.0.0:9999"));
 
-            network.set_down();
-            from.send_to(b"lost", "10.77.1.255:9999").unwrap();
-            to.set_read_timeout(Some(NEVER)).unwrap();
-            assert!(receive(&to).is_err());
-            network.set_up();
-            from.send_to(b"carried", "10.77.1.255:9999").unwrap();
-            to.set_read_timeout(Some(SOON)).unwrap();
-            assert_eq!(receive(&to).unwrap().0, "carried");
-        },
-    );
+        network.set_down();
+        from.send_to(b"lost", "10.77.1.255:9999").unwrap();
+        to.set_read_timeout(Some(NEVER)).unwrap();
+        assert!(receive(&to).is_err());
+        network.set_up();
+        from.send_to(b"carried", "10.77.1.255:9999").unwrap();
+        to.set_read_timeout(Some(SOON)).unwrap();
+        assert_eq!(receive(&to).unwrap().0, "carried");
+    });
 }
 
 #[test]
 fn a_lossy_host_loses_its_share_both_ways_in_silence() {
     if !lab::have("nft") {
-        return lab::pass_over("`nft` is not installed");
+        return lab::skip("`nft` is not installed");
     }
-    lab::run("a_lossy_host_loses_its_share_both_ways_in_silence", || {
-        let (a, b) = pair();
+    lab::run(|| {
+        let [a, b] = pair();
         let (near, far) = (udp(&a, "10.77.1.1:9999"), udp(&b, "10.77.1.2:9999"));
         // Counts how many of 200 datagrams arrive. A last one, sent without loss, ends the count.
         // It is repeated until it arrives, since a busy kernel drops datagrams too.
@@ -171,44 +158,41 @@ fn a_lossy_host_loses_its_share_both_ways_in_silence() {
 
 #[test]
 fn a_forged_datagram_arrives_with_the_source_that_it_claims() {
-    lab::run(
-        "a_forged_datagram_arrives_with_the_source_that_it_claims",
-        || {
-            let (a, b) = pair();
-            let socket = udp(&b, "0.0.0.0:9999");
-            let (attacker, victim) = (a.raw("eth0"), b.raw("eth0").mac());
-            let everybody = "255.255.255.255:9999".parse().unwrap();
-            let unicast = "10.77.1.2:9999".parse().unwrap();
+    lab::run(|| {
+        let [a, b] = pair();
+        let socket = udp(&b, "0.0.0.0:9999");
+        let (attacker, victim) = (a.raw("eth0"), b.raw("eth0").mac());
+        let everybody = "255.255.255.255:9999".parse().unwrap();
+        let unicast = "10.77.1.2:9999".parse().unwrap();
 
-            for source in ["0.0.0.0:68", "10.77.1.77:0", "10.77.1.9:9999"] {
-                attacker.send(&Datagram::new(
-                    source.parse().unwrap(),
-                    everybody,
-                    b"to all",
-                ));
-                let (text, from) = receive(&socket).unwrap();
-                assert_eq!(
-                    (text.as_str(), from.to_string().as_str()),
-                    ("to all", source)
-                );
-            }
-            // An off-link source needs a route back, by which the kernel judges it.
-            b.ip("route add default via 10.77.1.1");
-            let off_link = Datagram::new("203.0.113.9:53".parse().unwrap(), unicast, b"to one");
-            attacker.send(&off_link.with_mac(victim));
+        for source in ["0.0.0.0:68", "10.77.1.77:0", "10.77.1.9:9999"] {
+            attacker.send(&Datagram::new(
+                source.parse().unwrap(),
+                everybody,
+                b"to all",
+            ));
             let (text, from) = receive(&socket).unwrap();
             assert_eq!(
                 (text.as_str(), from.to_string().as_str()),
-                ("to one", "203.0.113.9:53")
+                ("to all", source)
             );
-        },
-    );
+        }
+        // An off-link source needs a route back, by which the kernel judges it.
+        b.ip("route add default via 10.77.1.1");
+        let off_link = Datagram::new("203.0.113.9:53".parse().unwrap(), unicast, b"to one");
+        attacker.send(&off_link.with_mac(victim));
+        let (text, from) = receive(&socket).unwrap();
+        assert_eq!(
+            (text.as_str(), from.to_string().as_str()),
+            ("to one", "203.0.113.9:53")
+        );
+    });
 }
 
 #[test]
 fn a_kernel_drops_martians_and_wrong_checksums() {
-    lab::run("a_kernel_drops_martians_and_wrong_checksums", || {
-        let (a, b) = pair();
+    lab::run(|| {
+        let [a, b] = pair();
         let socket = udp(&b, "0.0.0.0:9999");
         let attacker = a.raw("eth0");
         let everybody = "255.255.255.255:9999".parse().unwrap();
@@ -237,7 +221,7 @@ fn a_kernel_drops_martians_and_wrong_checksums() {
 
 #[test]
 fn a_process_tells_what_it_writes_and_how_it_ends() {
-    lab::run("a_process_tells_what_it_writes_and_how_it_ends", || {
+    lab::run(|| {
         let host = Lab::new().host("a");
         let shell = |script: &str| {
             let mut command = Command::new("sh");
@@ -277,12 +261,13 @@ fn a_process_tells_what_it_writes_and_how_it_ends() {
 #[test]
 fn a_wrong_test_name_fails() {
     if let Err(why) = lab::available() {
-        return lab::pass_over(&why);
+        return lab::skip(&why);
     }
-    let text = panic_of(|| lab::run("no_such_test", || ())).unwrap();
-    assert!(text.contains("no") && text.contains("name"), "{text}");
-    // A thread without a name doesn't tell which test it belongs to.
-    let unnamed = thread::spawn(|| panic_of(|| lab::run("no_such_test", || ())));
+    let run = || lab::run_within(SOON, "no_such_test", || ());
+    let text = panic_of(run).unwrap();
+    assert!(text.contains("the calling test has another name"), "{text}");
+    // The name of a thread without one can't be compared.
+    let unnamed = thread::spawn(move || panic_of(run));
     let text = unnamed.join().unwrap().unwrap();
     assert!(
         text.contains("no test of this binary is named no_such_test"),
@@ -309,9 +294,9 @@ fn a_failure_inside_is_a_failure_outside() {
 
 #[test]
 fn nothing_is_left_of_a_test_that_takes_too_long() {
-    const TEST: &str = "nothing_is_left_of_a_test_that_takes_too_long";
     const LIMIT: Duration = Duration::from_secs(5);
-    let Some(text) = panic_of(|| lab::run_within(LIMIT, TEST, hang)) else {
+    let name = "nothing_is_left_of_a_test_that_takes_too_long";
+    let Some(text) = panic_of(|| lab::run_within(LIMIT, name, hang)) else {
         return assert!(lab::available().is_err(), "it never ends by itself");
     };
     assert!(text.contains("took longer than 5s"), "{text}");
@@ -326,7 +311,7 @@ fn nothing_is_left_of_a_test_that_takes_too_long() {
 #[test]
 fn nothing_is_left_of_a_test_whose_outside_is_killed() {
     if let Err(why) = lab::available() {
-        return lab::pass_over(&why);
+        return lab::skip(&why);
     }
     // Nobody else sleeps for so long, not even in another run of this test.
     let seconds = format!("86399.{}", process::id());
@@ -343,9 +328,8 @@ fn nothing_is_left_of_a_test_whose_outside_is_killed() {
 
 #[test]
 fn the_python_peers_find_each_other() {
-    let test = "the_python_peers_find_each_other";
-    lab::run_with_python(env!("CARGO_TARGET_TMPDIR"), test, |interpreter| {
-        let (a, b) = pair();
+    lab::run_with_python(env!("CARGO_TARGET_TMPDIR"), |interpreter| {
+        let [a, b] = pair();
         // Their server names the address of its default route.
         b.ip("route add default via 10.77.1.254");
         let server = b.spawn(python::server(interpreter, r#"{"DISCOVERY_PORT": 9999}"#));
@@ -360,18 +344,18 @@ fn the_python_peers_find_each_other() {
 #[test]
 #[ignore = "it fails: a_failure_inside_is_a_failure_outside runs it"]
 fn fails() {
-    lab::run("fails", || panic!("for this reason"));
+    lab::run(|| panic!("for this reason"));
 }
 
 #[test]
 #[ignore = "it hangs: nothing_is_left_of_a_test_whose_outside_is_killed runs it"]
 fn hangs() {
-    lab::run("hangs", hang);
+    lab::run_within(lab::DEFAULT_TIME_LIMIT, "hangs", hang);
 }
 
 /// Has two hosts and a process that sleeps, tells their namespaces, and never ends.
 fn hang() {
-    let (a, b) = pair();
+    let [a, b] = pair();
     for host in [&a, &b] {
         println!(
             "{}",

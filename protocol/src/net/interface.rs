@@ -28,7 +28,7 @@ use ipnet::{IpNet, PrefixLenError};
 pub struct Interface {
     /// The name, such as `eth0`.
     pub name: String,
-    /// The index, by which the system identifies the interface. Never 0.
+    /// The index, by which the system identifies the interface. 0 if the system does not report it.
     pub index: u32,
     /// The state and the kind of the interface.
     pub flags: InterfaceFlags,

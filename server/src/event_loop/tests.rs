@@ -170,7 +170,7 @@ fn kind(kind: io::ErrorKind) -> Act {
     Act::Fail(kind.into())
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 fn code(errno: nix::errno::Errno) -> Act {
     Act::Fail(errno.into())
 }
@@ -190,7 +190,7 @@ fn with_nothing_there_it_waits() {
 }
 
 #[test]
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 fn errors_of_earlier_sends_are_counted_and_the_next_request_is_answered() {
     use nix::errno::Errno::{
         EACCES, ECONNREFUSED, ECONNRESET, EHOSTUNREACH, ENETDOWN, ENETUNREACH, EPROTO,
@@ -221,7 +221,7 @@ fn errors_of_earlier_sends_are_counted_and_the_next_request_is_answered() {
 }
 
 #[test]
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 fn a_datagram_that_is_too_long_for_the_system_is_dropped() {
     let mut bench = Bench::new();
     bench.receives([code(nix::errno::Errno::EMSGSIZE)]);
@@ -231,7 +231,7 @@ fn a_datagram_that_is_too_long_for_the_system_is_dropped() {
 }
 
 #[test]
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 fn answers_that_cannot_be_sent_are_dropped_and_counted() {
     use nix::errno::Errno::{
         EACCES, EADDRNOTAVAIL, EAGAIN, EINVAL, ENETDOWN, ENETUNREACH, ENOBUFS, ENOMEM, EPERM,
@@ -254,7 +254,7 @@ fn answers_that_cannot_be_sent_are_dropped_and_counted() {
 }
 
 #[test]
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 fn a_descriptor_that_is_not_a_socket_fails_after_a_few_tries() {
     for errno in [nix::errno::Errno::EBADF, nix::errno::Errno::ENOTSOCK] {
         let mut bench = Bench::new();
@@ -314,7 +314,7 @@ fn unknown_errors_between_datagrams_never_end_the_server() {
 }
 
 #[test]
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 fn a_datagram_that_is_too_long_is_progress() {
     let mut bench = Bench::new();
     for _ in 0..3 {

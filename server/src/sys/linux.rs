@@ -65,7 +65,7 @@ thread_local! {
 /// The server's socket.
 #[derive(Debug)]
 pub(crate) struct Socket {
-    socket: UdpSocket,
+    inner: UdpSocket,
     /// Tells the sockets of this process apart.
     id: u64,
     /// One receive buffer after the other.
@@ -90,7 +90,7 @@ impl Socket {
         socket.set_nonblocking(true)?;
         enlarge_buffers(&socket);
         Ok(Self {
-            socket,
+            inner: socket,
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             buffers: vec![0; BATCH * buffer_size],
             buffer_size,
@@ -99,8 +99,8 @@ impl Socket {
     }
 
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        let mut source = SourceFd(&self.socket.as_raw_fd());
-        registry.register(&mut source, token, Interest::READABLE)
+        let descriptor = self.inner.as_raw_fd();
+        registry.register(&mut SourceFd(&descriptor), token, Interest::READABLE)
     }
 
     /// A socket whose `connect` fails where the host's routes refuse a destination for datagrams
@@ -109,7 +109,7 @@ impl Socket {
         let routes =
             socket2::Socket::new(Domain::for_address((local, 0).into()), Type::DGRAM, None)?;
         // A socket bound to a VRF device uses the routes of that device.
-        if let Some(device) = SockRef::from(&self.socket).device()? {
+        if let Some(device) = SockRef::from(&self.inner).device()? {
             routes.bind_device(Some(&device))?;
         }
         routes.bind(&SocketAddr::new(local, 0).into())?;
@@ -157,7 +157,7 @@ impl Transport for Socket {
     }
 
     fn filter(&self, message: &Word) -> io::Result<()> {
-        filter::attach(&self.socket, message)
+        filter::attach(&self.inner, message)
     }
 
     fn send(&mut self, replies: &[Reply], sent: &mut dyn FnMut(&Reply, io::Result<()>)) {
@@ -199,7 +199,7 @@ impl Socket {
             *slice = Some([IoSliceMut::new(buffer)]);
         }
         let messages = recvmmsg(
-            self.socket.as_raw_fd(),
+            self.inner.as_raw_fd(),
             &mut headers.receive,
             slices.iter_mut().flatten(),
             MsgFlags::MSG_DONTWAIT,
@@ -245,7 +245,9 @@ impl Socket {
             match self.send_some(rest, interface) {
                 Ok(count) => {
                     let (done, unsent) = rest.split_at(count);
-                    done.iter().for_each(|reply| sent(reply, Ok(())));
+                    for reply in done {
+                        sent(reply, Ok(()));
+                    }
                     rest = unsent;
                 }
                 Err(error) if SendErrorKind::of(&error) == SendErrorKind::Interrupted => {}
@@ -273,7 +275,7 @@ impl Socket {
         let packet_info = packet_info(replies[0].local, interface);
         let mut headers = self.take_headers();
         let sent = sendmmsg(
-            self.socket.as_raw_fd(),
+            self.inner.as_raw_fd(),
             &mut headers.send,
             &slices[..count],
             &destinations[..count],

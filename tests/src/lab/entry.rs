@@ -1,42 +1,46 @@
-//! How a test gets into the laboratory: it starts its own test binary again under `unshare`.
+//! How a test enters the laboratory: it starts its own test binary again under `unshare`.
 
+use std::any::type_name;
 use std::env;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::available::{available, pass_over, search_path, unshare_options};
+use nix::sys::signal::Signal;
+
+use super::available::{available, in_namespaces, skip};
+use super::namespace::run_command;
+use super::process::Process;
 use crate::python;
 
-/// How long a test may take in the laboratory, if it doesn't say otherwise.
-pub const DEFAULT_TIME_LIMIT: Duration = Duration::from_mins(1);
+/// How long a test may take in the laboratory, unless it sets another limit.
+pub const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(60);
 
-/// The variable that holds the test's name in the process inside; for a program, anything.
+/// The variable that holds the test's name in the process inside; for a program, any text.
 pub(super) const INSIDE: &str = "UDP_DISCOVERY_LAB_TEST";
 /// The variable that holds the path of the Python interpreter there.
 const PYTHON: &str = "UDP_DISCOVERY_LAB_PYTHON";
-/// What the inside says first: proof that a test ran at all.
+/// What the process inside prints first: proof that a test ran at all.
 const ENTERED: &str = "in the laboratory: ";
 /// How long the last output may take after a kill.
 const LAST_OUTPUT: Duration = Duration::from_secs(10);
 
 /// Runs `body` in a laboratory, with [`DEFAULT_TIME_LIMIT`].
 ///
-/// `test` is the name of the calling `#[test]`, with its modules (`module::test_name`), as
-/// `cargo test -- --list` prints it. Where the system allows no laboratory, it prints
-/// `skipped:` and the reason, and returns.
+/// `body` must be a closure of the calling `#[test]`, which names the test to run inside. There it
+/// is process 1 of a process namespace of its own, and loopback is up. Where the system allows
+/// no laboratory, this prints `skipped:` and the reason, and returns.
 ///
 /// # Panics
-/// If the test fails inside or takes longer than the time limit; if `test` isn't the caller's
-/// name; if it would be skipped and the environment has `CI=true`.
-pub fn run(test: &str, body: impl FnOnce()) {
-    run_within(DEFAULT_TIME_LIMIT, test, body);
+/// If the test fails inside or takes longer than the time limit; if `body` isn't a closure of the
+/// calling test; if it would be skipped and the environment has `CI=true`.
+pub fn run(body: impl FnOnce()) {
+    run_within(DEFAULT_TIME_LIMIT, test_name(&body), body);
 }
 
-/// [`run`] with a time limit of its own.
+/// [`run`] with another time limit, for the test with the given name, including its modules.
 ///
 /// # Panics
 /// As [`run`].
@@ -52,21 +56,33 @@ pub fn run_within(limit: Duration, test: &str, body: impl FnOnce()) {
 /// [`run`] with the Python peers: `body` gets the path of an interpreter that can import them.
 ///
 /// They are installed outside, since the laboratory reaches no registry, into `folder`, as
-/// [`python::peers`] does. An integration test gives `env!("CARGO_TARGET_TMPDIR")`, so that
+/// [`python::peers`] does. An integration test passes `env!("CARGO_TARGET_TMPDIR")`, so that
 /// all packages share one installation.
 ///
 /// # Panics
-/// As [`run`]; a missing Python or registry too is a reason to skip.
-pub fn run_with_python(folder: impl AsRef<Path>, test: &str, body: impl FnOnce(&Path)) {
+/// As [`run`]. A missing Python or registry is a reason to skip, too.
+pub fn run_with_python(folder: impl AsRef<Path>, body: impl FnOnce(&Path)) {
+    let test = test_name(&body);
     if is_inside() {
         enter(test);
-        let interpreter = env::var_os(PYTHON).expect("the outside tells where Python is");
+        let interpreter = env::var_os(PYTHON).expect("the outside sets the interpreter's path");
         body(Path::new(&interpreter));
     } else if let Err(why) = available() {
-        pass_over(&why);
+        skip(&why);
     } else if let Some(interpreter) = python::peers(folder.as_ref()) {
         run_again(DEFAULT_TIME_LIMIT, test, Some(&interpreter));
     }
+}
+
+/// The name of the test that `body` is a closure of, as `cargo test -- --list` prints it.
+///
+/// It comes from the name of the closure's type, `binary::module::test::{{closure}}`. The standard
+/// library doesn't promise that form, but [`run`] fails if no test has the name.
+pub fn test_name<T>(_body: &T) -> &'static str {
+    let path = type_name::<T>();
+    let path = path.split_once("::").map_or(path, |(_binary, path)| path);
+    path.split_once("::{{closure}}")
+        .map_or(path, |(test, _)| test)
 }
 
 /// Whether this process runs inside a laboratory.
@@ -78,13 +94,19 @@ pub(crate) fn is_inside() -> bool {
 fn enter(test: &str) {
     let wanted = env::var(INSIDE).unwrap_or_default();
     assert_eq!(test, wanted, "the calling test has another name");
-    eprintln!("{ENTERED}{test}");
-    // The outside never writes: the end of the input is its end. This is process 1 of its
-    // namespace, and with it go all others.
-    thread::spawn(|| {
+    println!("{ENTERED}{test}");
+    // The outside never writes: if the input ends, the outside has ended. This is process 1 of its
+    // namespace, and all others end with it.
+    let (started, watching) = mpsc::channel();
+    thread::spawn(move || {
+        started.send(()).expect("the test waits for it");
         let _ = io::copy(&mut io::stdin(), &mut io::sink());
         std::process::exit(1);
     });
+    // A thread that is still starting uses memory and descriptors, which some tests count. For the
+    // same reason no other thread runs here: its stack would be kept for the next one.
+    watching.recv().expect("the thread starts");
+    run_command("ip", "link set lo up", "");
 }
 
 fn run_again(limit: Duration, test: &str, python: Option<&Path>) {
@@ -92,18 +114,23 @@ fn run_again(limit: Duration, test: &str, python: Option<&Path>) {
     if let Some(name) = thread::current().name().filter(|&name| name != "main") {
         assert_eq!(test, name, "the calling test has another name");
     }
-    let options = match unshare_options() {
-        Ok(options) => options,
-        Err(why) => return pass_over(&why),
+    let binary = env::current_exe().expect("a test knows its own binary");
+    let mut command = match in_namespaces(&binary) {
+        Ok(command) => command,
+        Err(why) => return skip(&why),
     };
-    let mut inside = Inside::start(options, test, python);
-    if !inside.ends_before(Instant::now() + limit) {
-        inside.child.kill().expect("unshare can be killed");
-        inside.ends_before(Instant::now() + LAST_OUTPUT);
+    command
+        // This one was asked for, or the outside would not run. So it runs even if it is ignored.
+        .args([test, "--exact", "--nocapture", "--include-ignored"])
+        .env(INSIDE, test)
+        .envs(python.map(|python| (PYTHON, python)));
+    let mut inside = Process::start(command);
+    let Some(status) = inside.try_wait(limit) else {
+        inside.signal(Signal::SIGKILL);
+        inside.try_wait(LAST_OUTPUT);
         let output = inside.output();
         panic!("{test} took longer than {limit:?} in the laboratory:\n{output}");
-    }
-    let status = inside.child.wait().expect("unshare can be waited for");
+    };
     let output = inside.output();
     assert!(
         status.success(),
@@ -114,72 +141,4 @@ fn run_again(limit: Duration, test: &str, python: Option<&Path>) {
         "no test of this binary is named {test}:\n{output}"
     );
     print!("{output}");
-}
-
-/// The process inside, seen from outside.
-struct Inside {
-    child: Child,
-    /// What it writes; disconnected at its end.
-    chunks: Receiver<Vec<u8>>,
-    output: Vec<u8>,
-}
-
-impl Inside {
-    fn start(options: &[&str], test: &str, python: Option<&Path>) -> Self {
-        let (reader, writer) = io::pipe().expect("a pipe can be made");
-        let mut command = Command::new("unshare");
-        command
-            .args(options)
-            .arg("--")
-            .arg(env::current_exe().expect("a test knows its own binary"))
-            // It was asked for, or the outside would not run: so also if it is ignored.
-            .args([test, "--exact", "--nocapture", "--include-ignored"])
-            .env(INSIDE, test)
-            .env("PATH", search_path())
-            .envs(python.map(|python| (PYTHON, python)))
-            .stdin(Stdio::piped())
-            .stdout(writer.try_clone().expect("a pipe can be shared"))
-            .stderr(writer);
-        let child = command.spawn().expect("unshare can be started");
-        let (sender, chunks) = mpsc::channel();
-        thread::spawn(move || forward(reader, &sender));
-        Self {
-            child,
-            chunks,
-            output: Vec::new(),
-        }
-    }
-
-    /// Gathers its output until it ends, or until the deadline: then it is false.
-    fn ends_before(&mut self, deadline: Instant) -> bool {
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.chunks.recv_timeout(left) {
-                Ok(chunk) => self.output.extend(chunk),
-                Err(RecvTimeoutError::Disconnected) => return true,
-                Err(RecvTimeoutError::Timeout) => return false,
-            }
-        }
-    }
-
-    fn output(&self) -> String {
-        String::from_utf8_lossy(&self.output).into_owned()
-    }
-}
-
-impl Drop for Inside {
-    fn drop(&mut self) {
-        // Neither does anything if it has been waited for.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn forward(mut reader: io::PipeReader, sender: &mpsc::Sender<Vec<u8>>) {
-    let mut buffer = [0; 4096];
-    while let Ok(len @ 1..) = reader.read(&mut buffer) {
-        if sender.send(buffer[..len].to_vec()).is_err() {
-            return;
-        }
-    }
 }

@@ -20,12 +20,12 @@ const JOIN_LIMIT: Duration = Duration::from_secs(5);
 pub struct Host {
     name: String,
     namespace: Namespace,
-    cables: Arc<Mutex<Vec<Cable>>>,
+    attachments: Arc<Mutex<Vec<Attachment>>>,
 }
 
-/// What joins a host and a network.
+/// A pair of virtual Ethernet interfaces that joins a host and a network.
 #[derive(Debug)]
-struct Cable {
+struct Attachment {
     interface: String,
     port: String,
     network: Network,
@@ -45,11 +45,11 @@ impl Host {
         Self {
             name: name.to_owned(),
             namespace,
-            cables: Arc::default(),
+            attachments: Arc::default(),
         }
     }
 
-    /// Its name in the test.
+    /// The name in the test.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -77,12 +77,12 @@ impl Host {
             assert!(Instant::now() < deadline, "the port {port} stays silent");
             thread::yield_now();
         }
-        let cable = Cable {
+        let attachment = Attachment {
             interface: interface.to_owned(),
             port,
             network: network.clone(),
         };
-        self.cables().push(cable);
+        self.attachments().push(attachment);
     }
 
     /// Runs the program `ip` there, as in `host.ip("route add default via 10.77.1.254")`, and
@@ -92,6 +92,14 @@ impl Host {
     /// If it fails.
     pub fn ip(&self, arguments: &str) -> String {
         self.namespace.ip(arguments)
+    }
+
+    /// Runs many commands of the program `ip` there at once, one a line.
+    ///
+    /// # Panics
+    /// If one of them fails.
+    pub fn ip_batch(&self, commands: &str) {
+        self.namespace.command("ip", "-batch -", commands);
     }
 
     /// Runs `body` there, on a thread of its own, and returns its value.
@@ -110,7 +118,7 @@ impl Host {
         self.namespace.spawn(body)
     }
 
-    /// Starts a process there. Its output is gathered, its input is a pipe.
+    /// Starts a process there. Its output is collected, its input is a pipe.
     ///
     /// # Panics
     /// If it can't be started.
@@ -118,23 +126,23 @@ impl Host {
         self.run(|| Process::start(command))
     }
 
-    /// Loses that share of the UDP packets that reach it, and of those that it sends.
+    /// Loses this share of the UDP packets that reach it, and of those that it sends.
     ///
-    /// They are lost in silence: no kernel reports an error. Interfaces that it joins later lose
-    /// nothing; another call replaces the share. Needs the program `nft`, see
+    /// No kernel reports an error for a lost packet. Interfaces that it gets later lose nothing.
+    /// Another call replaces the share. Needs the program `nft`, see
     /// [`have`](super::have).
     ///
     /// # Panics
     /// If `nft` is missing or fails, or `percent` is over 100.
     pub fn loss(&self, percent: u8) {
-        for cable in self.cables().iter() {
-            lose_arrivals(&self.namespace, &cable.interface, percent);
-            lose_arrivals(&cable.network.namespace, &cable.port, percent);
+        for it in self.attachments().iter() {
+            lose_arrivals(&self.namespace, &it.interface, percent);
+            lose_arrivals(&it.network.namespace, &it.port, percent);
         }
     }
 
-    /// Has its firewall refuse every UDP packet that it is to send (the program that sends gets
-    /// `EPERM`), or not any more. Needs the program `nft`, see [`have`](super::have).
+    /// Has its firewall refuse every UDP packet that it sends (the sender gets `EPERM`), or stops
+    /// that. Needs the program `nft`, see [`have`](super::have).
     ///
     /// # Panics
     /// If `nft` is missing or fails.
@@ -150,7 +158,9 @@ impl Host {
         self.run(|| raw::Sender::open(interface))
     }
 
-    fn cables(&self) -> MutexGuard<'_, Vec<Cable>> {
-        self.cables.lock().unwrap_or_else(PoisonError::into_inner)
+    fn attachments(&self) -> MutexGuard<'_, Vec<Attachment>> {
+        self.attachments
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,13 +1,10 @@
 //! Lossy links, and a firewall that refuses to send, by nftables.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
-
 use super::namespace::Namespace;
 
-/// Drops `percent` of the UDP packets that arrive at `device`, instead of what it dropped before.
+/// Drops `percent` of the UDP packets that arrive at `device`, in place of an earlier share.
 ///
-/// Where a packet arrives nobody is told: a drop on the way out would be an error of the send.
+/// The sender of a packet that is dropped on arrival gets no error.
 pub(super) fn lose_arrivals(namespace: &Namespace, device: &str, percent: u8) {
     assert!(percent <= 100, "{percent} % is more than all");
     let rule = match percent {
@@ -15,45 +12,23 @@ pub(super) fn lose_arrivals(namespace: &Namespace, device: &str, percent: u8) {
         100 => "meta l4proto udp drop;".to_owned(),
         _ => format!("meta l4proto udp numgen random mod 100 < {percent} drop;"),
     };
-    let table = format!("netdev loss_{device}");
     let hook = format!("type filter hook ingress device \"{device}\" priority 0;");
-    replace_table(
-        namespace,
-        &table,
-        &format!("chain arrivals {{\n{hook}\n{rule}\n}}"),
-    );
+    replace_table(namespace, &format!("netdev loss_{device}"), &hook, &rule);
 }
 
-/// Has the kernel refuse each UDP packet that it is to send, or not any more.
+/// Has the kernel refuse each UDP packet that is sent, or stops that.
 pub(super) fn refuse_sends(namespace: &Namespace, refuse: bool) {
     let rule = if refuse { "meta l4proto udp drop;" } else { "" };
     let hook = "type filter hook output priority 0;";
-    replace_table(
-        namespace,
-        "inet refused_sends",
-        &format!("chain sends {{\n{hook}\n{rule}\n}}"),
-    );
+    replace_table(namespace, "inet refused_sends", hook, rule);
 }
 
-fn replace_table(namespace: &Namespace, table: &str, chain: &str) {
-    // A table can be deleted only where it is: the first line makes sure of that.
-    let rules = format!("table {table}\ndelete table {table}\ntable {table} {{\n{chain}\n}}\n");
-    let output = namespace
-        .run(|| {
-            let mut nft = Command::new("nft")
-                .args(["-f", "-"])
-                .stdin(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()?;
-            let mut stdin = nft.stdin.take().expect("its input is a pipe");
-            stdin.write_all(rules.as_bytes())?;
-            drop(stdin);
-            nft.wait_with_output()
-        })
-        .expect("`nft` can be started");
-    assert!(
-        output.status.success(),
-        "`nft` failed: {}",
-        String::from_utf8_lossy(&output.stderr)
+fn replace_table(namespace: &Namespace, table: &str, hook: &str, rule: &str) {
+    // Only a table that exists can be deleted: the first line creates it if need be.
+    let rules = format!(
+        "table {table}\n\
+         delete table {table}\n\
+         table {table} {{\nchain drops {{\n{hook}\n{rule}\n}}\n}}\n"
     );
+    namespace.command("nft", "-f -", &rules);
 }

@@ -1,13 +1,14 @@
 //! The laboratory itself, and its networks.
 
-use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use udp_discovery_server::protocol::IpNet;
 
 use super::entry::is_inside;
 use super::host::Host;
 use super::namespace::Namespace;
 
-/// A laboratory: the place of the networks that join its hosts.
+/// A laboratory: it holds the networks that join its hosts.
 ///
 /// Hosts and networks stay when it is dropped, until the test ends.
 #[derive(Debug)]
@@ -20,8 +21,7 @@ pub struct Lab {
 pub struct Network {
     pub(super) namespace: Namespace,
     name: String,
-    address: Ipv4Addr,
-    prefix_len: u32,
+    subnet: IpNet,
 }
 
 impl Lab {
@@ -35,9 +35,9 @@ impl Lab {
     )]
     pub fn new() -> Self {
         assert!(is_inside(), "a lab is made inside `lab::run` only");
-        let namespace = Namespace::current();
-        namespace.ip("link set lo up");
-        Self { namespace }
+        Self {
+            namespace: Namespace::current(),
+        }
     }
 
     /// A host with a loopback interface that is up, and no other.
@@ -50,16 +50,29 @@ impl Lab {
         Host::new(name)
     }
 
+    /// Hosts on one network, 10.77.0.0/16, each with the given address on `eth0`.
+    ///
+    /// # Panics
+    /// As [`Host::join`], and if the laboratory has such a network already.
+    pub fn hosts<const N: usize>(&self, addresses: [&str; N]) -> [Host; N] {
+        let network = self.network("net0", "10.77.0.0/16");
+        addresses.map(|address| {
+            let host = self.host(address);
+            host.join(&network, "eth0", address);
+            host
+        })
+    }
+
     /// A network, such as `lab.network("net0", "10.77.1.0/24")`.
     ///
     /// # Panics
     /// If the name is taken or longer than 15 bytes, or `subnet` isn't within 10.77.0.0/16.
     pub fn network(&self, name: &str, subnet: &str) -> Network {
-        let (address, prefix_len) = split(subnet);
-        assert!(
-            prefix_len >= 16 && address.octets()[..2] == [10, 77],
-            "{subnet} is not within 10.77.0.0/16"
-        );
+        let subnet: IpNet = subnet
+            .parse()
+            .expect("a network has an address and a prefix");
+        let all: IpNet = "10.77.0.0/16".parse().expect("it is a network");
+        assert!(all.contains(&subnet), "{subnet} is not within {all}");
         // No IPv6 address of its own, and no wait before it forwards.
         self.namespace.ip(&format!(
             "link add name {name} type bridge stp_state 0 forward_delay 0 mcast_snooping 0"
@@ -69,19 +82,18 @@ impl Lab {
         Network {
             namespace: self.namespace.clone(),
             name: name.to_owned(),
-            address,
-            prefix_len,
+            subnet,
         }
     }
 }
 
 impl Network {
-    /// Its name, which is the bridge's.
+    /// The name, which is the bridge's.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Cuts it for all hosts on it.
+    /// Takes it down for all hosts on it.
     ///
     /// # Panics
     /// If the system refuses it.
@@ -90,7 +102,7 @@ impl Network {
             .ip(&format!("link set dev {} down", self.name));
     }
 
-    /// Restores it.
+    /// Brings it up again.
     ///
     /// # Panics
     /// If the system refuses it.
@@ -98,7 +110,7 @@ impl Network {
         self.namespace.ip(&format!("link set dev {} up", self.name));
     }
 
-    /// A new port of the bridge, with the cable's other end as `interface` in `far`.
+    /// A new port of the bridge, whose other end is `interface` in `far`.
     pub(super) fn add_port(&self, interface: &str, far: &Namespace) -> String {
         static PORTS: AtomicU32 = AtomicU32::new(0);
         let port = format!("port{}", PORTS.fetch_add(1, Ordering::Relaxed));
@@ -113,27 +125,16 @@ impl Network {
         port
     }
 
-    /// Whether the port forwards already: it does so a moment after both its ends are up.
+    /// Whether the port forwards yet: it does so a moment after both its ends are up.
     pub(super) fn forwards(&self, port: &str) -> bool {
         self.namespace
             .ip(&format!("-details link show dev {port}"))
             .contains("bridge_slave state forwarding")
     }
 
-    /// Whether `address`, written as `10.77.1.2/24`, is in its subnet.
+    /// Whether `address`, such as `10.77.1.2/24`, is in its subnet.
     pub(super) fn holds(&self, address: &str) -> bool {
-        let host_bits = 32 - self.prefix_len;
-        let bits = split(address).0.to_bits() ^ self.address.to_bits();
-        u64::from(bits) >> host_bits == 0
+        let address: IpNet = address.parse().expect("an address has a prefix length");
+        self.subnet.contains(&address.addr())
     }
-}
-
-fn split(address: &str) -> (Ipv4Addr, u32) {
-    let (ip, prefix_len) = address
-        .split_once('/')
-        .expect("an address is written with its prefix length");
-    let ip = ip.parse().expect("an IPv4 address");
-    let prefix_len = prefix_len.parse().expect("a prefix length");
-    assert!(prefix_len <= 32, "{address} has too long a prefix");
-    (ip, prefix_len)
 }

@@ -10,31 +10,27 @@
 //! sender.send(&Datagram::new(source, destination, b"DISCOVER_SERVER"));
 //! ```
 //!
-//! A frame leaves past the sending host's routes, firewall and neighbour table, through packet(7).
+//! A packet(7) socket sends each frame past the host's routes, firewall and neighbour table.
 
 use std::net::SocketAddrV4;
 use std::os::fd::{AsRawFd, OwnedFd};
 
+use etherparse::{EtherType, Ethernet2Header, IpFragOffset, IpNumber, Ipv4Header, UdpHeader};
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, bind, send, socket};
 
 /// An Ethernet address.
 pub type MacAddress = [u8; 6];
 
-/// The Ethernet address of everybody on a network.
-pub const EVERYBODY: MacAddress = [0xff; 6];
+/// The Ethernet broadcast address.
+pub const BROADCAST: MacAddress = [0xff; 6];
 
 /// The longest payload of a datagram in one frame, in bytes.
-pub const MAX_PAYLOAD_LEN: usize = 1500 - IP_LEN - UDP_LEN;
+pub const MAX_PAYLOAD_LEN: usize = 1500 - Ipv4Header::MIN_LEN - UdpHeader::LEN;
 
-const IP_LEN: usize = 20;
-const UDP_LEN: usize = 8;
-const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
-const PROTOCOL_UDP: u8 = 17;
-/// In the first byte of the fragment's offset.
-const MORE_FRAGMENTS: u8 = 0x20;
+const TIME_TO_LIVE: u8 = 64;
 
-/// A UDP datagram over IPv4 that claims whatever it is told to.
+/// A UDP datagram over IPv4 with any source and destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Datagram {
     source: SocketAddrV4,
@@ -52,117 +48,99 @@ pub struct Sender {
 }
 
 impl Datagram {
-    /// A datagram to [`EVERYBODY`] on the link, with correct checksums.
+    /// A datagram to [`BROADCAST`], with correct checksums.
     ///
     /// # Panics
     /// If the payload is longer than [`MAX_PAYLOAD_LEN`].
     pub fn new(source: SocketAddrV4, destination: SocketAddrV4, payload: &[u8]) -> Self {
         assert!(
             payload.len() <= MAX_PAYLOAD_LEN,
-            "a frame takes {MAX_PAYLOAD_LEN} bytes of payload at the most"
+            "a frame takes at most {MAX_PAYLOAD_LEN} bytes of payload"
         );
         Self {
             source,
             destination,
             payload: payload.to_vec(),
-            mac: EVERYBODY,
+            mac: BROADCAST,
             wrong_checksum: false,
         }
     }
 
-    /// The Ethernet address that it goes to. A host takes a unicast IP address in a frame to
-    /// everybody, but notes that it came as a broadcast.
+    /// Sets the destination Ethernet address. A host accepts a unicast IP address in a broadcast
+    /// frame, but records that it came as a broadcast.
     pub fn with_mac(mut self, mac: MacAddress) -> Self {
         self.mac = mac;
         self
     }
 
-    /// Makes the UDP checksum wrong: the receiving kernel finds out only when it copies the
+    /// Makes the UDP checksum wrong: the receiving kernel checks it only when it copies the
     /// payload to the program, after it has woken it.
     pub fn with_wrong_checksum(mut self) -> Self {
         self.wrong_checksum = true;
         self
     }
 
-    /// The frame that carries it, without the frame check sequence.
+    /// The Ethernet frame that carries it, without the frame check sequence.
     pub fn frame(&self, source_mac: MacAddress) -> Vec<u8> {
-        let mut frame = Vec::with_capacity(14 + IP_LEN + UDP_LEN + self.payload.len());
-        frame.extend(self.mac);
-        frame.extend(source_mac);
-        frame.extend(ETHERTYPE_IPV4);
-        frame.extend(self.ip_header(UDP_LEN + self.payload.len(), 0, [0, 0]));
-        frame.extend(self.udp());
-        frame
+        let udp = self.udp();
+        self.frame_with(source_mac, &self.ip_header(udp.len()), &udp)
     }
 
     /// The frames that carry it in fragments of `len` bytes, the last one shorter (RFC 791,
     /// section 2.3). The fragments of each datagram have an `id` of their own.
     ///
     /// # Panics
-    /// If `len` isn't a multiple of 8 from 8 on.
+    /// If `len` isn't a positive multiple of 8.
     pub fn fragments(&self, source_mac: MacAddress, id: u16, len: usize) -> Vec<Vec<u8>> {
         assert!(
             len > 0 && len.is_multiple_of(8),
             "fragments are multiples of 8 bytes"
         );
         let udp = self.udp();
-        let count = udp.len().div_ceil(len);
         let fragment = |(nth, bytes): (usize, &[u8])| {
-            let [high, low] = length(nth * len / 8);
-            let more = if nth + 1 < count { MORE_FRAGMENTS } else { 0 };
-            let mut frame = Vec::with_capacity(14 + IP_LEN + bytes.len());
-            frame.extend(self.mac);
-            frame.extend(source_mac);
-            frame.extend(ETHERTYPE_IPV4);
-            frame.extend(self.ip_header(bytes.len(), id, [high | more, low]));
-            frame.extend(bytes);
-            frame
+            let mut header = self.ip_header(bytes.len());
+            let offset = u16::try_from(nth * len / 8).expect("a frame is shorter");
+            header.identification = id;
+            header.fragment_offset = IpFragOffset::try_new(offset).expect("a frame is shorter");
+            header.more_fragments = (nth + 1) * len < udp.len();
+            self.frame_with(source_mac, &header, bytes)
         };
         udp.chunks(len).enumerate().map(fragment).collect()
     }
 
-    /// RFC 791, section 3.1: the header of a packet with `len` bytes of payload, whose
-    /// identification, flags and offset say which fragment of what it is.
-    fn ip_header(&self, len: usize, id: u16, fragment: [u8; 2]) -> [u8; IP_LEN] {
-        let mut header = [0; IP_LEN];
-        header[0] = 0x45; // version 4, 5 words of header
-        header[2..4].copy_from_slice(&length(IP_LEN + len));
-        header[4..6].copy_from_slice(&id.to_be_bytes());
-        header[6..8].copy_from_slice(&fragment);
-        header[8] = 64; // time to live
-        header[9] = PROTOCOL_UDP;
-        header[12..16].copy_from_slice(&self.source.ip().octets());
-        header[16..20].copy_from_slice(&self.destination.ip().octets());
-        let checksum = checksum(&header);
-        header[10..12].copy_from_slice(&checksum.to_be_bytes());
-        header
+    fn frame_with(&self, source_mac: MacAddress, ip: &Ipv4Header, payload: &[u8]) -> Vec<u8> {
+        let ethernet = Ethernet2Header {
+            source: source_mac,
+            destination: self.mac,
+            ether_type: EtherType::IPV4,
+        };
+        let mut ip = ip.clone();
+        ip.header_checksum = ip.calc_header_checksum();
+        [&ethernet.to_bytes()[..], &ip.to_bytes(), payload].concat()
     }
 
-    /// RFC 768: header and payload.
-    fn udp(&self) -> Vec<u8> {
-        let len = length(UDP_LEN + self.payload.len());
-        let mut udp = Vec::with_capacity(UDP_LEN + self.payload.len());
-        udp.extend(self.source.port().to_be_bytes());
-        udp.extend(self.destination.port().to_be_bytes());
-        udp.extend(len);
-        udp.extend([0, 0]);
-        udp.extend(&self.payload);
+    fn ip_header(&self, payload_len: usize) -> Ipv4Header {
+        let len = u16::try_from(payload_len).expect("a frame is shorter");
+        let [source, destination] = [self.source, self.destination].map(|it| it.ip().octets());
+        Ipv4Header::new(len, TIME_TO_LIVE, IpNumber::UDP, source, destination)
+            .expect("a frame is shorter")
+    }
 
-        let mut summed = Vec::with_capacity(12 + udp.len());
-        summed.extend(self.source.ip().octets());
-        summed.extend(self.destination.ip().octets());
-        summed.extend([0, PROTOCOL_UDP]);
-        summed.extend(len);
-        summed.extend(&udp);
-        let mut checksum = checksum(&summed);
+    /// The UDP header and the payload.
+    fn udp(&self) -> Vec<u8> {
+        let (from, to) = (self.source.port(), self.destination.port());
+        let ip = self.ip_header(UdpHeader::LEN + self.payload.len());
+        let mut header = UdpHeader::with_ipv4_checksum(from, to, &ip, &self.payload)
+            .expect("a frame is shorter");
         if self.wrong_checksum {
-            checksum ^= 1;
+            // Never 0, which would say that there is no checksum.
+            header.checksum = if header.checksum == 1 {
+                2
+            } else {
+                header.checksum ^ 1
+            };
         }
-        if checksum == 0 {
-            checksum = 0xffff; // the same sum: 0 would say that there is no checksum
-        }
-        udp[6..8].copy_from_slice(&checksum.to_be_bytes());
-        udp
+        [&header.to_bytes()[..], &self.payload].concat()
     }
 }
 
@@ -174,7 +152,7 @@ impl Sender {
             .filter(|entry| entry.interface_name == interface)
             .find_map(|entry| entry.address?.as_link_addr().copied())
             .unwrap_or_else(|| panic!("there is no interface {interface}"));
-        // Without a protocol: it sends, and receives nothing.
+        // Without a protocol it only sends.
         let socket = socket(
             AddressFamily::Packet,
             SockType::Raw,
@@ -189,12 +167,12 @@ impl Sender {
         }
     }
 
-    /// The Ethernet address of its interface: where others send frames for this host to.
+    /// The Ethernet address of its interface.
     pub fn mac(&self) -> MacAddress {
         self.mac
     }
 
-    /// Sends it, with the interface's own Ethernet address as the source.
+    /// Sends a datagram, with the interface's own Ethernet address as the source.
     ///
     /// # Panics
     /// If the interface is down or the system refuses it.
@@ -202,7 +180,7 @@ impl Sender {
         self.send_frame(&datagram.frame(self.mac));
     }
 
-    /// Sends a whole Ethernet frame as it is: for floods, and for what is no datagram.
+    /// Sends a whole Ethernet frame as it is: for floods, and for fragments.
     ///
     /// # Panics
     /// If the interface is down or the system refuses it.
@@ -210,24 +188,4 @@ impl Sender {
         let sent = send(self.socket.as_raw_fd(), frame, MsgFlags::empty());
         assert_eq!(sent, Ok(frame.len()), "the frame can be sent");
     }
-}
-
-/// A length as both headers have it.
-fn length(len: usize) -> [u8; 2] {
-    u16::try_from(len)
-        .expect("a frame is shorter")
-        .to_be_bytes()
-}
-
-/// The Internet checksum (RFC 1071): the complement of the one's complement sum.
-fn checksum(bytes: &[u8]) -> u16 {
-    let mut sum: u32 = 0;
-    for pair in bytes.chunks(2) {
-        let low = pair.get(1).copied().unwrap_or(0);
-        sum += u32::from(u16::from_be_bytes([pair[0], low]));
-    }
-    while let carry @ 1.. = sum >> 16 {
-        sum = (sum & 0xffff) + carry;
-    }
-    !u16::try_from(sum).expect("the carries are added")
 }

@@ -1,43 +1,43 @@
-//! Asks the server's addresses one by one, the held and the others, and sees every answer.
+//! A client that asks the server's addresses one by one, those it has and others, and checks
+//! every answer.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use udp_discovery_server::protocol::{Codec, HostIp, Message, Response};
 
-use super::ledger::Ledger;
-use super::tally::{Count, Tally};
-use super::world::{ALIASES, PORT, alias_address, asker_address, at, broadcast_address};
+use super::counts::Count;
+use super::run::Shared;
+use super::topology::{ALIASES, PORT, alias_address, asker_address, at, broadcast_address};
 use crate::lab::Stop;
 
-/// How long an answer is waited for. A later one comes to a closed port, and the server's host
-/// gets an ICMP message back.
-const PATIENCE: Duration = Duration::from_millis(30);
+/// How long to wait for an answer. A later one meets a closed port, and the server's host gets an
+/// ICMP message.
+const TIMEOUT: Duration = Duration::from_millis(30);
 const PAUSE: Duration = Duration::from_millis(20);
 
-pub(super) struct Asker {
+pub(super) struct Asker<'a> {
     pub(super) network: usize,
-    pub(super) ledger: Arc<Ledger>,
-    pub(super) tally: Arc<Tally>,
+    pub(super) shared: &'a Shared,
 }
 
-impl Asker {
+impl Asker<'_> {
     /// Asks again and again, mostly one address, sometimes all.
     pub(super) fn run(&self, mut rng: Rng, stop: &Stop) {
+        let counters = &self.shared.counters;
         while !stop.wait(PAUSE) {
             let asked = match rng.u8(0..8) {
                 0 => Ipv4Addr::BROADCAST,
                 1 => broadcast_address(self.network),
                 _ => alias_address(self.network, rng.u8(0..ALIASES[self.network])).0,
             };
-            self.tally.count(Count::Asked);
+            counters.count(Count::Requests);
             match self.ask(asked) {
                 Ok(0) => {}
-                Ok(1) => self.tally.count(Count::AskedAnswered),
-                Ok(several) => self.tally.fault(Count::Wrong, || {
+                Ok(1) => counters.count(Count::Answered),
+                Ok(several) => counters.failure(Count::Wrong, || {
                     format!("{several} answers to one request to {asked}")
                 }),
                 Err(error) => panic!("{asked} can't be asked: {error}"),
@@ -45,11 +45,11 @@ impl Asker {
         }
     }
 
-    /// How many answers came to a socket that asked once.
+    /// Asks once from a new socket, and returns the number of answers.
     fn ask(&self, asked: Ipv4Addr) -> io::Result<usize> {
         let socket = UdpSocket::bind((asker_address(self.network), 0))?;
         socket.set_broadcast(true)?;
-        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_read_timeout(Some(TIMEOUT))?;
         socket.send_to(b"DISCOVER_SERVER", at(asked))?;
         let mut buffer = [0; 2048];
         let mut answers = 0;
@@ -66,11 +66,12 @@ impl Asker {
     }
 
     fn check(&self, asked: Ipv4Addr, answer: &[u8], source: SocketAddr) {
+        let counters = &self.shared.counters;
         if self.is_right(asked, answer, source) {
-            self.tally.count(Count::Right);
+            counters.count(Count::Right);
             return;
         }
-        self.tally.fault(Count::Wrong, || {
+        counters.failure(Count::Wrong, || {
             let (network, answer) = (self.network, answer.escape_ascii());
             format!("on network {network}, asked {asked}: {answer} from {source}")
         });
@@ -82,44 +83,41 @@ impl Asker {
             return false;
         };
         let to_all = asked.is_broadcast() || asked == broadcast_address(self.network);
+        let addresses = &self.shared.addresses;
         HostIp::new(source.ip()).map(|ip| Response::new(ip, None)) == Ok(response)
             && source.port() == PORT
             && (to_all || source.ip() == asked)
-            && self
-                .ledger
-                .permits(Instant::now(), self.network, source.ip())
+            && addresses.permits(Instant::now(), self.network, source.ip())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::soak::world::server_address;
+    use crate::soak::topology::server_address;
 
     #[test]
     fn an_answer_names_its_source_which_is_held_there_and_was_asked() {
-        let ledger = Arc::new(Ledger::default());
         let asker = Asker {
             network: 0,
-            ledger: Arc::clone(&ledger),
-            tally: Arc::new(Tally::new(Instant::now())),
+            shared: &Shared::new(),
         };
         let (first, alias) = (server_address(0), alias_address(0, 7).0);
+        let elsewhere = server_address(1);
         let right = |asked, claim: Ipv4Addr, source: Ipv4Addr, port| {
             let answer = format!("SERVER_IP:{claim}");
             asker.is_right(asked, answer.as_bytes(), (source, port).into())
         };
-        assert!(!right(first, first, first, PORT), "nothing is held");
-        ledger.comes(0, first);
-        ledger.comes(1, alias);
         assert!(right(first, first, first, PORT));
         assert!(right(Ipv4Addr::BROADCAST, first, first, PORT));
         assert!(right(broadcast_address(0), first, first, PORT));
         assert!(!right(first, first, first, PORT + 1));
-        assert!(!right(first, alias, first, PORT));
-        assert!(!right(alias, alias, alias, PORT), "held elsewhere");
-        ledger.comes(0, alias);
-        assert!(right(alias, alias, alias, PORT));
-        assert!(!right(first, alias, alias, PORT), "another was asked");
+        assert!(!right(first, elsewhere, first, PORT));
+        assert!(!right(alias, first, first, PORT), "another was asked");
+        assert!(!right(alias, alias, alias, PORT), "not held");
+        assert!(
+            !right(elsewhere, elsewhere, elsewhere, PORT),
+            "held elsewhere"
+        );
     }
 }

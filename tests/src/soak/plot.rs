@@ -8,16 +8,16 @@ use plotters::prelude::*;
 use plotters::style::RGBColor;
 use udp_discovery_server::Counter;
 
+use super::counts::Count;
 use super::sample::Sample;
 use super::server;
-use super::tally::Count;
 
-/// How many points a line has at the most.
+/// The most points that a line has.
 const POINTS: usize = 240;
 const WIDTH: u32 = 870;
 /// Of one panel.
 const HEIGHT: u32 = 190;
-/// What is left free beside the lines, for their names.
+/// The room beside the lines, for their names.
 const RIGHT: u32 = 200;
 /// Where the names begin.
 const LEGEND: i32 = 680;
@@ -35,7 +35,7 @@ pub(super) struct Panel {
     lines: Vec<(String, Vec<f64>)>,
 }
 
-/// What is plotted of a run.
+/// The panels of a run.
 pub(super) fn panels(samples: &[Sample]) -> Vec<Panel> {
     let seconds = samples.last().map_or(1.0, |last| last.at.as_secs_f64());
     let panel = |title, lines| Panel {
@@ -43,14 +43,18 @@ pub(super) fn panels(samples: &[Sample]) -> Vec<Panel> {
         seconds,
         lines,
     };
-    let levels = |name: &str, figure: fn(&Sample) -> f64| {
-        let values: Vec<f64> = samples.iter().map(figure).collect();
+    let levels = |name: &str, value: fn(&Sample) -> f64| {
+        let values: Vec<f64> = samples.iter().map(value).collect();
         (name.to_owned(), highest(&values))
     };
-    let rates = |name: &str, figure: &dyn Fn(&Sample) -> f64| {
-        (name.to_owned(), mean(&per_second(samples, figure)))
+    let rates = |name: &str, value: &dyn Fn(&Sample) -> f64| {
+        (name.to_owned(), mean(&per_second(samples, value)))
     };
-    let tally = |count: Count| rates(count.name(), &|it: &Sample| whole(it.tally[count as usize]));
+    let count = |count: Count| {
+        rates(count.name(), &|it: &Sample| {
+            whole(it.counts[count as usize])
+        })
+    };
     let counter = |counter: Counter| {
         let at = server::position(counter);
         rates(counter.name(), &|it: &Sample| whole(it.server[at]))
@@ -84,7 +88,7 @@ pub(super) fn panels(samples: &[Sample]) -> Vec<Panel> {
         panel("Dropped by the server (per second)", drops(samples)),
         panel(
             "At the clients (answers per second)",
-            vec![tally(Count::Right), tally(Count::Wrong)],
+            vec![count(Count::Right), count(Count::Wrong)],
         ),
         panel(
             "Addresses of the server's host",
@@ -113,20 +117,23 @@ fn drops(samples: &[Sample]) -> Vec<(String, Vec<f64>)> {
     reasons.into_iter().map(line).collect()
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a plot is no place for 2^53")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a plot doesn't need more than 52 bits"
+)]
 fn whole(number: u64) -> f64 {
     number as f64
 }
 
-/// How much a figure grew from each sample to the next.
-fn per_second(samples: &[Sample], figure: &dyn Fn(&Sample) -> f64) -> Vec<f64> {
+/// The growth of a value per second, from each sample to the next.
+fn per_second(samples: &[Sample], value: &dyn Fn(&Sample) -> f64) -> Vec<f64> {
     let growth = |pair: &[Sample]| {
         let seconds = pair[1]
             .at
             .saturating_sub(pair[0].at)
             .as_secs_f64()
             .max(0.001);
-        (figure(&pair[1]) - figure(&pair[0])) / seconds
+        (value(&pair[1]) - value(&pair[0])) / seconds
     };
     samples.windows(2).map(growth).collect()
 }

@@ -3,24 +3,23 @@
 use std::fmt;
 use std::fs;
 
-use super::args::Args;
-use super::ledger::GRACE;
+use super::addresses::GRACE;
+use super::checks::{levels, warm_up};
+use super::counts::{Count, Counts};
 use super::sample::Sample;
-use super::server;
-use super::tally::{Count, Counts};
-use super::verdict::{levels, warm_up};
+use super::{Args, server};
 
-/// A run, for people.
+/// The report of a run.
 pub(super) struct Report<'a> {
     pub(super) seed: u64,
     pub(super) args: &'a Args,
     pub(super) samples: &'a [Sample],
     pub(super) counts: Counts,
-    /// The server's last counts.
+    /// The server's last counters.
     pub(super) server: Vec<u64>,
-    /// What was wrong, one by one, as far as described.
-    pub(super) faults: Vec<String>,
-    /// What was wrong in sum.
+    /// The first failures, one by one.
+    pub(super) failures: Vec<String>,
+    /// Everything that went wrong.
     pub(super) findings: Vec<String>,
 }
 
@@ -32,17 +31,17 @@ impl fmt::Display for Report<'_> {
         for count in Count::ALL {
             writeln!(f, "| {} | {} |", count.name(), self.counts[*count as usize])?;
         }
-        writeln!(f, "\n| the server's own counts | |\n|---|--:|")?;
+        writeln!(f, "\n| the server's own counters | |\n|---|--:|")?;
         for (name, count) in server::names().zip(&self.server) {
             if *count > 0 {
                 writeln!(f, "| {name} | {count} |")?;
             }
         }
-        if !self.faults.is_empty() {
-            writeln!(f, "\nThe first faults:")?;
+        if !self.failures.is_empty() {
+            writeln!(f, "\nThe first failures:")?;
         }
-        for fault in &self.faults {
-            writeln!(f, "- `{fault}`")?;
+        for failure in &self.failures {
+            writeln!(f, "- `{failure}`")?;
         }
         Ok(())
     }
@@ -51,9 +50,13 @@ impl fmt::Display for Report<'_> {
 impl Report<'_> {
     fn write_head(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.findings.is_empty() {
-            writeln!(f, "**All went well.**\n")?;
+            writeln!(f, "**Everything went well.**\n")?;
         } else {
-            writeln!(f, "**Not all went well:** {}.\n", self.findings.join("; "))?;
+            writeln!(
+                f,
+                "**Not everything went well:** {}.\n",
+                self.findings.join("; ")
+            )?;
         }
         let seconds = self.samples.last().map_or(0, |last| last.at.as_secs());
         let cpu = self.samples.last().map_or(0.0, |last| {
@@ -99,7 +102,7 @@ impl Report<'_> {
     }
 }
 
-/// The kernel's name and version, without what its builder calls it.
+/// The kernel's name and version, without its distributor's suffix.
 fn kernel() -> String {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let version = release.trim().split('-').next().unwrap_or_default();

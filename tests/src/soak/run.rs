@@ -2,65 +2,73 @@
 
 use std::fs;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
-use super::args::Args;
+use super::addresses::Addresses;
 use super::asker::Asker;
-use super::attack::Attacker;
-use super::churn::Churn;
-use super::client::Searcher;
-use super::crew::Crew;
-use super::flap::Flapper;
-use super::ledger::Ledger;
+use super::attacker::Attacker;
+use super::counts::{Count, Counters};
 use super::links::Links;
 use super::report::Report;
 use super::sample::{ProcessSample, Sample};
+use super::searcher::Searcher;
 use super::server::ServerProcess;
-use super::tally::{Count, Tally};
-use super::world::{NETWORKS, World};
-use super::{plot, verdict};
-use crate::lab::Stop;
+use super::topology::{NETWORKS, Topology};
+use super::{Args, checks, plot};
+use crate::lab::{Host, Stop};
 
-/// How often something is printed while it runs.
+/// After how many samples progress is printed.
 const PROGRESS: usize = 10;
 
-/// Runs the soak; the program's exit code.
+/// Runs the soak and returns the program's exit code.
 pub(super) fn run(args: &Args, stop: &Stop) -> ExitCode {
     match try_to_run(args, stop) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("the soak can't be made: {error}");
+            eprintln!("the soak failed: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// Whether all went well.
+/// Whether everything went well.
 fn try_to_run(args: &Args, stop: &Stop) -> io::Result<bool> {
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..));
     println!("a soak of {:?}, seed {seed}", args.length);
-    let world = World::new();
-    let filter = !args.without_kernel_filter;
-    let mut server = ServerProcess::start(&world.server, filter)?;
-    // It tells its counts as soon as it serves.
+    let topology = Topology::new();
+    let mut server = ServerProcess::start(&topology.server, !args.without_kernel_filter)?;
+    // The server writes its counters as soon as it runs.
     if server.next_counts().is_none() {
         return Err(io::Error::other("the server doesn't start"));
     }
     let shared = Shared::new();
-    let crew = shared.start(&world, &mut Rng::with_seed(seed), stop);
-    let samples = shared.watch(&mut server, args.length, stop)?;
-    // It was told to stop, has run for long enough, or the server has ended.
-    stop.stop();
-    let failed = crew.join();
+    let (samples, failed) = thread::scope(|scope| {
+        let mut threads = Vec::new();
+        for (name, host, task) in shared.tasks(&topology, &mut Rng::with_seed(seed), stop) {
+            threads.push(scope.spawn(move || {
+                let failed = catch_unwind(AssertUnwindSafe(|| host.run(task))).is_err();
+                if failed {
+                    stop.stop();
+                }
+                failed.then_some(name)
+            }));
+        }
+        let samples = shared.watch(&mut server, args.length, stop);
+        stop.stop();
+        let failed = threads.into_iter().filter_map(|thread| thread.join().ok()?);
+        (samples, failed.collect::<Vec<_>>())
+    });
+    let samples = samples?;
     let (status, last) = server.stop()?;
 
-    let counts = shared.tally.counts();
-    let mut findings = verdict::findings(&samples, &counts);
+    let counts = shared.counters.counts();
+    let mut findings = checks::findings(&samples, &counts);
     if !status.success() {
         findings.push(format!("the server ended with {status}"));
     }
@@ -71,7 +79,7 @@ fn try_to_run(args: &Args, stop: &Stop) -> io::Result<bool> {
         samples: &samples,
         counts,
         server: last.unwrap_or_default(),
-        faults: shared.tally.faults(),
+        failures: shared.counters.failures(),
         findings,
     };
     let text = report.to_string();
@@ -86,70 +94,59 @@ fn try_to_run(args: &Args, stop: &Stop) -> io::Result<bool> {
     Ok(report.findings.is_empty())
 }
 
-/// What all threads look at.
-struct Shared {
-    ledger: Arc<Ledger>,
-    links: Arc<Links>,
-    tally: Arc<Tally>,
+/// What all threads share.
+pub(super) struct Shared {
+    pub(super) addresses: Addresses,
+    pub(super) links: Links,
+    pub(super) counters: Counters,
 }
 
+/// A task that runs on a host until the end, and its name.
+type Task<'a> = (&'static str, &'a Host, Box<dyn FnOnce() + Send + 'a>);
+
 impl Shared {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let now = Instant::now();
         Self {
-            ledger: Arc::default(),
-            links: Arc::new(Links::new(now)),
-            tally: Arc::new(Tally::new(now)),
+            addresses: Addresses::new(),
+            links: Links::new(now),
+            counters: Counters::new(now),
         }
     }
 
-    fn start(&self, world: &World, rng: &mut Rng, stop: &Stop) -> Crew {
-        let mut crew = Crew::new(stop);
-        // Before anybody asks: it knows the first addresses.
-        let churn = Churn::new(&world.server, &self.ledger, rng.fork());
+    fn tasks<'a>(&'a self, topology: &'a Topology, rng: &mut Rng, stop: &'a Stop) -> Vec<Task<'a>> {
+        let mut tasks: Vec<Task<'a>> = Vec::new();
+        let searcher = |networks| Searcher {
+            networks,
+            shared: self,
+        };
         for network in 0..NETWORKS {
-            let client = self.searcher(vec![network]);
-            crew.spawn("client", &world.clients[network], move |stop| {
-                client.run(stop);
-            });
+            let client = searcher(vec![network]);
+            let host = &topology.clients[network];
+            tasks.push(("client", host, Box::new(move || client.run(stop))));
             let asker = Asker {
                 network,
-                ledger: Arc::clone(&self.ledger),
-                tally: Arc::clone(&self.tally),
+                shared: self,
             };
-            let rng = rng.fork();
-            crew.spawn("asker", &world.askers[network], move |stop| {
-                asker.run(rng, stop);
-            });
+            let (host, rng) = (&topology.askers[network], rng.fork());
+            tasks.push(("asker", host, Box::new(move || asker.run(rng, stop))));
         }
-        let wanderer = self.searcher((0..NETWORKS).collect());
-        crew.spawn("client on all networks", &world.wanderer, move |stop| {
-            wanderer.run(stop);
-        });
-        let (flapper, links) = (Flapper::new(world, rng.fork()), Arc::clone(&self.links));
-        let tally = Arc::clone(&self.tally);
-        crew.spawn("flapper", &world.server, move |stop| {
-            flapper.run(&links, &tally, stop);
-        });
-        let (ledger, tally) = (Arc::clone(&self.ledger), Arc::clone(&self.tally));
-        crew.spawn("churn", &world.server, move |stop| {
-            churn.run(&ledger, &tally, stop);
-        });
-        let attacker = Attacker::new(world, rng.fork());
-        let tally = Arc::clone(&self.tally);
-        crew.spawn("attacker", &world.attacker, move |stop| {
-            attacker.run(&tally, stop);
-        });
-        crew
-    }
-
-    fn searcher(&self, networks: Vec<usize>) -> Searcher {
-        Searcher {
-            networks,
-            ledger: Arc::clone(&self.ledger),
-            links: Arc::clone(&self.links),
-            tally: Arc::clone(&self.tally),
-        }
+        let client = searcher((0..NETWORKS).collect());
+        let everywhere = Box::new(move || client.run(stop));
+        tasks.push(("client on all networks", &topology.multi_homed, everywhere));
+        let (links_rng, addresses_rng) = (rng.fork(), rng.fork());
+        let flap = move || self.links.flap(topology, links_rng, &self.counters, stop);
+        tasks.push(("change of links", &topology.server, Box::new(flap)));
+        let change = move || {
+            let server = &topology.server;
+            self.addresses
+                .change(server, addresses_rng, &self.counters, stop);
+        };
+        tasks.push(("change of addresses", &topology.server, Box::new(change)));
+        let attacker = Attacker::new(topology, rng.fork());
+        let attack = move || attacker.run(&self.counters, stop);
+        tasks.push(("attacker", &topology.attacker, Box::new(attack)));
+        tasks
     }
 
     /// Takes a sample with each line of the server, until the time is over.
@@ -167,10 +164,10 @@ impl Shared {
             };
             let sample = Sample {
                 at: start.elapsed(),
-                process: ProcessSample::of(server.id())?,
-                addresses: self.ledger.held(),
+                process: ProcessSample::of(server.id()).map_err(io::Error::other)?,
+                addresses: self.addresses.count(),
                 server: counts,
-                tally: self.tally.counts(),
+                counts: self.counters.counts(),
             };
             if samples.len() % PROGRESS == PROGRESS - 1 {
                 print_progress(&sample);
@@ -182,15 +179,16 @@ impl Shared {
 }
 
 fn print_progress(sample: &Sample) {
-    let count = |count: Count| sample.tally[count as usize];
+    let count = |count: Count| sample.counts[count as usize];
     println!(
-        "{:>5} s: {} KiB, {} descriptors, {} threads, answers right {} and wrong {}, silent {}",
+        "{:>5} s: {} KiB, {} descriptors, {} threads, answers right {} and wrong {}, nothing \
+         found {}",
         sample.at.as_secs(),
         sample.process.memory,
         sample.process.descriptors,
         sample.process.threads,
         count(Count::Right),
         count(Count::Wrong),
-        count(Count::Silent),
+        count(Count::NothingFound),
     );
 }

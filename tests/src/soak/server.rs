@@ -1,5 +1,5 @@
 //! The server under test: this program again, in a process of its own, with the server that users
-//! embed. Each second it writes its counts.
+//! embed. Each second it writes its counters.
 
 use std::env;
 use std::io::{self, BufRead as _, BufReader, Lines};
@@ -13,17 +13,17 @@ use crate::lab::Host;
 
 /// The variable that makes this program the server: `filter` or `no filter`.
 const ROLE: &str = "UDP_DISCOVERY_SOAK_SERVER";
-/// How far apart its lines are, in milliseconds.
+/// The time between two lines, in milliseconds.
 const INTERVAL: u16 = 1000;
 
-/// The names of its counts, in their order.
+/// The names of the counters, in their order.
 pub(super) fn names() -> impl Iterator<Item = String> {
     let counters = Counter::ALL.iter().map(ToString::to_string);
     let reasons = DropReason::ALL.iter().map(|it| format!("dropped: {it}"));
     counters.chain(reasons)
 }
 
-/// Where a count is.
+/// The position of a counter.
 pub(super) fn position(counter: Counter) -> usize {
     counter as usize
 }
@@ -33,7 +33,7 @@ fn counts(stats: &Stats) -> impl Iterator<Item = u64> + '_ {
     counters.chain(DropReason::ALL.iter().map(|it| stats.dropped(*it)))
 }
 
-/// Whether this process is to be the server.
+/// Whether this process is the server.
 pub(super) fn is_wanted() -> bool {
     env::var_os(ROLE).is_some()
 }
@@ -61,7 +61,7 @@ fn try_to_serve() -> Result<(), Box<dyn std::error::Error>> {
         }
         if !server.is_running() {
             server.shutdown()?;
-            return Err("it ended by itself".into());
+            return Err("it ended on its own".into());
         }
     }
     println!("{}", line(&server.shutdown()?));
@@ -73,7 +73,7 @@ fn line(stats: &Stats) -> String {
     counts.join(" ")
 }
 
-/// The process, as the others see it.
+/// The server's process.
 pub(super) struct ServerProcess {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
@@ -97,14 +97,14 @@ impl ServerProcess {
         self.child.id()
     }
 
-    /// Waits for its next counts; none if it has ended.
+    /// Waits for its next counters. `None` if it has ended.
     pub(super) fn next_counts(&mut self) -> Option<Vec<u64>> {
         let line = self.lines.next()?.ok()?;
         let counts = line.split_whitespace().map(str::parse);
         counts.collect::<Result<_, _>>().ok()
     }
 
-    /// Has it stop, and waits for its end; its last counts.
+    /// Stops it, and returns its exit status and its last counters.
     pub(super) fn stop(mut self) -> io::Result<(ExitStatus, Option<Vec<u64>>)> {
         drop(self.child.stdin.take());
         let mut last = None;

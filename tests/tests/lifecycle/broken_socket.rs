@@ -1,23 +1,23 @@
 //! A server whose socket is no socket any more: somebody else in the process has closed its
 //! descriptor, and the number has gone to a file.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::net::UdpSocket;
 use std::os::fd::{AsRawFd as _, IntoRawFd as _, RawFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::time::ClockId;
 use nix::unistd::close;
 use udp_discovery_server::{Config, Counter, RunError, Server, State};
+use udp_discovery_tests::lab;
 
-use crate::alone;
 use crate::service::Asker;
 
-/// The processor's time that this thread has had so far (the kernel's scheduler statistics).
+/// The processor time of this thread so far.
 fn cpu() -> Duration {
-    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    Duration::from_nanos(text.split_whitespace().next().unwrap().parse().unwrap())
+    ClockId::CLOCK_THREAD_CPUTIME_ID.now().unwrap().into()
 }
 
 /// A server, and what is needed to break its socket.
@@ -87,15 +87,13 @@ fn a_broken_socket_ends(run: impl FnOnce(Server) -> Result<(), RunError> + Send 
 // FAULTS 32
 #[test]
 fn a_server_whose_socket_is_none_any_more_backs_off_and_fails() {
-    let test = "broken_socket::a_server_whose_socket_is_none_any_more_backs_off_and_fails";
-    alone::run(test, || a_broken_socket_ends(Server::run));
+    lab::run(|| a_broken_socket_ends(Server::run));
 }
 
 // FAULTS 32
 #[test]
 fn a_server_on_tokio_whose_socket_is_none_any_more_backs_off_and_fails() {
-    let test = "broken_socket::a_server_on_tokio_whose_socket_is_none_any_more_backs_off_and_fails";
-    alone::run(test, || {
+    lab::run(|| {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_all().build().unwrap();
         a_broken_socket_ends(move |server| runtime.block_on(server.serve()));

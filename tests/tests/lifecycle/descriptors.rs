@@ -8,10 +8,10 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use udp_discovery_client::{Client, Config as ClientConfig};
 use udp_discovery_server::compat::{StartError, is_running, start_udp_service, stop_udp_service};
 use udp_discovery_server::{BindError, Config, Server};
+use udp_discovery_tests::lab;
 
-use crate::alone;
-use crate::left_over::Holdings;
-use crate::service::{Asker, free_port, on_loopback};
+use crate::resources::Resources;
+use crate::service::{Asker, on_loopback};
 
 /// Runs `body` while the process can have no more than `spare` new descriptors.
 pub(crate) fn with_spare<T>(spare: u64, body: impl FnOnce() -> T) -> T {
@@ -36,10 +36,9 @@ fn client(port: u16) -> Client {
 // FAULTS 30
 #[test]
 fn a_start_without_descriptors_is_an_error_and_leaves_nothing() {
-    let test = "descriptors::a_start_without_descriptors_is_an_error_and_leaves_nothing";
-    alone::run(test, || {
-        let config = Config::default().with_port(free_port());
-        let before = Holdings::now();
+    lab::run(|| {
+        let config = Config::default();
+        let before = Resources::now();
         let mut errors = 0;
         for spare in 0..8 {
             match with_spare(spare, || Server::bind(config.clone())) {
@@ -59,11 +58,9 @@ fn a_start_without_descriptors_is_an_error_and_leaves_nothing() {
 // FAULTS 30
 #[test]
 fn a_service_that_found_no_descriptors_starts_when_there_are_some() {
-    let test = "descriptors::a_service_that_found_no_descriptors_starts_when_there_are_some";
-    alone::run(test, || {
-        let port = free_port();
-        let config = Config::default().with_port(port);
-        let before = Holdings::now();
+    lab::run(|| {
+        let config = Config::default();
+        let before = Resources::now();
         let refused = with_spare(1, || start_udp_service(config.clone()));
         assert!(
             matches!(refused, Err(StartError::Bind(BindError::Socket { .. }))),
@@ -73,7 +70,7 @@ fn a_service_that_found_no_descriptors_starts_when_there_are_some() {
         before.wait_until_back();
 
         assert!(start_udp_service(config).unwrap());
-        assert!(Asker::of_port(port).ask());
+        assert!(Asker::of_default_port().ask());
         stop_udp_service().unwrap();
         before.wait_until_back();
     });
@@ -82,13 +79,12 @@ fn a_service_that_found_no_descriptors_starts_when_there_are_some() {
 // FAULTS 30
 #[test]
 fn a_running_server_is_unharmed_when_descriptors_run_out() {
-    let test = "descriptors::a_running_server_is_unharmed_when_descriptors_run_out";
-    alone::run(test, || {
-        let before = Holdings::now();
+    lab::run(|| {
+        let before = Resources::now();
         let server = on_loopback().unwrap().spawn().unwrap();
         let asker = Asker::new(server.local_addr());
         assert!(asker.ask());
-        let running = Holdings::now();
+        let running = Resources::now();
         with_spare(0, || {
             assert!((0..100).all(|_| asker.ask()));
             assert!(Server::bind(Config::default()).is_err());
@@ -105,13 +101,12 @@ fn a_running_server_is_unharmed_when_descriptors_run_out() {
 // FAULTS 30
 #[test]
 fn a_search_without_descriptors_is_an_error_and_leaves_nothing() {
-    let test = "descriptors::a_search_without_descriptors_is_an_error_and_leaves_nothing";
-    alone::run(test, || {
+    lab::run(|| {
         let server = on_loopback().unwrap().spawn().unwrap();
         let client = client(server.local_addr().port());
         // A server that answers has read the interfaces, and needs no more descriptors.
         assert!(client.discover_one().unwrap().is_some());
-        let before = Holdings::now();
+        let before = Resources::now();
         let mut errors = 0;
         for spare in 0..6 {
             match with_spare(spare, || client.discover_one()) {

@@ -5,13 +5,12 @@
 
 #![cfg(target_os = "linux")]
 
-mod alone;
 mod broken_socket;
 mod descriptors;
 mod interfaces;
-mod left_over;
 mod panics;
 mod races;
+mod resources;
 mod service;
 mod threads;
 mod tokio_faces;

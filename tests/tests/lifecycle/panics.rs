@@ -4,19 +4,21 @@ use std::net::UdpSocket;
 use std::panic::resume_unwind;
 use std::thread;
 
-use udp_discovery_server::{Counter, RunError, Server, State};
+use udp_discovery_server::{Counter, Event, RunError, Server, State};
+use udp_discovery_tests::lab;
 
-use crate::alone;
-use crate::left_over::Holdings;
+use crate::resources::Resources;
 use crate::service::{Asker, on_loopback};
 
-/// Asks a server whose handler panics each time, which `run` runs, as often as it bears.
+/// Asks a server whose handler panics at each answer until the server ends. `run` runs the server.
 fn a_panicking_handler_ends(run: impl FnOnce(Server) -> Result<(), RunError> + Send + 'static) {
-    let before = Holdings::now();
-    // A panic without its message on the error output.
-    let server = on_loopback()
-        .unwrap()
-        .on_event(|_| resume_unwind(Box::new("handler")));
+    let before = Resources::now();
+    // This panic prints no message.
+    let server = on_loopback().unwrap().on_event(|event| {
+        if matches!(event, Event::Answered { .. }) {
+            resume_unwind(Box::new("handler"));
+        }
+    });
     let address = server.local_addr();
     let control = server.control();
     let asker = Asker::new(address);
@@ -25,7 +27,7 @@ fn a_panicking_handler_ends(run: impl FnOnce(Server) -> Result<(), RunError> + S
         assert!(asker.ask(), "after {panics}");
         assert_eq!(control.state(), State::Running, "after {panics}");
     }
-    // It is answered, and then told of.
+    // The answer leaves before the handler is called.
     assert!(asker.ask());
     let result = thread.join().unwrap();
     assert!(
@@ -43,15 +45,13 @@ fn a_panicking_handler_ends(run: impl FnOnce(Server) -> Result<(), RunError> + S
 // FAULTS 37
 #[test]
 fn a_handler_may_panic_fifteen_times_and_the_sixteenth_ends_the_server() {
-    let test = "panics::a_handler_may_panic_fifteen_times_and_the_sixteenth_ends_the_server";
-    alone::run(test, || a_panicking_handler_ends(Server::run));
+    lab::run(|| a_panicking_handler_ends(Server::run));
 }
 
 // FAULTS 37
 #[test]
 fn on_tokio_a_handler_may_panic_as_often() {
-    let test = "panics::on_tokio_a_handler_may_panic_as_often";
-    alone::run(test, || {
+    lab::run(|| {
         a_panicking_handler_ends(|server| {
             let mut runtime = tokio::runtime::Builder::new_current_thread();
             let runtime = runtime.enable_all().build().unwrap();

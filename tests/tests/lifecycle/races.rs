@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use udp_discovery_server::compat::{
     is_port_in_use, is_running, start_udp_service, stop_udp_service,
 };
-use udp_discovery_server::{Config, Handle, Server, State};
+use udp_discovery_server::protocol::DEFAULT_PORT;
+use udp_discovery_server::{Config, Event, Handle, Server, State};
+use udp_discovery_tests::lab;
 
-use crate::alone;
-use crate::left_over::Holdings;
-use crate::service::{Asker, free_port, on_loopback};
+use crate::resources::Resources;
+use crate::service::{Asker, on_loopback};
 
 /// Far longer than any stop takes.
 const LONG: Duration = Duration::from_secs(10);
@@ -20,22 +21,20 @@ const LONG: Duration = Duration::from_secs(10);
 // FAULTS 36
 #[test]
 fn nothing_is_left_of_ten_thousand_starts_and_stops() {
-    let test = "races::nothing_is_left_of_ten_thousand_starts_and_stops";
-    alone::run(test, || {
-        let port = free_port();
-        let config = Config::default().with_port(port);
-        let before = Holdings::now();
+    lab::run(|| {
+        let config = Config::default();
+        let before = Resources::now();
         for n in 0..5000 {
             // A port that isn't free at once would be an error the next time.
             let server = Server::bind(config.clone()).unwrap().spawn().unwrap();
             if n % 100 == 0 {
-                assert!(Asker::of_port(port).ask());
+                assert!(Asker::of_default_port().ask());
             }
             server.shutdown().unwrap();
             assert!(start_udp_service(config.clone()).unwrap());
             assert!(stop_udp_service().unwrap());
         }
-        assert!(!is_port_in_use(port, Ipv4Addr::UNSPECIFIED.into()).unwrap());
+        assert!(!is_port_in_use(DEFAULT_PORT, Ipv4Addr::UNSPECIFIED.into()).unwrap());
         before.wait_until_back();
     });
 }
@@ -43,11 +42,9 @@ fn nothing_is_left_of_ten_thousand_starts_and_stops() {
 // FAULTS 36
 #[test]
 fn threads_that_start_stop_and_ask_at_once_all_end_and_leave_nothing() {
-    let test = "races::threads_that_start_stop_and_ask_at_once_all_end_and_leave_nothing";
-    alone::run(test, || {
-        let port = free_port();
-        let config = Config::default().with_port(port);
-        let before = Holdings::now();
+    lab::run(|| {
+        let config = Config::default();
+        let before = Resources::now();
         let barrier = Arc::new(Barrier::new(64));
         let racers: Vec<_> = (0..64)
             .map(|racer| {
@@ -69,7 +66,7 @@ fn threads_that_start_stop_and_ask_at_once_all_end_and_leave_nothing() {
         }
 
         start_udp_service(config).unwrap();
-        assert!(is_running() && Asker::of_port(port).ask());
+        assert!(is_running() && Asker::of_default_port().ask());
         assert!(stop_udp_service().unwrap());
         before.wait_until_back();
     });
@@ -78,9 +75,8 @@ fn threads_that_start_stop_and_ask_at_once_all_end_and_leave_nothing() {
 // FAULTS 36
 #[test]
 fn a_second_stop_does_nothing() {
-    let test = "races::a_second_stop_does_nothing";
-    alone::run(test, || {
-        let before = Holdings::now();
+    lab::run(|| {
+        let before = Resources::now();
         let server = on_loopback().unwrap().spawn().unwrap();
         let control = server.control();
         control.stop();
@@ -91,7 +87,7 @@ fn a_second_stop_does_nothing() {
         assert_eq!(control.state(), State::Stopped);
         drop(control);
 
-        assert!(start_udp_service(Config::default().with_port(free_port())).unwrap());
+        assert!(start_udp_service(Config::default()).unwrap());
         assert!(stop_udp_service().unwrap());
         assert!(!stop_udp_service().unwrap());
         before.wait_until_back();
@@ -101,14 +97,18 @@ fn a_second_stop_does_nothing() {
 // FAULTS 36
 #[test]
 fn a_handler_may_stop_its_server_and_even_drop_it() {
-    let test = "races::a_handler_may_stop_its_server_and_even_drop_it";
-    alone::run(test, || {
-        let before = Holdings::now();
+    lab::run(|| {
+        let before = Resources::now();
         let server = on_loopback().unwrap();
         let control = server.control();
         let stopping = control.clone();
         let asker = Asker::new(server.local_addr());
-        let server = server.on_event(move |_| stopping.stop()).spawn().unwrap();
+        let stop = move |event: &Event<'_>| {
+            if matches!(event, Event::Answered { .. }) {
+                stopping.stop();
+            }
+        };
+        let server = server.on_event(stop).spawn().unwrap();
         assert!(asker.ask());
         wait_for_end(|| control.state());
         server.shutdown().unwrap();
@@ -120,7 +120,11 @@ fn a_handler_may_stop_its_server_and_even_drop_it() {
         let asker = Asker::new(server.local_addr());
         let place = Arc::new(Mutex::new(None::<Handle>));
         let own = Arc::clone(&place);
-        let server = server.on_event(move |_| drop(own.lock().unwrap().take()));
+        let server = server.on_event(move |event| {
+            if matches!(event, Event::Answered { .. }) {
+                drop(own.lock().unwrap().take());
+            }
+        });
         let mut kept = place.lock().unwrap();
         *kept = Some(server.spawn().unwrap());
         drop(kept);
@@ -135,9 +139,8 @@ fn a_handler_may_stop_its_server_and_even_drop_it() {
 // FAULTS 36
 #[test]
 fn a_server_that_is_dropped_stops_whether_it_ran_or_not() {
-    let test = "races::a_server_that_is_dropped_stops_whether_it_ran_or_not";
-    alone::run(test, || {
-        let before = Holdings::now();
+    lab::run(|| {
+        let before = Resources::now();
         for _ in 0..100 {
             drop(on_loopback().unwrap());
             drop(on_loopback().unwrap().spawn().unwrap());

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use udp_discovery_server::protocol::DEFAULT_PORT;
 use udp_discovery_server::{BindError, Config, Server};
 
 /// Far longer than an answer takes.
@@ -13,12 +14,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) fn on_loopback() -> Result<Server, BindError> {
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     Server::from_socket(socket, Config::default().with_rate_limit(None))
-}
-
-/// A port that was free a moment ago, on every address.
-pub(crate) fn free_port() -> u16 {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a port is free");
-    socket.local_addr().expect("it is bound").port()
 }
 
 /// A client on loopback.
@@ -32,9 +27,9 @@ impl Asker {
         Self(socket)
     }
 
-    /// Of a server on every address.
-    pub(crate) fn of_port(port: u16) -> Self {
-        Self::new((Ipv4Addr::LOCALHOST, port).into())
+    /// A client of the server on the default port.
+    pub(crate) fn of_default_port() -> Self {
+        Self::new((Ipv4Addr::LOCALHOST, DEFAULT_PORT).into())
     }
 
     /// Asks, without waiting for an answer.

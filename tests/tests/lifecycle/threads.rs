@@ -6,11 +6,12 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use udp_discovery_server::compat::{
     StartError, is_port_in_use, is_running, start_udp_service, stop_udp_service,
 };
+use udp_discovery_server::protocol::DEFAULT_PORT;
 use udp_discovery_server::{Config, Server};
+use udp_discovery_tests::lab;
 
-use crate::alone;
-use crate::left_over::Holdings;
-use crate::service::{Asker, free_port};
+use crate::resources::Resources;
+use crate::service::Asker;
 
 /// What a server needs of memory is less than this, in bytes; the stack of a thread is more.
 const SPARE: u64 = 3 << 19;
@@ -30,21 +31,19 @@ fn without_threads<T>(body: impl FnOnce() -> T) -> T {
 // FAULTS 31
 #[test]
 fn a_server_without_a_thread_is_an_error_and_its_port_free_at_once() {
-    let test = "threads::a_server_without_a_thread_is_an_error_and_its_port_free_at_once";
-    alone::run(test, || {
-        let port = free_port();
-        let config = Config::default().with_port(port);
-        let before = Holdings::now();
+    lab::run(|| {
+        let config = Config::default();
+        let before = Resources::now();
         let server = Server::bind(config.clone()).unwrap();
-        let in_use = || is_port_in_use(port, Ipv4Addr::UNSPECIFIED.into()).unwrap();
+        let in_use = || is_port_in_use(DEFAULT_PORT, Ipv4Addr::UNSPECIFIED.into()).unwrap();
         assert!(in_use());
         let (refused, still_in_use) = without_threads(|| (server.spawn(), in_use()));
         let error = refused.expect_err("there is no room for a thread");
         assert!(!still_in_use, "{error}");
-        assert_eq!(Holdings::now(), before);
+        assert_eq!(Resources::now(), before);
 
         let server = Server::bind(config).unwrap().spawn().unwrap();
-        assert!(Asker::of_port(port).ask());
+        assert!(Asker::of_default_port().ask());
         server.shutdown().unwrap();
         before.wait_until_back();
     });
@@ -53,18 +52,16 @@ fn a_server_without_a_thread_is_an_error_and_its_port_free_at_once() {
 // FAULTS 31
 #[test]
 fn a_service_that_found_no_thread_starts_when_there_is_one() {
-    let test = "threads::a_service_that_found_no_thread_starts_when_there_is_one";
-    alone::run(test, || {
-        let port = free_port();
-        let config = Config::default().with_port(port);
-        let before = Holdings::now();
+    lab::run(|| {
+        let config = Config::default();
+        let before = Resources::now();
         let refused = without_threads(|| start_udp_service(config.clone()));
         assert!(matches!(refused, Err(StartError::Spawn(_))), "{refused:?}");
         assert!(!is_running());
-        assert_eq!(Holdings::now(), before);
+        assert_eq!(Resources::now(), before);
 
         assert!(start_udp_service(config).unwrap());
-        assert!(Asker::of_port(port).ask());
+        assert!(Asker::of_default_port().ask());
         stop_udp_service().unwrap();
         before.wait_until_back();
     });

@@ -8,13 +8,13 @@ use tokio::task::{spawn_blocking, yield_now};
 use tokio::time::timeout;
 use udp_discovery_client::{Client, Config as ClientConfig};
 use udp_discovery_server::State;
+use udp_discovery_tests::lab;
 
-use crate::alone;
-use crate::left_over::Holdings;
+use crate::resources::Resources;
 use crate::service::{Asker, on_loopback};
 
 /// Far longer than a test takes.
-const LONG: Duration = Duration::from_mins(1);
+const LONG: Duration = Duration::from_secs(60);
 /// How long a future lives before it is dropped.
 const SHORT: Duration = Duration::from_millis(20);
 
@@ -37,12 +37,11 @@ fn client(server: &UdpSocket) -> Client {
 // FAULTS 38
 #[test]
 fn a_cancelled_server_leaves_nothing() {
-    let test = "tokio_faces::a_cancelled_server_leaves_nothing";
-    alone::run(test, || {
+    lab::run(|| {
         for runtime in runtimes() {
             // Its own, such as the threads that it has started.
             runtime.block_on(async { spawn_blocking(|| ()).await.unwrap() });
-            let before = Holdings::now();
+            let before = Resources::now();
             let server = on_loopback().unwrap();
             let (control, address) = (server.control(), server.local_addr());
             let asker = Asker::new(address);
@@ -55,7 +54,7 @@ fn a_cancelled_server_leaves_nothing() {
             });
             assert_eq!(control.state(), State::Stopped);
             drop(control);
-            assert_eq!(Holdings::now().descriptors, before.descriptors);
+            assert_eq!(Resources::now().descriptors, before.descriptors);
             UdpSocket::bind(address).expect("the port is free");
         }
     });
@@ -64,9 +63,8 @@ fn a_cancelled_server_leaves_nothing() {
 // FAULTS 38
 #[test]
 fn a_server_whose_runtime_is_dropped_leaves_nothing() {
-    let test = "tokio_faces::a_server_whose_runtime_is_dropped_leaves_nothing";
-    alone::run(test, || {
-        let before = Holdings::now();
+    lab::run(|| {
+        let before = Resources::now();
         for runtime in runtimes() {
             let server = on_loopback().unwrap();
             let (control, address) = (server.control(), server.local_addr());
@@ -85,18 +83,17 @@ fn a_server_whose_runtime_is_dropped_leaves_nothing() {
 // FAULTS 38
 #[test]
 fn a_cancelled_search_leaves_nothing() {
-    let test = "tokio_faces::a_cancelled_search_leaves_nothing";
-    alone::run(test, || {
+    lab::run(|| {
         let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
         let client = client(&silent);
         for runtime in runtimes() {
-            let before = Holdings::now();
+            let before = Resources::now();
             runtime.block_on(async {
                 assert!(timeout(SHORT, client.discover_async()).await.is_err());
                 assert!(timeout(SHORT, client.discover_one_async()).await.is_err());
             });
             silent.recv(&mut [0; 64]).expect("it was asked");
-            assert_eq!(Holdings::now().descriptors, before.descriptors);
+            assert_eq!(Resources::now().descriptors, before.descriptors);
         }
     });
 }
@@ -104,11 +101,10 @@ fn a_cancelled_search_leaves_nothing() {
 // FAULTS 38
 #[test]
 fn a_search_whose_runtime_is_dropped_leaves_nothing() {
-    let test = "tokio_faces::a_search_whose_runtime_is_dropped_leaves_nothing";
-    alone::run(test, || {
+    lab::run(|| {
         let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
         let client = client(&silent);
-        let before = Holdings::now();
+        let before = Resources::now();
         for runtime in runtimes() {
             let searching = client.clone();
             runtime.spawn(async move { searching.discover_async().await });

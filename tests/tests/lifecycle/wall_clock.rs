@@ -1,33 +1,18 @@
-//! The wall clock, which somebody may set to any time at any time, plays no part.
+//! The wall clock, which may be set to any time at any time, has no effect.
 //!
-//! It is the machine's, and no namespace has its own: no test can set it without harm. So what
-//! is tested is that nobody looks at it, and that the cores take whatever the monotonic clock says.
+//! No namespace has a wall clock of its own, so no test can set it without harm to the machine.
+//! These tests check that no library reads it, and that the cores accept any monotonic time.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use udp_discovery_client::{Config as ClientConfig, Discovery};
 use udp_discovery_server::protocol::{Interface, InterfaceAddress};
 use udp_discovery_server::{Arrival, Config, Datagram, Responder};
+use udp_discovery_tests::rust_files;
 
-const DAY: Duration = Duration::from_hours(24);
-
-/// All files of Rust in `folder` and below.
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).expect("the sources are beside this package");
-    let paths = entries.map(|entry| entry.unwrap().path());
-    paths
-        .flat_map(|path| {
-            if path.is_dir() {
-                sources(&path)
-            } else {
-                vec![path]
-            }
-        })
-        .filter(|path| path.extension().is_some_and(|it| it == "rs"))
-        .collect()
-}
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn eth0() -> Interface {
     let mut eth0 = Interface::new("eth0", 2);
@@ -43,7 +28,7 @@ fn no_library_looks_at_the_wall_clock() {
     let mut monotonic = 0;
     for library in ["protocol", "server", "client"] {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let files = sources(&root.join(library).join("src"));
+        let files = rust_files(&root.join(library).join("src"));
         assert!(files.len() > 5, "{library} has more files: {files:?}");
         for file in files {
             let text = fs::read_to_string(&file).unwrap();

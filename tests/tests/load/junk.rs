@@ -52,8 +52,7 @@ fn served_during_a_flood(site: &Site) -> u32 {
 // FAULTS 15
 #[test]
 fn junk_never_reaches_the_server_and_keeps_nobody_from_an_answer() {
-    let test = "junk::junk_never_reaches_the_server_and_keeps_nobody_from_an_answer";
-    site::run(test, |site| {
+    site::run(|site| {
         site::assert_served(|| served_during_a_flood(site));
     });
 }

@@ -7,9 +7,9 @@
 
 mod amplification;
 mod flood;
-mod gauge;
 mod junk;
 mod many_answers;
 mod many_sources;
+mod memory;
 mod one_source;
 mod site;

@@ -11,7 +11,7 @@ use udp_discovery_client::{Client, Config, DiscoveredServer, Discovery, Report};
 use udp_discovery_tests::lab::Host;
 
 use crate::flood::{Bounds, Flood, Sender};
-use crate::gauge::resident_kib;
+use crate::memory::resident_kib;
 use crate::site::{self, REQUEST, Site};
 
 /// How long a search lasts.
@@ -102,8 +102,7 @@ fn flood(site: &Site, search: impl FnOnce(Config) -> Outcome + Send) {
 // FAULTS 16
 #[test]
 fn a_search_keeps_as_many_servers_as_it_may_and_ends_at_its_deadline() {
-    let test = "many_answers::a_search_keeps_as_many_servers_as_it_may_and_ends_at_its_deadline";
-    site::run(test, |site| {
+    site::run(|site| {
         flood(site, |config| {
             let start = Instant::now();
             let mut search = Client::new(config).search().unwrap();
@@ -120,9 +119,7 @@ fn a_search_keeps_as_many_servers_as_it_may_and_ends_at_its_deadline() {
 // FAULTS 16
 #[test]
 fn a_search_on_tokio_keeps_as_many_servers_as_it_may_and_ends_at_its_deadline() {
-    let test =
-        "many_answers::a_search_on_tokio_keeps_as_many_servers_as_it_may_and_ends_at_its_deadline";
-    site::run(test, |site| {
+    site::run(|site| {
         flood(site, |config| {
             let mut runtime = tokio::runtime::Builder::new_current_thread();
             let runtime = runtime.enable_all().build().unwrap();
@@ -155,8 +152,7 @@ fn answer_each_request(socket: &UdpSocket, answers: &[Vec<u8>]) {
 
 #[test]
 fn five_thousand_servers_that_answer_at_once_are_all_found() {
-    let test = "many_answers::five_thousand_servers_that_answer_at_once_are_all_found";
-    site::run(test, |site| {
+    site::run(|site| {
         let answers = answers().split_off(95_000);
         let port = site::address().port();
         let bind = || UdpSocket::bind(("0.0.0.0", port));

@@ -9,7 +9,7 @@ use udp_discovery_server::{Arrival, Config, Datagram, Responder};
 use udp_discovery_tests::lab::raw;
 
 use crate::flood::{Bounds, Flood};
-use crate::gauge::resident_kib;
+use crate::memory::resident_kib;
 use crate::site::{self, FLOOD_TIME, PREFIX_LEN, REQUEST, Site};
 
 /// Each forged source is answered, and so costs the kernel as much as a real one. Another test
@@ -77,8 +77,7 @@ fn served_during_a_flood(site: &Site) -> u32 {
 // FAULTS 14
 #[test]
 fn forged_sources_take_no_memory_and_keep_nobody_from_an_answer() {
-    let test = "many_sources::forged_sources_take_no_memory_and_keep_nobody_from_an_answer";
-    site::run(test, |site| {
+    site::run(|site| {
         site::assert_served(|| served_during_a_flood(site));
     });
 }

@@ -1,4 +1,4 @@
-//! A server, a client and an attacker on one network, and nothing else at work meanwhile.
+//! A server, a client and an attacker on one network, while no other test runs.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddrV4, UdpSocket};
@@ -29,17 +29,17 @@ pub(crate) struct Site {
     pub(crate) attacker: Host,
 }
 
-/// Waits until no other test of this program is at work, and keeps others from it until it is
-/// dropped.
+/// Waits until no other test of this program runs, and keeps others waiting until it is dropped.
 pub(crate) fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs `body` in the laboratory, in its [`turn`].
-pub(crate) fn run(test: &str, body: impl FnOnce(&Site)) {
+/// Runs `body`, a closure of the calling test, in the laboratory, while no other test runs.
+pub(crate) fn run(body: impl FnOnce(&Site)) {
     let _turn = turn();
-    lab::run(test, || body(&Site::new()));
+    let test = lab::test_name(&body);
+    lab::run_within(lab::DEFAULT_TIME_LIMIT, test, || body(&Site::new()));
 }
 
 /// Asserts that the server answers 90 of 100 requests during one of up to three floods: other

@@ -12,7 +12,7 @@ use udp_discovery_server::{Config, DropReason};
 use udp_discovery_tests::lab::raw::Datagram;
 use udp_discovery_tests::lab::{self, Host};
 
-use crate::stage::{Asker, REQUEST, Serving, pair, wait_until};
+use crate::endpoints::{Asker, REQUEST, Serving, pair, wait_until};
 
 /// How many of 200 searches, begun at once on `host` with the defaults, find the server.
 fn searches_that_find(host: &Host) -> usize {
@@ -34,20 +34,17 @@ fn searches_that_find(host: &Host) -> usize {
 
 #[test]
 fn two_hundred_searches_at_once_from_one_address_all_find_the_server() {
-    lab::run(
-        "limits::two_hundred_searches_at_once_from_one_address_all_find_the_server",
-        || {
-            let (a, b) = pair();
-            let all_find = || {
-                let _server = Serving::on(&b, Config::default());
-                let found = searches_that_find(&a);
-                println!("{found} of 200");
-                found == 200
-            };
-            // A machine that is busy with something else may need another try.
-            assert!((0..3).any(|_| all_find()));
-        },
-    );
+    lab::run(|| {
+        let [a, b] = pair();
+        let all_find = || {
+            let _server = Serving::on(&b, Config::default());
+            let found = searches_that_find(&a);
+            println!("{found} of 200");
+            found == 200
+        };
+        // A machine that is busy with something else may need another try.
+        assert!((0..3).any(|_| all_find()));
+    });
 }
 
 /// Calls `send` so many times a second while `body` runs, for at most 20 s.
@@ -80,74 +77,68 @@ fn a_flooding_source_gets_at_most_100_kbit_a_second_of_answers() {
     const WINDOW: Duration = Duration::from_secs(3);
     /// The headers of IPv4 and UDP.
     const HEADERS: usize = 20 + 8;
-    lab::run(
-        "limits::a_flooding_source_gets_at_most_100_kbit_a_second_of_answers",
-        || {
-            let (a, b) = pair();
-            // The longest answer that names an IPv4 address.
-            let config = Config::default()
-                .with_advertise_ip("10.100.100.100".parse().unwrap())
-                .unwrap()
-                .with_advertise_port(65_535.try_into().unwrap());
-            let server = Serving::on(&b, config);
-            let asker = Asker::at(&a, "10.77.1.1:0");
-            let (answer, _) = asker.ask("10.77.1.2:9999");
-            let len = answer.len() + HEADERS;
+    lab::run(|| {
+        let [a, b] = pair();
+        // The longest answer that names an IPv4 address.
+        let config = Config::default()
+            .with_advertise_ip("10.100.100.100".parse().unwrap())
+            .unwrap()
+            .with_advertise_port(65_535.try_into().unwrap());
+        let server = Serving::on(&b, config);
+        let asker = Asker::at(&a, "10.77.1.1:0");
+        let (answer, _) = asker.ask("10.77.1.2:9999");
+        let len = answer.len() + HEADERS;
 
-            let flood = a.run(|| UdpSocket::bind("10.77.1.1:0")).unwrap();
-            let send = || {
-                // The system may have no room for some.
-                let _ = flood.send_to(REQUEST, "10.77.1.2:9999");
-            };
-            let rate_limited = || server.stats().dropped(DropReason::RateLimited);
-            let (bits, time) = while_sending(2000, send, || {
-                wait_until("the end of the burst", || rate_limited() > 10);
-                let (start, before) = (Instant::now(), server.stats().answered());
-                thread::sleep(WINDOW);
-                let answered = server.stats().answered() - before;
-                (answered * 8 * len as u64, start.elapsed())
-            });
-            assert!(bits > 0, "it is answered still");
-            let milliseconds = u64::try_from(time.as_millis()).unwrap();
-            assert!(bits <= 100 * milliseconds, "{bits} bits in {time:?}");
-        },
-    );
+        let flood = a.run(|| UdpSocket::bind("10.77.1.1:0")).unwrap();
+        let send = || {
+            // The system may have no room for some.
+            let _ = flood.send_to(REQUEST, "10.77.1.2:9999");
+        };
+        let rate_limited = || server.stats().dropped(DropReason::RateLimited);
+        let (bits, time) = while_sending(2000, send, || {
+            wait_until("the end of the burst", || rate_limited() > 10);
+            let (start, before) = (Instant::now(), server.stats().answered());
+            thread::sleep(WINDOW);
+            let answered = server.stats().answered() - before;
+            (answered * 8 * len as u64, start.elapsed())
+        });
+        assert!(bits > 0, "it is answered still");
+        let milliseconds = u64::try_from(time.as_millis()).unwrap();
+        assert!(bits <= 100 * milliseconds, "{bits} bits in {time:?}");
+    });
 }
 
 #[test]
 fn a_client_in_whose_name_75_requests_a_second_are_forged_is_answered_still() {
-    lab::run(
-        "limits::a_client_in_whose_name_75_requests_a_second_are_forged_is_answered_still",
-        || {
-            let (a, b) = pair();
-            let server = Serving::on(&b, Config::default());
-            let forger = a.raw("eth0");
-            let victim = b.raw("eth0").mac();
-            let datagram = Datagram::new(
-                "10.77.1.1:5000".parse().unwrap(),
-                "10.77.1.2:9999".parse().unwrap(),
-                REQUEST,
-            )
-            .with_mac(victim);
-            let rate_limited = || server.stats().dropped(DropReason::RateLimited);
-            while_sending(
-                2000,
-                || forger.send(&datagram),
-                || wait_until("the end of the burst", || rate_limited() > 10),
-            );
-            let answered = while_sending(
-                75,
-                || forger.send(&datagram),
-                || {
-                    let asker = Asker::at(&a, "10.77.1.1:0");
-                    let ask = || {
-                        thread::sleep(Duration::from_millis(100));
-                        asker.is_answered("10.77.1.2:9999")
-                    };
-                    (0..30).filter(|_| ask()).count()
-                },
-            );
-            assert!(answered >= 28, "{answered} of 30");
-        },
-    );
+    lab::run(|| {
+        let [a, b] = pair();
+        let server = Serving::on(&b, Config::default());
+        let forger = a.raw("eth0");
+        let victim = b.raw("eth0").mac();
+        let datagram = Datagram::new(
+            "10.77.1.1:5000".parse().unwrap(),
+            "10.77.1.2:9999".parse().unwrap(),
+            REQUEST,
+        )
+        .with_mac(victim);
+        let rate_limited = || server.stats().dropped(DropReason::RateLimited);
+        while_sending(
+            2000,
+            || forger.send(&datagram),
+            || wait_until("the end of the burst", || rate_limited() > 10),
+        );
+        let answered = while_sending(
+            75,
+            || forger.send(&datagram),
+            || {
+                let asker = Asker::at(&a, "10.77.1.1:0");
+                let ask = || {
+                    thread::sleep(Duration::from_millis(100));
+                    asker.is_answered("10.77.1.2:9999")
+                };
+                (0..30).filter(|_| ask()).count()
+            },
+        );
+        assert!(answered >= 28, "{answered} of 30");
+    });
 }

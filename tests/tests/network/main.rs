@@ -6,6 +6,7 @@
 
 mod addresses;
 mod changes;
+mod endpoints;
 mod kernel;
 mod limits;
 mod links;
@@ -16,4 +17,3 @@ mod requests;
 mod routes;
 mod search;
 mod sources;
-mod stage;

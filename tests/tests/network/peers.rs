@@ -6,7 +6,7 @@ use udp_discovery_server::Config;
 use udp_discovery_tests::lab::{self, Host};
 use udp_discovery_tests::python;
 
-use crate::stage::{ENOUGH, SOON, Serving, lasting, pair, search};
+use crate::endpoints::{ENOUGH, SOON, Serving, lasting, pair, search};
 
 /// What the Python client on `host` finds, as it prints it.
 fn python_search(interpreter: &Path, host: &Host) -> Vec<String> {
@@ -18,9 +18,8 @@ fn python_search(interpreter: &Path, host: &Host) -> Vec<String> {
 
 #[test]
 fn our_client_finds_the_python_server() {
-    let test = "peers::our_client_finds_the_python_server";
-    lab::run_with_python(env!("CARGO_TARGET_TMPDIR"), test, |interpreter| {
-        let (a, b) = pair();
+    lab::run_with_python(env!("CARGO_TARGET_TMPDIR"), |interpreter| {
+        let [a, b] = pair();
         // It names the address of its default route.
         b.ip("route add default via 10.77.1.254");
         let server = b.spawn(python::server(interpreter, r#"{"DISCOVERY_PORT": 9999}"#));
@@ -35,9 +34,8 @@ fn our_client_finds_the_python_server() {
 
 #[test]
 fn a_python_server_that_names_loopback_is_listed_by_an_address_that_works() {
-    let test = "peers::a_python_server_that_names_loopback_is_listed_by_an_address_that_works";
-    lab::run_with_python(env!("CARGO_TARGET_TMPDIR"), test, |interpreter| {
-        let (a, b) = pair();
+    lab::run_with_python(env!("CARGO_TARGET_TMPDIR"), |interpreter| {
+        let [a, b] = pair();
         // Without a default route it names 127.0.0.1.
         let server = b.spawn(python::server(interpreter, r#"{"DISCOVERY_PORT": 9999}"#));
         server.wait_for_line("ready", SOON);
@@ -49,9 +47,8 @@ fn a_python_server_that_names_loopback_is_listed_by_an_address_that_works() {
 
 #[test]
 fn the_python_client_finds_our_server_with_the_port_that_it_advertises() {
-    let test = "peers::the_python_client_finds_our_server_with_the_port_that_it_advertises";
-    lab::run_with_python(env!("CARGO_TARGET_TMPDIR"), test, |interpreter| {
-        let (a, b) = pair();
+    lab::run_with_python(env!("CARGO_TARGET_TMPDIR"), |interpreter| {
+        let [a, b] = pair();
         let config = Config::default().with_advertise_port(8080.try_into().unwrap());
         let _server = Serving::on(&b, config);
         let found = python_search(interpreter, &a);
@@ -61,9 +58,8 @@ fn the_python_client_finds_our_server_with_the_port_that_it_advertises() {
 
 #[test]
 fn the_python_client_assumes_port_8000_where_our_server_tells_none() {
-    let test = "peers::the_python_client_assumes_port_8000_where_our_server_tells_none";
-    lab::run_with_python(env!("CARGO_TARGET_TMPDIR"), test, |interpreter| {
-        let (a, b) = pair();
+    lab::run_with_python(env!("CARGO_TARGET_TMPDIR"), |interpreter| {
+        let [a, b] = pair();
         let _server = Serving::on(&b, Config::default());
         let found = python_search(interpreter, &a);
         assert_eq!(found, [r#"[{"ip": "10.77.1.2", "port": 8000}]"#]);

@@ -11,7 +11,7 @@ use udp_discovery_server::{BindError, Config, Server};
 use udp_discovery_tests::lab::{self, Host, Process};
 use udp_discovery_tests::python;
 
-use crate::stage::{Asker, SOON, Serving, answer_of, pair};
+use crate::endpoints::{Asker, SOON, Serving, answer_of, pair};
 
 /// The variable that tells [`holds_a_port`] what to bind.
 const BINDER: &str = "UDP_DISCOVERY_TEST_BINDER";
@@ -69,63 +69,53 @@ fn assert_taken(host: &Host) {
 /// FAULTS 34, FAULTS 35
 #[test]
 fn a_port_that_another_server_has_is_an_error_at_once_and_free_after_its_end() {
-    lab::run(
-        "ports::a_port_that_another_server_has_is_an_error_at_once_and_free_after_its_end",
-        || {
-            let (a, b) = pair();
-            let first = Serving::on(&b, Config::default());
-            assert_taken(&b);
-            let asker = Asker::at(&a, "10.77.1.1:0");
-            assert_eq!(asker.ask("10.77.1.2:9999"), answer_of("10.77.1.2"));
-            first.stop();
-            let _second = Serving::on(&b, Config::default());
-            assert_eq!(asker.ask("10.77.1.2:9999"), answer_of("10.77.1.2"));
-        },
-    );
+    lab::run(|| {
+        let [a, b] = pair();
+        let first = Serving::on(&b, Config::default());
+        assert_taken(&b);
+        let asker = Asker::at(&a, "10.77.1.1:0");
+        assert_eq!(asker.ask("10.77.1.2:9999"), answer_of("10.77.1.2"));
+        first.stop();
+        let _second = Serving::on(&b, Config::default());
+        assert_eq!(asker.ask("10.77.1.2:9999"), answer_of("10.77.1.2"));
+    });
 }
 
 /// FAULTS 34, FAULTS 35
 #[test]
 fn a_port_that_another_process_has_is_never_shared_however_it_was_bound() {
-    lab::run(
-        "ports::a_port_that_another_process_has_is_never_shared_however_it_was_bound",
-        || {
-            let (_, b) = pair();
-            for how in BINDERS {
-                let mut process = binder(&b, how);
-                process.wait_for_line("bound", SOON);
-                assert_taken(&b);
-                process.close_stdin();
-                assert!(process.wait(SOON).success());
-                Serving::on(&b, Config::default()).stop();
-            }
-        },
-    );
+    lab::run(|| {
+        let [_, b] = pair();
+        for how in BINDERS {
+            let mut process = binder(&b, how);
+            process.wait_for_line("bound", SOON);
+            assert_taken(&b);
+            process.close_stdin();
+            assert!(process.wait(SOON).success());
+            Serving::on(&b, Config::default()).stop();
+        }
+    });
 }
 
 /// FAULTS 35
 #[test]
 fn no_other_process_can_bind_a_servers_port_however_it_tries() {
-    lab::run(
-        "ports::no_other_process_can_bind_a_servers_port_however_it_tries",
-        || {
-            let (a, b) = pair();
-            let _server = Serving::on(&b, Config::default());
-            for how in BINDERS {
-                binder(&b, how).wait_for_line("refused", SOON);
-            }
-            let asker = Asker::at(&a, "10.77.1.1:0");
-            assert_eq!(asker.ask("10.77.1.2:9999"), answer_of("10.77.1.2"));
-        },
-    );
+    lab::run(|| {
+        let [a, b] = pair();
+        let _server = Serving::on(&b, Config::default());
+        for how in BINDERS {
+            binder(&b, how).wait_for_line("refused", SOON);
+        }
+        let asker = Asker::at(&a, "10.77.1.1:0");
+        assert_eq!(asker.ask("10.77.1.2:9999"), answer_of("10.77.1.2"));
+    });
 }
 
 /// FAULTS 35
 #[test]
 fn neither_the_python_server_nor_ours_shares_the_port_of_the_other() {
-    let test = "ports::neither_the_python_server_nor_ours_shares_the_port_of_the_other";
-    lab::run_with_python(env!("CARGO_TARGET_TMPDIR"), test, |interpreter| {
-        let (_, b) = pair();
+    lab::run_with_python(env!("CARGO_TARGET_TMPDIR"), |interpreter| {
+        let [_, b] = pair();
         let python = || b.spawn(python::server(interpreter, r#"{"DISCOVERY_PORT": 9999}"#));
         let ours = Serving::on(&b, Config::default());
         let mut theirs = python();

@@ -1,24 +1,24 @@
-//! What else is on the networks: junk, forged sources, floods.
+//! A host that sends junk, requests with forged sources, and floods.
 
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
-use super::tally::{Count, Tally};
-use super::world::{
-    FORGED, NETWORKS, PORT, World, at, broadcast_address, forged_address, interface,
-    nobodys_address, server_address,
+use super::counts::{Count, Counters};
+use super::topology::{
+    FORGED, NETWORKS, PORT, Topology, absent_address, at, broadcast_address, forged_address,
+    interface, server_address,
 };
-use crate::lab::raw::{Datagram, EVERYBODY, MAX_PAYLOAD_LEN, MacAddress, Sender};
+use crate::lab::raw::{BROADCAST, Datagram, MAX_PAYLOAD_LEN, MacAddress, Sender};
 use crate::lab::{Host, Stop};
 
 const REQUEST: &[u8] = b"DISCOVER_SERVER";
-/// One hostile datagram after the other, this far apart.
+/// The time between two hostile datagrams.
 const PAUSE: Duration = Duration::from_millis(10);
-/// A flood, this often.
+/// The time between two floods.
 const FLOOD_PAUSE: Duration = Duration::from_secs(2);
-/// How many datagrams a flood has.
+/// The datagrams of a flood.
 const FLOOD: u16 = 2000;
 
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +56,7 @@ const SINGLE: [Kind; 14] = [
     Kind::ClosedPort,
 ];
 
-/// Those of which there are thousands at once.
+/// The kinds that come as floods.
 const FLOODS: [Kind; 5] = [
     Kind::Junk,
     Kind::OnLink,
@@ -65,7 +65,7 @@ const FLOODS: [Kind; 5] = [
     Kind::WrongChecksum,
 ];
 
-/// A host that does all that on every network.
+/// An attacker on every network.
 pub(super) struct Attacker {
     host: Host,
     senders: Vec<Sender>,
@@ -74,35 +74,37 @@ pub(super) struct Attacker {
 }
 
 impl Attacker {
-    pub(super) fn new(world: &World, rng: Rng) -> Self {
+    pub(super) fn new(topology: &Topology, rng: Rng) -> Self {
         let networks = 0..NETWORKS;
-        let sender = |network| world.attacker.raw(&interface(network));
+        let sender = |network| topology.attacker.raw(&interface(network));
         Self {
-            host: world.attacker.clone(),
+            host: topology.attacker.clone(),
             senders: networks.clone().map(sender).collect(),
-            victims: networks.map(|network| world.server_mac(network)).collect(),
+            victims: networks
+                .map(|network| topology.server_mac(network))
+                .collect(),
             rng,
         }
     }
 
-    /// Attacks, with floods in between.
-    pub(super) fn run(mut self, tally: &Tally, stop: &Stop) {
+    /// Attacks until the end.
+    pub(super) fn run(mut self, counters: &Counters, stop: &Stop) {
         let mut next_flood = Instant::now() + FLOOD_PAUSE;
         while !stop.wait(PAUSE) {
             let network = self.rng.usize(0..NETWORKS);
             if Instant::now() < next_flood {
                 let kind = SINGLE[self.rng.usize(0..SINGLE.len())];
                 self.send(kind, network);
-                tally.count(Count::Hostile);
+                counters.count(Count::Hostile);
             } else {
                 self.flood(network, stop);
-                tally.add(Count::Hostile, u64::from(FLOOD));
+                counters.add(Count::Hostile, u64::from(FLOOD));
                 next_flood = Instant::now() + FLOOD_PAUSE;
             }
         }
     }
 
-    /// From one source, or from many.
+    /// Floods from one source or from many.
     fn flood(&mut self, network: usize, stop: &Stop) {
         let kind = FLOODS[self.rng.usize(0..FLOODS.len())];
         if self.rng.bool() {
@@ -122,7 +124,7 @@ impl Attacker {
 
     fn send(&mut self, kind: Kind, network: usize) {
         match kind {
-            // In many frames, from a socket: the system takes it apart.
+            // From a socket: the system splits it into fragments.
             Kind::Fragmented => {
                 let len = self.rng.usize(MAX_PAYLOAD_LEN + 1..=65_507);
                 self.send_by_socket(network, &REQUEST.repeat(len.div_ceil(REQUEST.len()))[..len]);
@@ -135,11 +137,11 @@ impl Attacker {
         }
     }
 
-    /// Sends from a socket that is closed at once: an answer gets an ICMP message back.
+    /// Sends from a socket that is closed at once: an answer causes an ICMP message.
     fn send_by_socket(&self, network: usize, payload: &[u8]) {
         self.host.run(|| {
-            let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket can be had");
-            // While the server has no address, nobody says where it is: no matter.
+            let socket = UdpSocket::bind("0.0.0.0:0").expect("a port is free");
+            // This fails while the server doesn't have that address, which is no error.
             let _ = socket.send_to(payload, at(server_address(network)));
         });
     }
@@ -148,8 +150,8 @@ impl Attacker {
         let source = self.source(kind, network);
         let payload = self.payload(kind);
         let (destination, mac) = match self.rng.u8(0..3) {
-            0 => (Ipv4Addr::BROADCAST, EVERYBODY),
-            1 => (broadcast_address(network), EVERYBODY),
+            0 => (Ipv4Addr::BROADCAST, BROADCAST),
+            1 => (broadcast_address(network), BROADCAST),
             _ => (server_address(network), self.victims[network]),
         };
         let datagram = Datagram::new(source, at(destination), &payload).with_mac(mac);
@@ -175,7 +177,7 @@ impl Attacker {
             Kind::Loopback => Ipv4Addr::LOCALHOST,
             Kind::ServerItself => server_address(rng.usize(0..NETWORKS)),
             Kind::OffLink => Ipv4Addr::new(203, 0, 113, rng.u8(1..255)),
-            Kind::Absent => nobodys_address(network, rng.u8(1..=FORGED)),
+            Kind::Absent => absent_address(network, rng.u8(1..=FORGED)),
             _ => forged_address(network, rng.u8(1..=FORGED)),
         };
         let port = match kind {

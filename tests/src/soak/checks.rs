@@ -1,21 +1,21 @@
-//! Whether all went well.
+//! Whether everything went well.
 
 use std::time::Duration;
 
+use super::counts::{Count, Counts};
 use super::sample::{ProcessSample, Sample};
-use super::tally::{Count, Counts};
 
-/// How much more memory than at the end of the warm-up there may be later, in KiB.
-pub(super) const MEMORY_GROWTH: u64 = 1024;
-/// How many descriptors more: reading the interfaces takes one for a moment.
-pub(super) const DESCRIPTOR_GROWTH: u64 = 2;
-/// How many threads more.
-pub(super) const THREAD_GROWTH: u64 = 0;
+/// How much the memory may grow after the warm-up, in KiB.
+const MEMORY_GROWTH: u64 = 1024;
+/// How many descriptors may be added: reading the interfaces takes one for a moment.
+const DESCRIPTOR_GROWTH: u64 = 2;
+/// How many threads may be added.
+const THREAD_GROWTH: u64 = 0;
 
 /// The longest warm-up; that of a short run is a third of it.
-const LONGEST_WARM_UP: Duration = Duration::from_mins(1);
+const LONGEST_WARM_UP: Duration = Duration::from_secs(60);
 
-/// A figure of the process over time.
+/// A measurement of the process over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Level {
     pub(super) name: &'static str,
@@ -25,7 +25,7 @@ pub(super) struct Level {
     /// The highest after that.
     pub(super) max: u64,
     pub(super) last: u64,
-    /// How much more than `warm` there may be.
+    /// How much it may grow from `warm`.
     pub(super) allowed: u64,
 }
 
@@ -33,11 +33,11 @@ impl Level {
     fn of(
         samples: &[Sample],
         (name, allowed): (&'static str, u64),
-        figure: fn(&ProcessSample) -> u64,
+        measure: fn(&ProcessSample) -> u64,
     ) -> Option<Self> {
         let last = samples.last()?;
         let warm_up = warm_up(last.at);
-        let of = |sample: &Sample| figure(&sample.process);
+        let of = |sample: &Sample| measure(&sample.process);
         let mut after = samples.iter().skip_while(|sample| sample.at < warm_up);
         let warm = of(after.next()?);
         Some(Self {
@@ -55,7 +55,7 @@ impl Level {
     }
 }
 
-/// How long the beginning of a run of that length doesn't count.
+/// How long the start of a run of this length doesn't count.
 pub(super) fn warm_up(length: Duration) -> Duration {
     (length / 3).min(LONGEST_WARM_UP)
 }
@@ -74,7 +74,7 @@ pub(super) fn levels(samples: &[Sample]) -> Vec<Level> {
     .collect()
 }
 
-/// What was found wrong; nothing, if all went well.
+/// Everything that went wrong.
 pub(super) fn findings(samples: &[Sample], counts: &Counts) -> Vec<String> {
     let count = |count: Count| counts[count as usize];
     let mut findings = Vec::new();
@@ -82,14 +82,14 @@ pub(super) fn findings(samples: &[Sample], counts: &Counts) -> Vec<String> {
     if wrong > 0 {
         findings.push(format!("{wrong} answers were wrong"));
     }
-    let silent = count(Count::Silent);
-    if silent > 0 {
+    let nothing_found = count(Count::NothingFound);
+    if nothing_found > 0 {
         findings.push(format!(
-            "{silent} searches found nothing on a link that had been up for 5 s"
+            "{nothing_found} searches found nothing on a link that had been up for 5 s"
         ));
     }
     if count(Count::Right) == 0 {
-        findings.push("nobody was answered".to_owned());
+        findings.push("no request was answered".to_owned());
     }
     let levels = levels(samples);
     if levels.is_empty() {
@@ -120,7 +120,7 @@ mod tests {
             },
             addresses: 3,
             server: Vec::new(),
-            tally: Counts::default(),
+            counts: Counts::default(),
         };
         (0..=99).map(sample).collect()
     }
@@ -148,8 +148,8 @@ mod tests {
         let late = run(|second| if second == 90 { 9000 } else { 5000 });
         for (samples, changes, word) in [
             (&flat, [(Count::Wrong, 1)], "wrong"),
-            (&flat, [(Count::Silent, 1)], "found nothing"),
-            (&flat, [(Count::Right, 0)], "nobody"),
+            (&flat, [(Count::NothingFound, 1)], "found nothing"),
+            (&flat, [(Count::Right, 0)], "no request"),
             (
                 &leak,
                 [(Count::Right, 1)],

@@ -1,8 +1,8 @@
-//! What this process uses.
+//! The memory of this process.
 
 use std::fs;
 
-/// The memory of this process, in KiB (`smaps_rollup` of proc(5)).
+/// The resident memory of this process, in KiB (`smaps_rollup` of proc(5)).
 pub(crate) fn resident_kib() -> i64 {
     let rollup = fs::read_to_string("/proc/self/smaps_rollup").expect("/proc shows the memory");
     let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:"));

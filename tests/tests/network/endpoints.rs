@@ -1,5 +1,5 @@
-//! What the tests play with: a server on a host, a client made of a bare socket, a server made
-//! of a bare socket, and a search.
+//! The endpoints of the tests: a server, a search, and a client and a server that are bare
+//! sockets.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -19,37 +19,48 @@ pub(crate) const REQUEST: &[u8] = b"DISCOVER_SERVER";
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 /// Long enough to see that nothing comes on a network without delay.
 pub(crate) const NEVER: Duration = Duration::from_millis(150);
-/// How much later than its deadline a search may return on a machine that is busy.
+/// How much later than its deadline a search may return on a busy machine.
 pub(crate) const LENIENCE: Duration = Duration::from_secs(2);
 /// How long a search that must find something lasts, in milliseconds: long enough on a busy
 /// machine.
 pub(crate) const ENOUGH: u64 = 1000;
 
 /// Two hosts, 10.77.1.1 and 10.77.1.2, on one network, with `eth0` each.
-pub(crate) fn pair() -> (Host, Host) {
-    let lab = Lab::new();
-    let network = lab.network("net0", "10.77.1.0/24");
-    let hosts = (lab.host("a"), lab.host("b"));
-    hosts.0.join(&network, "eth0", "10.77.1.1/24");
-    hosts.1.join(&network, "eth0", "10.77.1.2/24");
-    hosts
+pub(crate) fn pair() -> [Host; 2] {
+    Lab::new().hosts(["10.77.1.1/24", "10.77.1.2/24"])
 }
 
-/// A server that counts itself whatever reaches it: the kernel drops no junk first.
+/// A host on the networks 10.77.1.0/24 and 10.77.2.0/24, as 10.77.1.2 on `eth1` and 10.77.2.2 on
+/// `eth2`, and a host on each, as 10.77.1.1 and 10.77.2.1.
+pub(crate) fn two_networks() -> (Host, [Host; 2]) {
+    let lab = Lab::new();
+    let on_both = lab.host("server");
+    let on_one = [1, 2].map(|number| {
+        let network = lab.network(&format!("net{number}"), &format!("10.77.{number}.0/24"));
+        let host = lab.host(&format!("client{number}"));
+        host.join(&network, "eth0", &format!("10.77.{number}.1/24"));
+        let interface = format!("eth{number}");
+        on_both.join(&network, &interface, &format!("10.77.{number}.2/24"));
+        host
+    });
+    (on_both, on_one)
+}
+
+/// Without the kernel filter, so that the server itself counts everything that reaches it.
 pub(crate) fn unfiltered() -> Config {
     Config::default().with_kernel_filter(false)
 }
 
-/// Waits until `done`; as a condition can't wake anybody, it is looked at again and again.
+/// Waits until `done`, which it checks again and again.
 pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + SOON;
     while !done() {
-        assert!(Instant::now() < deadline, "it doesn't come: {what}");
+        assert!(Instant::now() < deadline, "waited too long for {what}");
         thread::park_timeout(Duration::from_millis(1));
     }
 }
 
-/// How long a thread, known by its folder in /proc, has been on a processor (proc(5), schedstat).
+/// The processor time of a thread, given by its folder in /proc (proc(5), schedstat).
 pub(crate) fn cpu_time(thread: &str) -> Duration {
     let text = std::fs::read_to_string(format!("/proc/{thread}/schedstat")).unwrap();
     let nanoseconds = text.split(' ').next().expect("the first of three numbers");
@@ -75,7 +86,7 @@ impl Serving {
         Self::start(host, server, Server::run)
     }
 
-    /// As [`Self::on`], with the server's other face: on a tokio runtime.
+    /// As [`Self::on`], on a tokio runtime.
     pub(crate) fn on_tokio(host: &Host, config: Config) -> Self {
         let server = host.run(|| Server::bind(config)).unwrap();
         Self::start(host, server, |server| {
@@ -114,12 +125,12 @@ impl Serving {
         self.thread.as_ref().expect("it runs").as_pthread_t()
     }
 
-    /// How long its thread has been on a processor.
+    /// The processor time of its thread.
     pub(crate) fn cpu_time(&self) -> Duration {
         cpu_time(&format!("self/task/{}", self.tid))
     }
 
-    /// How often its thread has waited so far (proc(5), status).
+    /// How often its thread has waited (proc(5), status).
     pub(crate) fn waits(&self) -> u64 {
         let status = format!("/proc/self/task/{}/status", self.tid);
         let text = std::fs::read_to_string(status).unwrap();
@@ -129,7 +140,7 @@ impl Serving {
         line.expect("each thread has it").trim().parse().unwrap()
     }
 
-    /// Stops it and tells what it did.
+    /// Stops it and returns its counters.
     pub(crate) fn stop(mut self) -> Stats {
         self.control.stop();
         let thread = self.thread.take().expect("it runs");
@@ -148,7 +159,7 @@ impl Drop for Serving {
     }
 }
 
-/// A bare socket that asks.
+/// A client: a bare socket.
 pub(crate) struct Asker(UdpSocket);
 
 impl Asker {
@@ -185,14 +196,14 @@ impl Asker {
         answer.is_ok()
     }
 
-    /// Asks until it is answered, and tells how long that took.
+    /// Asks until it is answered, and returns how long that took.
     pub(crate) fn ask_until_answered(&self, to: &str) -> ((String, IpAddr), Duration) {
         let start = Instant::now();
         self.0
             .set_read_timeout(Some(Duration::from_millis(20)))
             .unwrap();
         while start.elapsed() < SOON {
-            // The network may be down, and the kernel may say so.
+            // This fails while the network is down.
             let _ = self.0.send_to(REQUEST, to);
             if let Ok(answer) = self.receive() {
                 self.0.set_read_timeout(Some(SOON)).unwrap();
@@ -202,7 +213,7 @@ impl Asker {
         panic!("no answer from {to}");
     }
 
-    /// Asserts that nothing more comes.
+    /// Asserts that nothing more arrives.
     pub(crate) fn hears_nothing(&self) {
         self.0.set_read_timeout(Some(NEVER)).unwrap();
         let heard = self.receive();
@@ -224,7 +235,7 @@ pub(crate) fn answer_of(ip: &str) -> (String, IpAddr) {
     (format!("SERVER_IP:{ip}"), ip.parse().unwrap())
 }
 
-/// A bare socket on port 9999 of a host, which answers whatever the test says.
+/// A server: a bare socket on port 9999, which sends the answers that the test chooses.
 pub(crate) struct FakeServer {
     stop: SocketAddr,
     host: Host,
@@ -278,7 +289,7 @@ impl Drop for FakeServer {
     }
 }
 
-/// A search that is over.
+/// The result of a search.
 pub(crate) struct Found {
     pub(crate) servers: Vec<DiscoveredServer>,
     pub(crate) report: Report,
@@ -294,7 +305,7 @@ impl Found {
     }
 }
 
-/// A search of so many milliseconds.
+/// The configuration of a search that takes so many milliseconds.
 pub(crate) fn lasting(milliseconds: u64) -> udp_discovery_client::Config {
     udp_discovery_client::Config::default().with_timeout(Duration::from_millis(milliseconds))
 }
@@ -315,7 +326,7 @@ pub(crate) fn search(host: &Host, config: udp_discovery_client::Config) -> Found
     })
 }
 
-/// What a channel brings soon.
+/// The next value of a channel.
 pub(crate) fn next<T>(receiver: &Receiver<T>) -> T {
     receiver.recv_timeout(SOON).expect("an event")
 }
