@@ -182,12 +182,21 @@ impl Layers {
         &mut self,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<(), SettingsError> {
-        let text = |it: OsString| it.to_string_lossy().into_owned();
-        let environment: Map<String, String> = environment
+        // Names that are not text belong to other programs.
+        let environment: Map<String, OsString> = environment
             .into_iter()
             .filter(|(_, value)| !value.is_empty())
-            .map(|(name, value)| (text(name), text(value)))
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
             .collect();
+        let text_of = |name: &str| {
+            let value: &OsString = environment.get(name)?;
+            let invalid = || SettingsError::Invalid {
+                setting: name.into(),
+                value: quoted(&value.to_string_lossy()),
+                allowed: "text in UTF-8",
+            };
+            Some(value.to_str().ok_or_else(invalid))
+        };
         let mine = SETTINGS
             .iter()
             .filter(|setting| setting.side.includes(self.side));
@@ -198,11 +207,21 @@ impl Layers {
                     .map(move |name| (setting, name))
             })
             .collect();
-        for (name, value) in &environment {
-            self.check_variable(name, value, &variables)?;
+        for name in environment.keys() {
+            self.check_name(name, &variables)?;
+        }
+        if self.side == Side::Client
+            && let Some(text) = text_of(SUBNET_SCAN).transpose()?
+            && table::Kind::Bool.read(text).to_bool().is_none()
+        {
+            return Err(SettingsError::Invalid {
+                setting: SUBNET_SCAN.into(),
+                value: quoted(text),
+                allowed: table::BOOL,
+            });
         }
         for (setting, name) in &variables {
-            if let Some(text) = environment.get(name) {
+            if let Some(text) = text_of(name).transpose()? {
                 self.add::<C>(&Layer::text(setting, name, text))?;
             }
         }
@@ -210,27 +229,16 @@ impl Layers {
     }
 
     /// Refuses a variable that begins like those of this side and is none.
-    fn check_variable(
+    fn check_name(
         &self,
         name: &str,
-        value: &str,
         variables: &[(&Setting, String)],
     ) -> Result<(), SettingsError> {
         let prefix = self.side.prefix();
         let Some(suffix) = name.strip_prefix(prefix) else {
             return Ok(());
         };
-        if name == SUBNET_SCAN {
-            if table::Kind::Bool.read(value).to_bool().is_some() {
-                return Ok(());
-            }
-            return Err(SettingsError::Invalid {
-                setting: name.into(),
-                value: quoted(value),
-                allowed: table::BOOL,
-            });
-        }
-        if variables.iter().any(|(_, known)| known == name) {
+        if name == SUBNET_SCAN || variables.iter().any(|(_, known)| known == name) {
             return Ok(());
         }
         let known = variables.iter().map(|(_, name)| name.as_str());

@@ -10,12 +10,12 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The command's file: cargo tells it to the tests that it runs.
+/// The path of the command, which cargo passes to tests.
 fn program() -> OsString {
     env::var_os("CARGO_BIN_EXE_udp-discovery").expect("cargo runs the tests")
 }
 
-/// The command, told nothing by the environment of the tests, and never to leave loopback.
+/// The command without the environment's settings. It never leaves loopback.
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(program());
     command.args(arguments);
@@ -145,7 +145,7 @@ fn wrong_arguments_exit_with_2() {
 }
 
 #[test]
-fn a_time_that_is_none_exits_with_2() {
+fn an_invalid_duration_exits_with_2() {
     for (command, option, values) in [
         (
             "serve",
@@ -339,7 +339,7 @@ fn the_first_server_ends_the_search() {
 }
 
 #[test]
-fn more_servers_than_are_kept_are_told_of() {
+fn more_servers_than_are_kept_cause_a_warning() {
     let port = answer_once(&["SERVER_IP:127.0.0.1:1", "SERVER_IP:127.0.0.1:2"]);
     let more = ["--max-servers=1", "--timeout=1", "--format=plain"];
     let output = discover(&port, &more);

@@ -258,7 +258,7 @@ fn it_is_set_up_by_the_environment_and_a_file() {
 }
 
 #[test]
-fn a_second_service_is_told_whose_the_port_is() {
+fn a_second_service_is_refused_and_the_first_goes_on() {
     let first = Service::start(&[]);
     let output = command(&["--port", &first.port.to_string()])
         .output()

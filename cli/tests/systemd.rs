@@ -1,5 +1,5 @@
-//! `udp-discovery serve` as a service of systemd, with the tests in systemd's place: what it
-//! tells, how it is watched, the socket that it takes over, and the text of its units.
+//! `udp-discovery serve` as a service of systemd, with the tests in systemd's place: its
+//! notifications, its watchdog, the socket that it takes over, and its units.
 #![cfg(target_os = "linux")]
 
 use std::env;
@@ -42,7 +42,7 @@ impl Drop for Folder {
     }
 }
 
-/// What a service is told to notify.
+/// The service manager that a service notifies.
 struct Manager {
     folder: Folder,
     socket: UnixDatagram,
@@ -65,7 +65,7 @@ impl Manager {
         Service::spawn(command.envs(environment.iter().copied()), port)
     }
 
-    /// What it is told next.
+    /// The next notification.
     fn told(&self) -> String {
         let mut buffer = [0; 256];
         let len = self.socket.recv(&mut buffer).unwrap();
@@ -94,7 +94,7 @@ impl Service {
 }
 
 #[test]
-fn it_tells_that_it_is_ready_and_that_it_stops() {
+fn it_notifies_systemd_that_it_is_ready_and_that_it_stops() {
     let manager = Manager::new();
     let service = manager.start(&[]);
     manager.told_ready(service.port);
@@ -109,7 +109,7 @@ fn it_tells_that_it_is_ready_and_that_it_stops() {
 }
 
 #[test]
-fn it_does_not_tell_that_it_is_ready_if_the_port_is_taken() {
+fn it_does_not_notify_that_it_is_ready_if_the_port_is_taken() {
     let manager = Manager::new();
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
@@ -123,7 +123,7 @@ fn it_does_not_tell_that_it_is_ready_if_the_port_is_taken() {
 }
 
 #[test]
-fn it_serves_if_there_is_nobody_to_be_told() {
+fn it_serves_if_the_service_manager_is_gone() {
     let port = free_port();
     let mut command = command(&["--port", &port.to_string()]);
     let service = Service::spawn(command.env("NOTIFY_SOCKET", "/nowhere/notify"), port);
@@ -135,7 +135,7 @@ fn it_serves_if_there_is_nobody_to_be_told() {
 }
 
 #[test]
-fn the_watchdog_is_told_again_and_again_and_not_logged() {
+fn the_watchdog_is_notified_again_and_again_and_not_logged() {
     let manager = Manager::new();
     let service = manager.start(&[("WATCHDOG_USEC", "200000")]);
     manager.told_ready(service.port);
@@ -154,7 +154,7 @@ fn the_watchdog_is_told_again_and_again_and_not_logged() {
 
 /// All of it stops at once, as it would if it hung; then it goes on.
 #[test]
-fn the_watchdog_is_not_told_while_the_service_hangs() {
+fn the_watchdog_is_not_notified_while_the_service_hangs() {
     let manager = Manager::new();
     let service = manager.start(&[("WATCHDOG_USEC", "200000")]);
     manager.told_ready(service.port);
@@ -198,7 +198,7 @@ fn the_watchdog_of_its_own_process_is() {
 }
 
 #[test]
-fn nothing_is_watched_for_nobody() {
+fn nothing_is_watched_without_a_service_manager() {
     let port = free_port();
     let mut command = command(&["--port", &port.to_string()]);
     let service = Service::spawn(command.env("WATCHDOG_USEC", "200000"), port);

@@ -135,7 +135,7 @@ pub(crate) fn run(args: &DiscoverArgs) -> Result<ExitCode, Failure> {
     if !args.verbosity.quiet {
         if found > 0 && found < expected {
             say::warn(format_args!(
-                "found {found} of the {expected} servers expected"
+                "found {found} of the {expected} servers expected, by address and port"
             ));
         }
         match &report {

@@ -230,6 +230,8 @@ fn an_error_names_the_setting_its_value_its_source_and_what_is_allowed() {
         assert!(error.starts_with(expected), "{error}");
         assert!(!error.contains('\n'), "{error}");
     }
+    let scan = in_environment(&[("DISCOVERY_CLIENT_ENABLE_SUBNET_SCAN", "maybe")]).client();
+    assert!(scan.unwrap_err().ends_with("expected true or false"));
     let retries = in_environment(&[("DISCOVERY_CLIENT_RETRIES", "255")]).client();
     assert!(
         retries
@@ -241,6 +243,21 @@ fn an_error_names_the_setting_its_value_its_source_and_what_is_allowed() {
         let expected = format!("invalid value \"{timeout}\" for --timeout: expected a duration");
         assert!(error.starts_with(&expected), "{error}");
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_not_utf_8_is_refused() {
+    use std::os::unix::ffi::OsStringExt as _;
+
+    let message = OsString::from_vec(b"FIND\xff".to_vec());
+    let none = Options::new();
+    let of_others = [("TERM".into(), message.clone())];
+    assert!(load::<ServerConfig>(Side::Server, None, of_others, &none).is_ok());
+    let ours = [("DISCOVERY_MESSAGE".into(), message)];
+    let error = load::<ServerConfig>(Side::Server, None, ours, &none).unwrap_err();
+    let expected = "invalid value \"FIND\u{fffd}\" for DISCOVERY_MESSAGE: expected text in UTF-8";
+    assert_eq!(error.to_string(), expected);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The command's file: cargo tells it to the tests that it runs.
+/// The path of the command, which cargo passes to tests.
 pub(crate) fn program() -> OsString {
     env::var_os("CARGO_BIN_EXE_udp-discovery").expect("cargo runs the tests")
 }
