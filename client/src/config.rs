@@ -42,6 +42,10 @@ pub const DEFAULT_MAX_SERVERS: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
     derive(serde::Deserialize, serde::Serialize),
     serde(try_from = "fields::Fields", into = "fields::Fields")
 )]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "they are independent settings"
+)]
 pub struct Config {
     settings: Settings,
     probes: NonZeroU8,
@@ -52,6 +56,9 @@ pub struct Config {
     any_source_port: bool,
     max_servers: NonZeroUsize,
     default_port: Option<u16>,
+    first: bool,
+    expect: Option<NonZeroUsize>,
+    quiet_for: Option<Duration>,
 }
 
 impl Config {
@@ -63,7 +70,7 @@ impl Config {
     /// How many probes a search sends on each link. Default: [`DEFAULT_PROBES`].
     ///
     /// The interval between two probes is `timeout / (probes + 1)`, so that the answers to the last
-    /// probe have as much time as the others.
+    /// probe have as much time as the others. It is shorter if [`quiet_for`](Self::quiet_for) is set.
     pub fn probes(&self) -> NonZeroU8 {
         self.probes
     }
@@ -116,6 +123,29 @@ impl Config {
     /// The Python servers never send a port, and their client assumes 8000.
     pub fn default_port(&self) -> Option<u16> {
         self.default_port
+    }
+
+    /// Whether a search ends with the first server. Default: no.
+    ///
+    /// The conditions that end a search early, this one, [`expect`](Self::expect) and
+    /// [`quiet_for`](Self::quiet_for), can be combined. The first that is met ends the search. The
+    /// deadline bounds all of them.
+    pub fn first(&self) -> bool {
+        self.first
+    }
+
+    /// With how many servers a search ends. Default: none, which means that it goes on until its
+    /// deadline. No probe is sent after the last expected server answered.
+    pub fn expect(&self) -> Option<NonZeroUsize> {
+        self.expect
+    }
+
+    /// How long no new server may answer until a search ends. Default: none.
+    ///
+    /// The time runs from the last probe or the last new server, whichever is later. Every probe is
+    /// sent first, and the interval between two probes is at most half of this time.
+    pub fn quiet_for(&self) -> Option<Duration> {
+        self.quiet_for
     }
 
     /// Sets the [`settings`](Self::settings).
@@ -214,6 +244,27 @@ impl Config {
             ..self
         }
     }
+
+    /// Sets [`first`](Self::first).
+    pub fn with_first(self, first: bool) -> Self {
+        Self { first, ..self }
+    }
+
+    /// Sets [`expect`](Self::expect).
+    pub fn with_expect(self, servers: NonZeroUsize) -> Self {
+        Self {
+            expect: Some(servers),
+            ..self
+        }
+    }
+
+    /// Sets [`quiet_for`](Self::quiet_for).
+    pub fn with_quiet_for(self, quiet_for: Duration) -> Self {
+        Self {
+            quiet_for: Some(quiet_for),
+            ..self
+        }
+    }
 }
 
 impl Default for Config {
@@ -228,6 +279,9 @@ impl Default for Config {
             any_source_port: false,
             max_servers: DEFAULT_MAX_SERVERS,
             default_port: None,
+            first: false,
+            expect: None,
+            quiet_for: None,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::mem;
 use std::net::{SocketAddr, SocketAddrV4};
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroUsize};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -49,10 +49,10 @@ const UNKNOWN_ERRORS: u32 = 64;
 ///    - Take servers from [`poll_event`](Self::poll_event), until it returns `None`.
 ///    - Call [`handle_timeout`](Self::handle_timeout), whether or not the time has come.
 ///
-/// The first `handle_timeout` at or after the deadline ends the search. Datagrams passed in after it
+/// The first `handle_timeout` at or after the deadline ends the search, unless it ends earlier, as
+/// [`Config::first`], [`Config::expect`] or [`Config::quiet_for`] say. Datagrams passed in after it
 /// are dropped. Datagrams passed in between the deadline and that call count as in time, because
-/// they may have arrived while the system did not run the driver. A driver that needs only the
-/// first server stops when it has it.
+/// they may have arrived while the system did not run the driver.
 ///
 /// `now` may come from any monotonic clock. If it goes back between two calls, the search uses the
 /// latest `now` so far.
@@ -86,6 +86,9 @@ pub struct Discovery {
     default_port: Option<NonZeroU16>,
     any_source_port: bool,
     max_servers: usize,
+    /// The number of servers that ends the search.
+    goal: usize,
+    quiet: Option<Quiet>,
     addresses: AddressSelector,
     schedule: Schedule,
     deadline: Instant,
@@ -111,6 +114,14 @@ pub struct Transmit {
     pub destination: SocketAddrV4,
     /// Its bytes.
     pub payload: Bytes,
+}
+
+/// The end of a search by [`Config::quiet_for`].
+#[derive(Clone, Copy, Debug)]
+struct Quiet {
+    duration: Duration,
+    /// When the last probe was due or the last new server answered.
+    since: Instant,
 }
 
 /// The state of a link, besides what the report has.
@@ -173,8 +184,18 @@ impl Discovery {
             default_port: config.default_port().and_then(NonZeroU16::new),
             any_source_port: config.any_source_port(),
             max_servers: config.max_servers().get(),
+            goal: goal(config),
+            quiet: config.quiet_for().map(|duration| Quiet {
+                duration: duration.min(LONGEST),
+                since: now,
+            }),
             addresses,
-            schedule: Schedule::new(now, timeout, config.probes()),
+            schedule: Schedule::new(
+                now,
+                timeout,
+                config.probes(),
+                config.quiet_for().map_or(Duration::MAX, |it| it / 2),
+            ),
             deadline: now + timeout,
             now,
             ended: false,
@@ -325,6 +346,12 @@ impl Discovery {
                 self.report.counts.accepted += 1;
                 self.known.insert(key);
                 self.found.push_back(server);
+                if let Some(quiet) = &mut self.quiet {
+                    quiet.since = now;
+                }
+                if self.known.len() >= self.goal {
+                    self.end();
+                }
             }
             Err(reason) => self.drop_datagram(reason, link, source, payload),
         }
@@ -391,22 +418,34 @@ impl Discovery {
         if self.is_over() {
             return None;
         }
-        Some(self.schedule.due().unwrap_or(self.deadline))
+        let due = self.schedule.due().or_else(|| self.quiet_end());
+        Some(due.map_or(self.deadline, |due| due.min(self.deadline)))
     }
 
-    /// Starts the next probe if it is due, and ends the search at the deadline.
+    /// Starts the next probe if it is due, and ends the search at the deadline or after
+    /// [`Config::quiet_for`].
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
-        if now >= self.deadline {
-            if !mem::replace(&mut self.ended, true) {
-                self.trace.ended(&self.report);
-            }
-            for state in &mut self.links {
-                state.targets = Targets::default();
-            }
-        } else {
+        if now >= self.deadline || self.quiet_end().is_some_and(|end| end <= now) {
+            self.end();
+        } else if !self.ended {
             self.start_probe_if_due();
         }
+    }
+
+    fn end(&mut self) {
+        if !mem::replace(&mut self.ended, true) {
+            self.trace.ended(&self.report);
+        }
+        for state in &mut self.links {
+            state.targets = Targets::default();
+        }
+    }
+
+    /// When the search ends if no other server answers. `None` while probes remain to be sent.
+    fn quiet_end(&self) -> Option<Instant> {
+        let quiet = self.quiet.filter(|_| self.schedule.due().is_none())?;
+        Some(quiet.since + quiet.duration)
     }
 
     fn start_probe_if_due(&mut self) {
@@ -420,6 +459,9 @@ impl Discovery {
             }
         }
         self.probes += 1;
+        if let Some(quiet) = &mut self.quiet {
+            quiet.since = self.now;
+        }
     }
 
     /// Returns the latest time so far.
@@ -487,4 +529,10 @@ impl Discovery {
         self.trace
             .dropped(reason, nth, &report.links[link], source, payload);
     }
+}
+
+/// The number of servers that ends a search.
+fn goal(config: &Config) -> usize {
+    let expected = config.expect().map_or(usize::MAX, NonZeroUsize::get);
+    if config.first() { 1 } else { expected }
 }

@@ -74,6 +74,20 @@
 //! # Ok::<(), udp_discovery_client::DiscoverError>(())
 //! ```
 //!
+//! End as soon as the two expected servers have answered, or when nobody new has answered for 200 ms:
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use udp_discovery_client::{Client, Config};
+//!
+//! let config = Config::default()
+//!     .with_timeout(Duration::from_secs(5))
+//!     .with_expect(2.try_into()?)
+//!     .with_quiet_for(Duration::from_millis(200));
+//! let servers = Client::new(config).discover()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Connect to servers that do not name a port. The Python servers never do:
 //!
 //! ```no_run
@@ -115,7 +129,9 @@
 //!   refuses to send to one of the two, the probe goes to the other. A point-to-point link has only
 //!   the address of its other end to ask. Up to 16 hosts that only a peer address or a host route
 //!   puts on the link are also asked by unicast.
-//! - **An absolute deadline.** Nothing that arrives moves it.
+//! - **An absolute deadline.** Nothing that arrives moves it. A search can end earlier: with the
+//!   first server ([`Config::first`]), with a number of servers ([`Config::expect`]), or when no new
+//!   server has answered for some time ([`Config::quiet_for`]). Then it sends no further probe.
 //! - **A server is an address and a port** ([`ServerKey`]), because the wire format has no other
 //!   name for it. A server that is reached on two networks, and claims its address on each, is
 //!   found twice.

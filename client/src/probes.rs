@@ -18,11 +18,17 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    pub(crate) fn new(start: Instant, timeout: Duration, probes: NonZeroU8) -> Self {
+    /// `longest` is the longest interval between two probes.
+    pub(crate) fn new(
+        start: Instant,
+        timeout: Duration,
+        probes: NonZeroU8,
+        longest: Duration,
+    ) -> Self {
         let probes = u32::from(probes.get());
         Self {
             start,
-            interval: timeout / (probes + 1),
+            interval: (timeout / (probes + 1)).min(longest),
             probes,
             taken: 0,
         }
@@ -105,7 +111,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     fn schedule(start: Instant, timeout: Duration) -> Schedule {
-        Schedule::new(start, timeout, NonZeroU8::new(3).unwrap())
+        Schedule::new(start, timeout, NonZeroU8::new(3).unwrap(), Duration::MAX)
     }
 
     #[test]

@@ -296,6 +296,24 @@ fn the_first_answer_ends_the_search_for_one() {
 }
 
 #[test]
+fn a_search_ends_when_it_has_what_it_was_to_find() {
+    for &face in FACES {
+        let server = Server::answering("SERVER_IP:127.0.0.1:8000");
+        let config = server.config(LONG);
+        for config in [
+            config.clone().with_first(true),
+            config.clone().with_expect(1.try_into().unwrap()),
+            config.with_quiet_for(20 * MS),
+        ] {
+            let start = Instant::now();
+            let found = face.discover(config).unwrap();
+            assert_eq!(found.len(), 1);
+            assert!(start.elapsed() < LONG / 2);
+        }
+    }
+}
+
+#[test]
 fn a_chatty_server_does_not_move_the_deadline() {
     for &face in FACES {
         let (server, stop) = Server::chatty(20 * MS);

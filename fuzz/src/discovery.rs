@@ -73,7 +73,18 @@ fn config(input: &mut Input<'_>) -> Config {
     if let Some(max) = NonZeroUsize::new(usize::from(input.byte() % 8)) {
         config = config.with_max_servers(max);
     }
-    match input.byte() {
+    // The high bits, so that files of the corpus keep their meaning.
+    let byte = input.byte();
+    if byte & 0x40 != 0 {
+        config = config.with_first(true);
+    }
+    config = match byte >> 4 & 3 {
+        1 => config.with_expect(NonZeroUsize::new(3).expect("it is not 0")),
+        2 => config.with_quiet_for(Duration::from_millis(100)),
+        3 => config.with_quiet_for(timeout),
+        _ => config,
+    };
+    match byte & 0x8f {
         1 => config.with_interfaces(["docker*"]),
         2 => config.with_interfaces(["lo"]),
         3 => config.with_excluded_interfaces(["eth?"]),
@@ -106,6 +117,10 @@ struct Run {
     counts: Counts,
     /// The source and the beginning of the first malformed datagram.
     first_malformed: Option<(SocketAddr, Vec<u8>)>,
+    /// How many probes were due so far.
+    probes_due: u32,
+    /// When the last probe was due or the last new server answered.
+    quiet_since: Instant,
 }
 
 impl Run {
@@ -124,22 +139,59 @@ impl Run {
             }
             Err(other) => panic!("{other}"),
         };
-        Some(Self {
-            deadline: start + config.settings().timeout().min(YEAR),
-            config,
-            interfaces,
-            search,
-            start,
-            now: start,
-            ended: false,
-            over: false,
-            transmits: 0,
-            sent: 0,
-            known: HashSet::new(),
-            expected: VecDeque::new(),
-            counts: Counts::default(),
-            first_malformed: None,
-        })
+        Some(
+            Self {
+                deadline: start + config.settings().timeout().min(YEAR),
+                config,
+                interfaces,
+                search,
+                start,
+                now: start,
+                ended: false,
+                over: false,
+                transmits: 0,
+                sent: 0,
+                known: HashSet::new(),
+                expected: VecDeque::new(),
+                counts: Counts::default(),
+                first_malformed: None,
+                probes_due: 1,
+                quiet_since: start,
+            }
+            .through_the_first_probes(),
+        )
+    }
+
+    fn through_the_first_probes(mut self) -> Self {
+        self.take_probes();
+        self
+    }
+
+    /// Counts the probes that are due by now.
+    fn take_probes(&mut self) {
+        let probes = u32::from(self.config.probes().get());
+        let mut interval = (self.deadline - self.start) / (probes + 1);
+        if let Some(quiet) = self.config.quiet_for() {
+            interval = interval.min(quiet / 2);
+        }
+        while self.probes_due < probes && self.start + interval * self.probes_due <= self.now {
+            self.probes_due += 1;
+            self.quiet_since = self.now;
+        }
+    }
+
+    /// Whether enough servers were found.
+    fn has_enough(&self) -> bool {
+        let found = self.known.len();
+        let first = self.config.first() && found > 0;
+        first || self.config.expect().is_some_and(|it| found >= it.get())
+    }
+
+    /// Whether every probe was due and no new server has answered for as long as configured.
+    fn is_quiet(&self) -> bool {
+        let probes = u32::from(self.config.probes().get());
+        let quiet = self.config.quiet_for().map(|it| it.min(YEAR));
+        self.probes_due == probes && quiet.is_some_and(|it| self.quiet_since + it <= self.now)
     }
 
     fn call(&mut self, input: &mut Input<'_>) {
@@ -237,6 +289,7 @@ impl Run {
         } else {
             counts.accepted += 1;
             self.known.insert((ip, port));
+            self.quiet_since = self.now;
             self.expected.push_back(Expected {
                 ip,
                 port,
@@ -245,6 +298,7 @@ impl Run {
                 interface: self.search.links()[link].interface.clone(),
                 raw: payload.to_vec(),
             });
+            self.ended |= self.has_enough();
         }
     }
 
@@ -322,10 +376,14 @@ impl Run {
     fn timeout(&mut self, now: Instant) {
         self.search.handle_timeout(now);
         self.now = self.now.max(now);
-        self.ended |= self.now >= self.deadline;
+        self.ended |= self.now >= self.deadline || self.is_quiet();
+        if !self.ended {
+            self.take_probes();
+        }
         // Probes that were missed are not made up for.
         let next = self.search.poll_timeout();
-        assert!(next.is_none_or(|next| next > self.now));
+        let no_quiet = self.config.quiet_for() == Some(Duration::ZERO);
+        assert!(next.is_none_or(|next| next > self.now || no_quiet));
     }
 
     fn receive_error(&mut self, input: &mut Input<'_>) {
@@ -352,6 +410,12 @@ impl Run {
         assert!(
             at.is_none() || !self.ended,
             "the search goes on after its deadline"
+        );
+        let links = self.search.links();
+        let hopeless = self.sent == 0 || links.iter().all(|link| link.given_up.is_some());
+        assert!(
+            at.is_some() || self.ended || hopeless,
+            "the search ends early"
         );
         self.over = at.is_none();
         let report = self.search.report();

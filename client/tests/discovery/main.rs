@@ -2,6 +2,7 @@
 
 mod answers;
 mod deadline;
+mod end;
 mod links;
 mod probes;
 mod properties;
