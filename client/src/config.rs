@@ -6,6 +6,7 @@ use std::time::Duration;
 use udp_discovery_protocol::{Settings, WordsError};
 
 use crate::address::AddressPolicy;
+use crate::target::Target;
 
 #[cfg(feature = "serde")]
 mod fields;
@@ -59,6 +60,8 @@ pub struct Config {
     first: bool,
     expect: Option<NonZeroUsize>,
     quiet_for: Option<Duration>,
+    targets: Vec<Target>,
+    broadcast: bool,
 }
 
 impl Config {
@@ -146,6 +149,22 @@ impl Config {
     /// sent first, and the interval between two probes is at most half of this time.
     pub fn quiet_for(&self) -> Option<Duration> {
         self.quiet_for
+    }
+
+    /// The hosts to ask by unicast, with every probe. Default: empty.
+    ///
+    /// A name is resolved when the search starts, within its timeout, and each of its addresses is
+    /// asked, at most 1,000. A target is asked wherever the routes of the system lead, whatever
+    /// [`interfaces`](Self::interfaces) says. Its answers are accepted only from the address and port
+    /// that were asked.
+    pub fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+
+    /// Whether to ask the networks of this host. Default: yes. Without it, only the
+    /// [`targets`](Self::targets) are asked.
+    pub fn broadcast(&self) -> bool {
+        self.broadcast
     }
 
     /// Sets the [`settings`](Self::settings).
@@ -245,6 +264,20 @@ impl Config {
         }
     }
 
+    /// Sets the [`targets`](Self::targets).
+    pub fn with_targets(self, targets: impl IntoIterator<Item = Target>) -> Self {
+        Self {
+            targets: targets.into_iter().collect(),
+            ..self
+        }
+    }
+
+    /// Sets [`broadcast`](Self::broadcast). A search that asks neither networks nor targets is an
+    /// error when it starts.
+    pub fn with_broadcast(self, broadcast: bool) -> Self {
+        Self { broadcast, ..self }
+    }
+
     /// Sets [`first`](Self::first).
     pub fn with_first(self, first: bool) -> Self {
         Self { first, ..self }
@@ -282,6 +315,8 @@ impl Default for Config {
             first: false,
             expect: None,
             quiet_for: None,
+            targets: Vec::new(),
+            broadcast: true,
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The search without sockets: which probes to send and when, and what each answer means.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::mem;
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,10 +16,13 @@ use udp_discovery_protocol::{
 use crate::address::AddressSelector;
 use crate::config::Config;
 use crate::error::DiscoverError;
-use crate::probes::{Schedule, Targets};
-use crate::report::{DestinationKind, DropReason, Link, MalformedDatagram, Report};
-use crate::select::Selection;
+use crate::probes::{Pending, Schedule};
+use crate::report::{
+    Destination, DestinationKind, DropReason, Link, MalformedDatagram, Report, TargetReport,
+};
+use crate::select::{Asked, Selection};
 use crate::server::{DiscoveredServer, ServerKey};
+use crate::target::ResolvedTarget;
 use crate::trace::Trace;
 
 /// The longest timeout: a year. Longer ones are cut, so that the clock can represent every
@@ -99,6 +102,8 @@ pub struct Discovery {
     probes: usize,
     last_transmit: Option<LastTransmit>,
     known: HashSet<ServerKey>,
+    /// The addresses of the targets.
+    asked: HashMap<SocketAddr, Asked>,
     found: VecDeque<DiscoveredServer>,
     report: Report,
     trace: Trace,
@@ -111,7 +116,7 @@ pub struct Transmit {
     /// The position in [`Discovery::links`] of the link to send it on.
     pub link: usize,
     /// The address to send it to.
-    pub destination: SocketAddrV4,
+    pub destination: SocketAddr,
     /// Its bytes.
     pub payload: Bytes,
 }
@@ -130,7 +135,7 @@ struct LinkState {
     /// When the last datagram left.
     sent_at: Instant,
     /// The destinations that the current probe has not been sent to.
-    targets: Targets,
+    pending: Pending,
     /// Whether the current probe was sent to at least one destination.
     probe_sent: bool,
     /// The number of consecutive errors of unknown meaning.
@@ -147,22 +152,43 @@ struct LastTransmit {
 }
 
 impl Discovery {
-    /// Starts a search. `interfaces` are all interfaces of this host. `config` selects those to ask
-    /// on.
+    /// Starts a search without [targets](Config::targets). `interfaces` are all interfaces of this
+    /// host. `config` selects those to ask on.
     ///
     /// # Errors
-    /// [`DiscoverError::NoSuchInterface`], [`DiscoverError::NoUsableInterface`] and
-    /// [`DiscoverError::PortZero`].
+    /// As [`with_targets`](Self::with_targets).
     pub fn new(
         now: Instant,
         config: &Config,
         interfaces: &[Interface],
     ) -> Result<Self, DiscoverError> {
+        Self::with_targets(now, config, interfaces, &[])
+    }
+
+    /// Starts a search. `interfaces` are all interfaces of this host. `config` selects those to ask
+    /// on. `targets` are the [targets](Config::targets) of `config`, resolved.
+    ///
+    /// # Errors
+    /// [`DiscoverError::NoSuchInterface`], [`DiscoverError::NoUsableInterface`],
+    /// [`DiscoverError::NotAHost`], [`DiscoverError::NothingToAsk`] and [`DiscoverError::PortZero`].
+    pub fn with_targets(
+        now: Instant,
+        config: &Config,
+        interfaces: &[Interface],
+        targets: &[ResolvedTarget],
+    ) -> Result<Self, DiscoverError> {
         let settings = config.settings();
         if settings.port() == 0 || config.default_port() == Some(0) {
             return Err(DiscoverError::PortZero);
         }
-        let selection = Selection::new(config, interfaces)?;
+        let (selection, asked) = Selection::with_targets(config, interfaces, targets)?;
+        let mut target_reports: Vec<TargetReport> = targets
+            .iter()
+            .map(|target| TargetReport::new(target.target.clone()))
+            .collect();
+        for asked in asked.values() {
+            target_reports[asked.target].addresses += 1;
+        }
         let addresses = AddressSelector::new(config.address_policy(), interfaces, |interface| {
             selection.asks_on(interface)
         });
@@ -173,7 +199,7 @@ impl Discovery {
             .encode(Message::Request(Request), &mut request);
         let state = |_: &Link| LinkState {
             sent_at: now,
-            targets: Targets::default(),
+            pending: Pending::default(),
             probe_sent: false,
             unknown_errors: 0,
         };
@@ -203,8 +229,10 @@ impl Discovery {
             probes: 0,
             last_transmit: None,
             known: HashSet::new(),
+            asked,
             found: VecDeque::new(),
             report: Report {
+                targets: target_reports,
                 links: selection.links,
                 skipped: selection.skipped,
                 last_resort: selection.last_resort,
@@ -263,7 +291,7 @@ impl Discovery {
             .links
             .iter_mut()
             .enumerate()
-            .find_map(|(at, state)| Some((at, state.targets.next()?)))?;
+            .find_map(|(at, state)| Some((at, state.pending.next()?)))?;
         let state = &mut self.links[link];
         let report = &mut self.report.links[link];
         self.last_transmit = Some(LastTransmit {
@@ -277,9 +305,16 @@ impl Discovery {
         }
         let destination = &mut report.destinations[destination];
         destination.sent += 1;
+        let address = destination.socket_addr();
+        if destination.sent == 1
+            && let Some(asked) = self.asked.get(&address)
+            && asked.link == link
+        {
+            self.report.targets[asked.target].asked += 1;
+        }
         Some(Transmit {
             link,
-            destination: SocketAddrV4::new(destination.ip, self.port),
+            destination: address,
             payload: self.request.clone(),
         })
     }
@@ -295,8 +330,14 @@ impl Discovery {
         let report = &mut self.report.links[last.link];
         let destination = &mut report.destinations[last.destination];
         destination.sent -= 1;
+        if destination.sent == 0
+            && let Some(asked) = self.asked.get(&destination.socket_addr())
+            && asked.link == last.link
+        {
+            self.report.targets[asked.target].asked -= 1;
+        }
         if destination.kind == DestinationKind::Broadcast {
-            state.targets.fall_back();
+            state.pending.fall_back();
         }
         if !last.probe_sent_before {
             state.probe_sent = false;
@@ -331,7 +372,14 @@ impl Discovery {
         };
         state.unknown_errors = 0;
         let rtt = now.saturating_duration_since(state.sent_at);
-        match self.new_server(source, payload) {
+        let result = self.new_server(link, source, payload);
+        if matches!(
+            &result,
+            Ok(_) | Err(DropReason::Duplicate | DropReason::OverTheCap)
+        ) {
+            self.target_answered(source);
+        }
+        match result {
             Ok((key, response)) => {
                 let server = DiscoveredServer {
                     ip: key.ip,
@@ -354,6 +402,26 @@ impl Discovery {
                 }
             }
             Err(reason) => self.drop_datagram(reason, link, source, payload),
+        }
+    }
+
+    /// Handles a refusal: the host with the address `destination` of a target has nobody who listens
+    /// on that port (ICMP "port unreachable").
+    pub fn handle_refusal(&mut self, destination: SocketAddr) {
+        if let Some(asked) = self.asked.get(&destination) {
+            let report = &mut self.report.links[asked.link].destinations[asked.destination];
+            if !mem::replace(&mut report.refused, true) {
+                self.report.targets[asked.target].refused += 1;
+            }
+        }
+    }
+
+    fn target_answered(&mut self, source: SocketAddr) {
+        if let Some(asked) = self.asked.get(&source) {
+            let report = &mut self.report.links[asked.link].destinations[asked.destination];
+            if !mem::replace(&mut report.answered, true) {
+                self.report.targets[asked.target].answered += 1;
+            }
         }
     }
 
@@ -391,7 +459,7 @@ impl Discovery {
         let Some(state) = self.links.get_mut(link) else {
             return;
         };
-        state.targets = Targets::default();
+        state.pending = Pending::default();
         let report = &mut self.report.links[link];
         if report.given_up.is_none() {
             self.trace.gave_up(report, &error);
@@ -438,7 +506,7 @@ impl Discovery {
             self.trace.ended(&self.report);
         }
         for state in &mut self.links {
-            state.targets = Targets::default();
+            state.pending = Pending::default();
         }
     }
 
@@ -454,7 +522,7 @@ impl Discovery {
         }
         for (state, link) in self.links.iter_mut().zip(&self.report.links) {
             if link.given_up.is_none() {
-                state.targets = Targets::new(self.probes, &link.destinations);
+                state.pending = Pending::new(self.probes, &link.destinations);
                 state.probe_sent = false;
             }
         }
@@ -473,7 +541,7 @@ impl Discovery {
     /// Whether no further server can be found.
     fn is_over(&self) -> bool {
         let every_probe_was_tried =
-            || self.schedule.due().is_none() && self.links.iter().all(|it| it.targets.is_empty());
+            || self.schedule.due().is_none() && self.links.iter().all(|it| it.pending.is_empty());
         self.ended
             || self.report.links.iter().all(|link| link.given_up.is_some())
             || (self.nothing_was_sent() && every_probe_was_tried())
@@ -483,15 +551,32 @@ impl Discovery {
         self.report.links.iter().all(|link| link.probes_sent == 0)
     }
 
+    /// On a link that asks its network, anybody may answer from the port that was asked. The targets
+    /// may answer too, each from its address and port.
+    fn check_source(&self, link: &Link, source: SocketAddr) -> Result<(), DropReason> {
+        if self.asked.contains_key(&source) {
+            return Ok(());
+        }
+        let is_target = |it: &Destination| it.ip == source.ip();
+        let may_answer = !link.targets_only || link.destinations.iter().any(is_target);
+        let from_port = !link.targets_only && source.port() == self.port;
+        if !may_answer {
+            Err(DropReason::NotAsked)
+        } else if self.any_source_port || from_port {
+            Ok(())
+        } else {
+            Err(DropReason::WrongSourcePort)
+        }
+    }
+
     /// The key and the answer of a new server.
     fn new_server(
         &self,
+        link: usize,
         source: SocketAddr,
         payload: &[u8],
     ) -> Result<(ServerKey, Response), DropReason> {
-        if !self.any_source_port && source.port() != self.port {
-            return Err(DropReason::WrongSourcePort);
-        }
+        self.check_source(&self.report.links[link], source)?;
         let response = match self.codec.decode(payload) {
             Ok(Message::Response(response)) => response,
             Err(DecodeError::TooLong { .. }) => return Err(DropReason::TooLong),

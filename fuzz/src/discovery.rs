@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use udp_discovery_client::{
     AddressPolicy, Config, Counts, DestinationKind, DiscoverError, DiscoveredServer, Discovery,
+    ResolvedTarget, Route, TargetReport,
 };
 use udp_discovery_protocol::Interface;
 
@@ -36,7 +37,8 @@ pub fn check(data: &[u8]) {
     let mut input = Input::new(data);
     let config = config(&mut input);
     let interfaces = host::interfaces(&mut input);
-    let Some(mut run) = Run::new(config, interfaces) else {
+    let targets = targets(&mut input, &config);
+    let Some(mut run) = Run::new(config, interfaces, targets) else {
         return;
     };
     for _ in 0..MAX_CALLS {
@@ -48,6 +50,39 @@ pub fn check(data: &[u8]) {
     }
     run.finish();
 }
+
+/// Targets if the configuration asks only those, or by the lowest bits of a byte.
+fn targets(input: &mut Input<'_>, config: &Config) -> Vec<ResolvedTarget> {
+    if config.targets().is_empty() {
+        return Vec::new();
+    }
+    let byte = input.byte();
+    let route = |(at, (remote, local)): (usize, &(&str, &str))| {
+        (byte >> at & 1 == 1).then(|| Route {
+            remote: remote.parse().expect("it is an address"),
+            local: local.parse().expect("it is an address"),
+        })
+    };
+    let routes = ROUTES.iter().enumerate().filter_map(route);
+    let routes: Vec<Route> = routes.collect();
+    let (first, second) = routes.split_at(routes.len() / 2);
+    let target = || config.targets()[0].clone();
+    vec![
+        ResolvedTarget::new(target(), first.to_vec()),
+        // It shares the addresses of the first.
+        ResolvedTarget::new(target(), [second, first].concat()),
+    ]
+}
+
+/// Addresses of targets, and the addresses that they are asked from.
+const ROUTES: [(&str, &str); 6] = [
+    ("192.168.1.20:9999", "192.168.1.7"),
+    ("192.168.1.20:50000", "192.168.1.7"),
+    ("203.0.113.9:9999", "192.168.1.8"),
+    ("172.17.0.5:9999", "172.17.0.1"),
+    ("10.99.0.5:50000", "10.99.0.1"),
+    ("[2001:db8::20]:9999", "2001:db8::7"),
+];
 
 fn config(input: &mut Input<'_>) -> Config {
     let timeout = input.choose(&[
@@ -78,13 +113,18 @@ fn config(input: &mut Input<'_>) -> Config {
     if byte & 0x40 != 0 {
         config = config.with_first(true);
     }
+    if byte & 0x80 != 0 {
+        config = config
+            .with_targets(["host.example".parse().expect("it is a name")])
+            .with_broadcast(input.flag());
+    }
     config = match byte >> 4 & 3 {
         1 => config.with_expect(NonZeroUsize::new(3).expect("it is not 0")),
         2 => config.with_quiet_for(Duration::from_millis(100)),
         3 => config.with_quiet_for(timeout),
         _ => config,
     };
-    match byte & 0x8f {
+    match byte & 0x0f {
         1 => config.with_interfaces(["docker*"]),
         2 => config.with_interfaces(["lo"]),
         3 => config.with_excluded_interfaces(["eth?"]),
@@ -117,6 +157,10 @@ struct Run {
     counts: Counts,
     /// The source and the beginning of the first malformed datagram.
     first_malformed: Option<(SocketAddr, Vec<u8>)>,
+    /// The addresses of the targets, those that refused, and those that answered.
+    asked: HashSet<SocketAddr>,
+    refused: HashSet<SocketAddr>,
+    answered: HashSet<SocketAddr>,
     /// How many probes were due so far.
     probes_due: u32,
     /// When the last probe was due or the last new server answered.
@@ -125,9 +169,18 @@ struct Run {
 
 impl Run {
     /// A search, if `interfaces` let it be made.
-    fn new(config: Config, interfaces: Vec<Interface>) -> Option<Self> {
+    fn new(
+        config: Config,
+        interfaces: Vec<Interface>,
+        targets: Vec<ResolvedTarget>,
+    ) -> Option<Self> {
         let start = Instant::now();
-        let search = match Discovery::new(start, &config, &interfaces) {
+        let asked: HashSet<SocketAddr> = targets
+            .iter()
+            .flat_map(|target| &target.routes)
+            .map(|route| route.remote)
+            .collect();
+        let search = match Discovery::with_targets(start, &config, &interfaces, &targets) {
             Ok(search) => search,
             Err(DiscoverError::NoSuchInterface { available }) => {
                 assert_eq!(available.len(), interfaces.len());
@@ -135,6 +188,11 @@ impl Run {
             }
             Err(DiscoverError::NoUsableInterface { skipped }) => {
                 assert_eq!(skipped.len(), interfaces.len());
+                assert!(asked.is_empty());
+                return None;
+            }
+            Err(DiscoverError::NothingToAsk) => {
+                assert!(asked.is_empty() && !config.broadcast());
                 return None;
             }
             Err(other) => panic!("{other}"),
@@ -156,6 +214,9 @@ impl Run {
                 counts: Counts::default(),
                 first_malformed: None,
                 probes_due: 1,
+                asked,
+                refused: HashSet::new(),
+                answered: HashSet::new(),
                 quiet_since: start,
             }
             .through_the_first_probes(),
@@ -216,6 +277,13 @@ impl Run {
                         .is_none_or(|later| Some(later) == at)
                 );
             }
+            _ if input.flag() => {
+                let refusing = input.socket_address(&host::ADDRESSES, &[PORT, 50_000]);
+                self.search.handle_refusal(refusing);
+                if self.asked.contains(&refusing) {
+                    self.refused.insert(refusing);
+                }
+            }
             _ => assert!(self.search.outcome().is_ok() || self.is_over()),
         }
     }
@@ -258,9 +326,18 @@ impl Run {
     /// What is to become of an answer, from the documentation.
     fn expect(&mut self, link: usize, source: SocketAddr, payload: &[u8]) {
         let counts = &mut self.counts;
-        if source.port() != PORT && !self.config.any_source_port() {
-            counts.wrong_source_port += 1;
-            return;
+        if !self.asked.contains(&source) {
+            let link = &self.search.links()[link];
+            let asks_host = link.destinations.iter().any(|it| it.ip == source.ip());
+            if link.targets_only && !asks_host {
+                counts.not_asked += 1;
+                return;
+            }
+            let port_asked = !link.targets_only && source.port() == PORT;
+            if !port_asked && !self.config.any_source_port() {
+                counts.wrong_source_port += 1;
+                return;
+            }
         }
         let (claim, port) = match wire::read(MESSAGE, PREFIX, payload) {
             Reading::Response(ip, port) => (ip, port),
@@ -281,6 +358,9 @@ impl Run {
             self.counts.refused_address += 1;
             return;
         };
+        if self.asked.contains(&source) {
+            self.answered.insert(source);
+        }
         let counts = &mut self.counts;
         if self.known.contains(&(ip, port)) {
             counts.duplicates += 1;
@@ -346,11 +426,12 @@ impl Run {
         while let Some(transmit) = self.search.poll_transmit(now) {
             assert!(!self.over, "a probe after the end");
             assert_eq!(&transmit.payload[..], MESSAGE.as_bytes());
-            assert_eq!(transmit.destination.port(), PORT);
             let link = &self.search.links()[transmit.link];
             assert!(link.given_up.is_none());
-            let destination = *transmit.destination.ip();
-            assert!(link.destinations.iter().any(|it| it.ip == destination));
+            let destination = transmit.destination;
+            let mut destinations = link.destinations.iter();
+            assert!(destinations.any(|it| it.socket_addr() == destination));
+            assert!(destination.port() == PORT || self.asked.contains(&destination));
             self.transmits += 1;
             if fails {
                 let error = io::ErrorKind::NetworkUnreachable.into();
@@ -426,7 +507,18 @@ impl Run {
         assert_eq!(report.capped(), self.counts.over_the_cap > 0);
         assert!(self.expected.len() <= self.known.len());
         assert!(self.known.len() <= self.config.max_servers().get());
+        self.check_targets();
         self.check_transmits();
+    }
+
+    /// Each address of a target counts once.
+    fn check_targets(&self) {
+        let targets = &self.search.report().targets;
+        let sum = |count: fn(&TargetReport) -> u32| targets.iter().map(count).sum::<u32>() as usize;
+        assert_eq!(sum(|it| it.addresses), self.asked.len());
+        assert_eq!(sum(|it| it.refused), self.refused.len());
+        assert_eq!(sum(|it| it.answered), self.answered.len());
+        assert!(sum(|it| it.asked) <= self.asked.len());
     }
 
     /// Each probe goes to one broadcast address of a link and to each unicast one, and no

@@ -8,6 +8,7 @@ use udp_discovery_protocol::{BufferSize, Codec, Settings, Word, WordsConflict};
 
 use super::Config;
 use crate::address::AddressPolicy;
+use crate::target::Target;
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default, rename = "Config")]
@@ -37,6 +38,8 @@ pub(super) struct Fields {
     expect: Option<NonZeroUsize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     quiet_for: Option<Text>,
+    targets: Vec<Target>,
+    broadcast: bool,
 }
 
 /// A duration that is written as text.
@@ -71,6 +74,8 @@ impl From<Config> for Fields {
             first: config.first,
             expect: config.expect,
             quiet_for: config.quiet_for.map(Text),
+            targets: config.targets,
+            broadcast: config.broadcast,
         }
     }
 }
@@ -97,6 +102,8 @@ impl TryFrom<Fields> for Config {
             first: fields.first,
             expect: fields.expect,
             quiet_for: fields.quiet_for.map(|Text(duration)| duration),
+            targets: fields.targets,
+            broadcast: fields.broadcast,
         })
     }
 }
@@ -115,7 +122,8 @@ mod tests {
             "port = 7777\ntimeout = \"2s\"\nprobes = 5\ninterfaces = [\"eth0\", \"wlan*\"]\n\
              excluded_interfaces = [\"wlan1\"]\nloopback = true\naddress_policy = \"match\"\n\
              any_source_port = true\nmax_servers = 10\ndefault_port = 8000\n\
-             first = true\nexpect = 3\nquiet_for = \"200ms\"",
+             first = true\nexpect = 3\nquiet_for = \"200ms\"\n\
+             targets = [\"printer.example\", \"10.15.0.7:7777\"]\nbroadcast = false",
         );
         let expected = Config::default()
             .with_port(7777)
@@ -130,7 +138,12 @@ mod tests {
             .with_default_port(8000)
             .with_first(true)
             .with_expect(NonZeroUsize::new(3).unwrap())
-            .with_quiet_for(Duration::from_millis(200));
+            .with_quiet_for(Duration::from_millis(200))
+            .with_targets([
+                "printer.example".parse().unwrap(),
+                "10.15.0.7:7777".parse().unwrap(),
+            ])
+            .with_broadcast(false);
         assert_eq!(config, Ok(expected.clone()));
         assert_eq!(read(""), Ok(Config::default()));
 
@@ -148,6 +161,7 @@ mod tests {
                 "expected one of `auto`, `claim`",
             ),
             ("message = \"SERVER_IP:?\"", "start with the other"),
+            ("targets = [\"a:0\"]", "the port of the target `a:0`"),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(expected), "{text}: {error}");

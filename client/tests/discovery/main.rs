@@ -7,3 +7,4 @@ mod links;
 mod probes;
 mod properties;
 mod sim;
+mod targets;

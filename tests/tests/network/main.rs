@@ -17,3 +17,4 @@ mod requests;
 mod routes;
 mod search;
 mod sources;
+mod targets;
