@@ -1,6 +1,6 @@
 //! The configuration of a client.
 
-use std::num::{NonZeroU8, NonZeroUsize};
+use std::num::{NonZeroU8, NonZeroU16, NonZeroUsize};
 use std::time::Duration;
 
 use udp_discovery_protocol::{Settings, WordsError};
@@ -62,6 +62,7 @@ pub struct Config {
     quiet_for: Option<Duration>,
     targets: Vec<Target>,
     broadcast: bool,
+    source_port: Option<NonZeroU16>,
 }
 
 impl Config {
@@ -165,6 +166,16 @@ impl Config {
     /// [`targets`](Self::targets) are asked.
     pub fn broadcast(&self) -> bool {
         self.broadcast
+    }
+
+    /// The port to ask from, for firewalls that need a rule. Default: none, which means that the
+    /// system chooses a free one for each search, so that late answers to one search do not reach the
+    /// next.
+    ///
+    /// The port is never shared. A second search from it at the same time is an error
+    /// ([`DiscoverError::SourcePortInUse`](crate::DiscoverError::SourcePortInUse)).
+    pub fn source_port(&self) -> Option<NonZeroU16> {
+        self.source_port
     }
 
     /// Sets the [`settings`](Self::settings).
@@ -278,6 +289,14 @@ impl Config {
         Self { broadcast, ..self }
     }
 
+    /// Sets the [`source_port`](Self::source_port). Port 0 means none.
+    pub fn with_source_port(self, port: u16) -> Self {
+        Self {
+            source_port: NonZeroU16::new(port),
+            ..self
+        }
+    }
+
     /// Sets [`first`](Self::first).
     pub fn with_first(self, first: bool) -> Self {
         Self { first, ..self }
@@ -317,6 +336,7 @@ impl Default for Config {
             quiet_for: None,
             targets: Vec::new(),
             broadcast: true,
+            source_port: None,
         }
     }
 }

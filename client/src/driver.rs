@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -78,11 +79,19 @@ impl<S: Endpoint> Driver<S> {
         let mut discovery = Discovery::with_targets(now, config, &interfaces, targets)?;
         let mut sockets = Vec::with_capacity(discovery.links().len());
         for link in 0..discovery.links().len() {
-            let socket = open(&discovery.links()[link], !targets.is_empty());
+            let socket = open(&discovery.links()[link], config);
             let socket = socket.and_then(|socket| register(link, socket));
             sockets.push(match socket {
                 Ok(socket) => Some(socket),
                 Err(error) => {
+                    if let Some(port) = config.source_port()
+                        && error.kind() == io::ErrorKind::AddrInUse
+                    {
+                        return Err(DiscoverError::SourcePortInUse {
+                            port,
+                            source: Arc::new(error),
+                        });
+                    }
                     discovery.give_up(link, error);
                     None
                 }
@@ -192,15 +201,14 @@ impl<S: Endpoint> Driver<S> {
     }
 }
 
-/// Opens the socket of a link, with a port that the system chooses. Each search has new ports, so
-/// that late answers to one search do not reach the next. `refusals` says whether to have the system
-/// keep those.
-fn open(link: &Link, refusals: bool) -> io::Result<UdpSocket> {
-    let local = SocketAddr::new(link.local, 0);
+/// Opens the socket of a link. It shares its port with no other.
+fn open(link: &Link, config: &Config) -> io::Result<UdpSocket> {
+    let port = config.source_port().map_or(0, NonZeroU16::get);
+    let local = SocketAddr::new(link.local, port);
     let socket = Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
     socket.set_broadcast(!link.targets_only)?;
-    if refusals {
+    if !config.targets().is_empty() {
         refusals::enable(&socket, local)?;
     }
     // The system's default may be larger. A smaller buffer still works.
@@ -330,7 +338,7 @@ mod tests {
         let size = |socket: &UdpSocket| SockRef::from(socket).recv_buffer_size().unwrap();
         let other = UdpSocket::bind("127.0.0.1:0").unwrap();
         let link = Link::new("lo", 1, other.local_addr().unwrap().ip(), Vec::new());
-        let socket = open(&link, false).unwrap();
+        let socket = open(&link, &Config::default()).unwrap();
         assert!(size(&socket) >= size(&other));
     }
 

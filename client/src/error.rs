@@ -1,6 +1,7 @@
 //! Why a search could not be made.
 
 use std::io;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -54,6 +55,14 @@ pub enum DiscoverError {
     /// leads to.
     #[error("nothing to ask: broadcasts are off, and no route leads to a target")]
     NothingToAsk,
+    /// [`Config::source_port`](crate::Config::source_port) is in use, such as by another search.
+    #[error("the source port {port} is in use; two searches cannot use it at the same time")]
+    SourcePortInUse {
+        /// The port.
+        port: NonZeroU16,
+        /// The system's error.
+        source: Arc<io::Error>,
+    },
     /// No socket could be opened.
     #[error("cannot open a socket for the search")]
     OpenSocket {

@@ -356,6 +356,30 @@ fn a_target_that_refuses_is_in_the_report_and_the_search_goes_on() {
 }
 
 #[test]
+fn a_search_asks_from_its_source_port_which_no_other_search_shares() {
+    for &face in FACES {
+        let (sender, asked_from) = mpsc::channel();
+        let server = Server::start(move |socket, client| {
+            let _ = sender.send(client.port());
+            send(socket, "SERVER_IP:127.0.0.1:8000", client);
+        });
+        let free = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let config = server.config(LONG).with_source_port(port);
+        let mut search = face.search(config.clone());
+        assert!(search.next().is_some());
+        assert_eq!(asked_from.recv_timeout(LONG), Ok(port));
+
+        let error = face.discover(config.clone()).unwrap_err();
+        assert!(matches!(error, DiscoverError::SourcePortInUse { .. }));
+        assert!(error.to_string().contains(&port.to_string()), "{error}");
+        drop(search);
+        assert!(face.discover_one(config).is_some(), "it is free again");
+    }
+}
+
+#[test]
 fn a_chatty_server_does_not_move_the_deadline() {
     for &face in FACES {
         let (server, stop) = Server::chatty(20 * MS);

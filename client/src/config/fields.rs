@@ -1,6 +1,6 @@
 //! The configuration as serde reads and writes it.
 
-use std::num::{NonZeroU8, NonZeroUsize};
+use std::num::{NonZeroU8, NonZeroU16, NonZeroUsize};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -40,6 +40,8 @@ pub(super) struct Fields {
     quiet_for: Option<Text>,
     targets: Vec<Target>,
     broadcast: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_port: Option<NonZeroU16>,
 }
 
 /// A duration that is written as text.
@@ -76,6 +78,7 @@ impl From<Config> for Fields {
             quiet_for: config.quiet_for.map(Text),
             targets: config.targets,
             broadcast: config.broadcast,
+            source_port: config.source_port,
         }
     }
 }
@@ -104,6 +107,7 @@ impl TryFrom<Fields> for Config {
             quiet_for: fields.quiet_for.map(|Text(duration)| duration),
             targets: fields.targets,
             broadcast: fields.broadcast,
+            source_port: fields.source_port,
         })
     }
 }
@@ -123,7 +127,8 @@ mod tests {
              excluded_interfaces = [\"wlan1\"]\nloopback = true\naddress_policy = \"match\"\n\
              any_source_port = true\nmax_servers = 10\ndefault_port = 8000\n\
              first = true\nexpect = 3\nquiet_for = \"200ms\"\n\
-             targets = [\"printer.example\", \"10.15.0.7:7777\"]\nbroadcast = false",
+             targets = [\"printer.example\", \"10.15.0.7:7777\"]\nbroadcast = false\n\
+             source_port = 40000",
         );
         let expected = Config::default()
             .with_port(7777)
@@ -143,7 +148,8 @@ mod tests {
                 "printer.example".parse().unwrap(),
                 "10.15.0.7:7777".parse().unwrap(),
             ])
-            .with_broadcast(false);
+            .with_broadcast(false)
+            .with_source_port(40000);
         assert_eq!(config, Ok(expected.clone()));
         assert_eq!(read(""), Ok(Config::default()));
 
