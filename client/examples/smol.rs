@@ -4,7 +4,7 @@
 //! order of the calls.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::time::Instant;
 
 use smol::future::{self, FutureExt as _};
@@ -32,7 +32,7 @@ impl Search {
             };
             while let Some(transmit) = self.discovery.poll_transmit(Instant::now()) {
                 let socket = &self.sockets[transmit.link];
-                let destination = SocketAddr::from(transmit.destination);
+                let destination = transmit.destination;
                 if let Err(error) = socket.send_to(&transmit.payload, destination).await {
                     self.discovery.handle_send_error(error);
                 }

@@ -13,7 +13,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let client = Client::new(config);
 
     // `search` is a `Stream`; `next` is also a method of its own and needs no extension trait.
-    let mut search = client.search_async()?;
+    let mut search = client.search_async().await?;
     let mut progress = time::interval(Duration::from_millis(100));
     let mut found = 0;
     loop {

@@ -11,7 +11,9 @@ use mio::{Events, Interest, Poll, Token};
 use crate::config::Config;
 use crate::driver::{Driver, Endpoint, Step};
 use crate::error::DiscoverError;
+use crate::refusals::{self, Queued};
 use crate::report::Report;
+use crate::resolve;
 use crate::server::DiscoveredServer;
 
 /// The longest single wait: an hour. Some systems cannot wait longer. A longer search waits again.
@@ -34,10 +36,12 @@ pub struct Search {
 
 impl Search {
     pub(crate) fn start(config: &Config) -> Result<Self, DiscoverError> {
+        let start = Instant::now();
+        let targets = resolve::targets(config, config.settings().timeout())?;
         let poll = Poll::new().map_err(|error| DiscoverError::OpenSocket {
             source: Arc::new(error),
         })?;
-        let driver = Driver::start(config, Instant::now, |link, socket| {
+        let driver = Driver::start(config, start, &targets, Instant::now, |link, socket| {
             let mut socket = UdpSocket::from_std(socket);
             let readable = Interest::READABLE;
             poll.registry()
@@ -116,6 +120,10 @@ impl Endpoint for UdpSocket {
 
     fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.recv_from(buffer)
+    }
+
+    fn queued_error(&self) -> Option<Queued> {
+        refusals::next(self)
     }
 }
 

@@ -62,7 +62,7 @@ impl Client {
         Ok(server)
     }
 
-    /// Starts a search: sends the first probes and returns an iterator over the servers as they
+    /// Starts a search: resolves the names of its [targets](Config::targets), sends the first probes and returns an iterator over the servers as they
     /// answer.
     ///
     /// # Errors
@@ -84,7 +84,7 @@ impl Client {
     /// # Panics
     /// Outside a tokio runtime with its I/O and time drivers enabled.
     pub async fn discover_async(&self) -> Result<Vec<DiscoveredServer>, DiscoverError> {
-        let mut search = self.search_async()?;
+        let mut search = self.search_async().await?;
         let mut servers = Vec::new();
         while let Some(server) = search.next().await {
             servers.push(server);
@@ -101,13 +101,13 @@ impl Client {
     /// # Panics
     /// Outside a tokio runtime with its I/O and time drivers enabled.
     pub async fn discover_one_async(&self) -> Result<Option<DiscoveredServer>, DiscoverError> {
-        let mut search = self.search_async()?;
+        let mut search = self.search_async().await?;
         let server = search.next().await;
         search.outcome()?;
         Ok(server)
     }
 
-    /// Starts a search on a tokio runtime: sends the first probes and returns a stream of the
+    /// Starts a search on a tokio runtime: resolves the names of its targets, sends the first probes and returns a stream of the
     /// servers as they answer.
     ///
     /// # Errors
@@ -118,7 +118,7 @@ impl Client {
     /// Outside a tokio runtime with its I/O and time drivers enabled.
     ///
     /// [`Search::outcome`]: crate::tokio::Search::outcome
-    pub fn search_async(&self) -> Result<crate::tokio::Search, DiscoverError> {
-        crate::tokio::Search::start(&self.config)
+    pub async fn search_async(&self) -> Result<crate::tokio::Search, DiscoverError> {
+        crate::tokio::Search::start(&self.config).await
     }
 }

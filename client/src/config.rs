@@ -1,11 +1,12 @@
 //! The configuration of a client.
 
-use std::num::{NonZeroU8, NonZeroUsize};
+use std::num::{NonZeroU8, NonZeroU16, NonZeroUsize};
 use std::time::Duration;
 
 use udp_discovery_protocol::{Settings, WordsError};
 
 use crate::address::AddressPolicy;
+use crate::target::Target;
 
 #[cfg(feature = "serde")]
 mod fields;
@@ -42,6 +43,10 @@ pub const DEFAULT_MAX_SERVERS: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
     derive(serde::Deserialize, serde::Serialize),
     serde(try_from = "fields::Fields", into = "fields::Fields")
 )]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "they are independent settings"
+)]
 pub struct Config {
     settings: Settings,
     probes: NonZeroU8,
@@ -52,6 +57,12 @@ pub struct Config {
     any_source_port: bool,
     max_servers: NonZeroUsize,
     default_port: Option<u16>,
+    first: bool,
+    expect: Option<NonZeroUsize>,
+    quiet_for: Option<Duration>,
+    targets: Vec<Target>,
+    broadcast: bool,
+    source_port: Option<NonZeroU16>,
 }
 
 impl Config {
@@ -63,7 +74,7 @@ impl Config {
     /// How many probes a search sends on each link. Default: [`DEFAULT_PROBES`].
     ///
     /// The interval between two probes is `timeout / (probes + 1)`, so that the answers to the last
-    /// probe have as much time as the others.
+    /// probe have as much time as the others. It is shorter if [`quiet_for`](Self::quiet_for) is set.
     pub fn probes(&self) -> NonZeroU8 {
         self.probes
     }
@@ -116,6 +127,55 @@ impl Config {
     /// The Python servers never send a port, and their client assumes 8000.
     pub fn default_port(&self) -> Option<u16> {
         self.default_port
+    }
+
+    /// Whether a search ends with the first server. Default: no.
+    ///
+    /// The conditions that end a search early, this one, [`expect`](Self::expect) and
+    /// [`quiet_for`](Self::quiet_for), can be combined. The first that is met ends the search. The
+    /// deadline bounds all of them.
+    pub fn first(&self) -> bool {
+        self.first
+    }
+
+    /// With how many servers a search ends. Default: none, which means that it goes on until its
+    /// deadline. No probe is sent after the last expected server answered.
+    pub fn expect(&self) -> Option<NonZeroUsize> {
+        self.expect
+    }
+
+    /// How long no new server may answer until a search ends. Default: none.
+    ///
+    /// The time runs from the last probe or the last new server, whichever is later. Every probe is
+    /// sent first, and the interval between two probes is at most half of this time.
+    pub fn quiet_for(&self) -> Option<Duration> {
+        self.quiet_for
+    }
+
+    /// The hosts to ask by unicast, with every probe. Default: empty.
+    ///
+    /// A name is resolved when the search starts, within its timeout, and each of its addresses is
+    /// asked, at most 1,000. A target is asked wherever the routes of the system lead, whatever
+    /// [`interfaces`](Self::interfaces) says. Its answers are accepted only from the address and port
+    /// that were asked.
+    pub fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+
+    /// Whether to ask the networks of this host. Default: yes. Without it, only the
+    /// [`targets`](Self::targets) are asked.
+    pub fn broadcast(&self) -> bool {
+        self.broadcast
+    }
+
+    /// The port to ask from, for firewalls that need a rule. Default: none, which means that the
+    /// system chooses a free one for each search, so that late answers to one search do not reach the
+    /// next.
+    ///
+    /// The port is never shared. A second search from it at the same time is an error
+    /// ([`DiscoverError::SourcePortInUse`](crate::DiscoverError::SourcePortInUse)).
+    pub fn source_port(&self) -> Option<NonZeroU16> {
+        self.source_port
     }
 
     /// Sets the [`settings`](Self::settings).
@@ -214,6 +274,49 @@ impl Config {
             ..self
         }
     }
+
+    /// Sets the [`targets`](Self::targets).
+    pub fn with_targets(self, targets: impl IntoIterator<Item = Target>) -> Self {
+        Self {
+            targets: targets.into_iter().collect(),
+            ..self
+        }
+    }
+
+    /// Sets [`broadcast`](Self::broadcast). A search that asks neither networks nor targets is an
+    /// error when it starts.
+    pub fn with_broadcast(self, broadcast: bool) -> Self {
+        Self { broadcast, ..self }
+    }
+
+    /// Sets the [`source_port`](Self::source_port). Port 0 means none.
+    pub fn with_source_port(self, port: u16) -> Self {
+        Self {
+            source_port: NonZeroU16::new(port),
+            ..self
+        }
+    }
+
+    /// Sets [`first`](Self::first).
+    pub fn with_first(self, first: bool) -> Self {
+        Self { first, ..self }
+    }
+
+    /// Sets [`expect`](Self::expect).
+    pub fn with_expect(self, servers: NonZeroUsize) -> Self {
+        Self {
+            expect: Some(servers),
+            ..self
+        }
+    }
+
+    /// Sets [`quiet_for`](Self::quiet_for).
+    pub fn with_quiet_for(self, quiet_for: Duration) -> Self {
+        Self {
+            quiet_for: Some(quiet_for),
+            ..self
+        }
+    }
 }
 
 impl Default for Config {
@@ -228,6 +331,12 @@ impl Default for Config {
             any_source_port: false,
             max_servers: DEFAULT_MAX_SERVERS,
             default_port: None,
+            first: false,
+            expect: None,
+            quiet_for: None,
+            targets: Vec::new(),
+            broadcast: true,
+            source_port: None,
         }
     }
 }

@@ -1,10 +1,10 @@
 //! The search without sockets: which probes to send and when, and what each answer means.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::mem;
-use std::net::{SocketAddr, SocketAddrV4};
-use std::num::NonZeroU16;
+use std::net::SocketAddr;
+use std::num::{NonZeroU16, NonZeroUsize};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,10 +16,13 @@ use udp_discovery_protocol::{
 use crate::address::AddressSelector;
 use crate::config::Config;
 use crate::error::DiscoverError;
-use crate::probes::{Schedule, Targets};
-use crate::report::{DestinationKind, DropReason, Link, MalformedDatagram, Report};
-use crate::select::Selection;
+use crate::probes::{Pending, Schedule};
+use crate::report::{
+    Destination, DestinationKind, DropReason, Link, MalformedDatagram, Report, TargetReport,
+};
+use crate::select::{Asked, Selection};
 use crate::server::{DiscoveredServer, ServerKey};
+use crate::target::ResolvedTarget;
 use crate::trace::Trace;
 
 /// The longest timeout: a year. Longer ones are cut, so that the clock can represent every
@@ -49,10 +52,10 @@ const UNKNOWN_ERRORS: u32 = 64;
 ///    - Take servers from [`poll_event`](Self::poll_event), until it returns `None`.
 ///    - Call [`handle_timeout`](Self::handle_timeout), whether or not the time has come.
 ///
-/// The first `handle_timeout` at or after the deadline ends the search. Datagrams passed in after it
+/// The first `handle_timeout` at or after the deadline ends the search, unless it ends earlier, as
+/// [`Config::first`], [`Config::expect`] or [`Config::quiet_for`] say. Datagrams passed in after it
 /// are dropped. Datagrams passed in between the deadline and that call count as in time, because
-/// they may have arrived while the system did not run the driver. A driver that needs only the
-/// first server stops when it has it.
+/// they may have arrived while the system did not run the driver.
 ///
 /// `now` may come from any monotonic clock. If it goes back between two calls, the search uses the
 /// latest `now` so far.
@@ -86,6 +89,9 @@ pub struct Discovery {
     default_port: Option<NonZeroU16>,
     any_source_port: bool,
     max_servers: usize,
+    /// The number of servers that ends the search.
+    goal: usize,
+    quiet: Option<Quiet>,
     addresses: AddressSelector,
     schedule: Schedule,
     deadline: Instant,
@@ -96,6 +102,8 @@ pub struct Discovery {
     probes: usize,
     last_transmit: Option<LastTransmit>,
     known: HashSet<ServerKey>,
+    /// The addresses of the targets.
+    asked: HashMap<SocketAddr, Asked>,
     found: VecDeque<DiscoveredServer>,
     report: Report,
     trace: Trace,
@@ -108,9 +116,17 @@ pub struct Transmit {
     /// The position in [`Discovery::links`] of the link to send it on.
     pub link: usize,
     /// The address to send it to.
-    pub destination: SocketAddrV4,
+    pub destination: SocketAddr,
     /// Its bytes.
     pub payload: Bytes,
+}
+
+/// The end of a search by [`Config::quiet_for`].
+#[derive(Clone, Copy, Debug)]
+struct Quiet {
+    duration: Duration,
+    /// When the last probe was due or the last new server answered.
+    since: Instant,
 }
 
 /// The state of a link, besides what the report has.
@@ -119,7 +135,7 @@ struct LinkState {
     /// When the last datagram left.
     sent_at: Instant,
     /// The destinations that the current probe has not been sent to.
-    targets: Targets,
+    pending: Pending,
     /// Whether the current probe was sent to at least one destination.
     probe_sent: bool,
     /// The number of consecutive errors of unknown meaning.
@@ -136,22 +152,43 @@ struct LastTransmit {
 }
 
 impl Discovery {
-    /// Starts a search. `interfaces` are all interfaces of this host. `config` selects those to ask
-    /// on.
+    /// Starts a search without [targets](Config::targets). `interfaces` are all interfaces of this
+    /// host. `config` selects those to ask on.
     ///
     /// # Errors
-    /// [`DiscoverError::NoSuchInterface`], [`DiscoverError::NoUsableInterface`] and
-    /// [`DiscoverError::PortZero`].
+    /// As [`with_targets`](Self::with_targets).
     pub fn new(
         now: Instant,
         config: &Config,
         interfaces: &[Interface],
     ) -> Result<Self, DiscoverError> {
+        Self::with_targets(now, config, interfaces, &[])
+    }
+
+    /// Starts a search. `interfaces` are all interfaces of this host. `config` selects those to ask
+    /// on. `targets` are the [targets](Config::targets) of `config`, resolved.
+    ///
+    /// # Errors
+    /// [`DiscoverError::NoSuchInterface`], [`DiscoverError::NoUsableInterface`],
+    /// [`DiscoverError::NotAHost`], [`DiscoverError::NothingToAsk`] and [`DiscoverError::PortZero`].
+    pub fn with_targets(
+        now: Instant,
+        config: &Config,
+        interfaces: &[Interface],
+        targets: &[ResolvedTarget],
+    ) -> Result<Self, DiscoverError> {
         let settings = config.settings();
         if settings.port() == 0 || config.default_port() == Some(0) {
             return Err(DiscoverError::PortZero);
         }
-        let selection = Selection::new(config, interfaces)?;
+        let (selection, asked) = Selection::with_targets(config, interfaces, targets)?;
+        let mut target_reports: Vec<TargetReport> = targets
+            .iter()
+            .map(|target| TargetReport::new(target.target.clone()))
+            .collect();
+        for asked in asked.values() {
+            target_reports[asked.target].addresses += 1;
+        }
         let addresses = AddressSelector::new(config.address_policy(), interfaces, |interface| {
             selection.asks_on(interface)
         });
@@ -162,7 +199,7 @@ impl Discovery {
             .encode(Message::Request(Request), &mut request);
         let state = |_: &Link| LinkState {
             sent_at: now,
-            targets: Targets::default(),
+            pending: Pending::default(),
             probe_sent: false,
             unknown_errors: 0,
         };
@@ -173,8 +210,18 @@ impl Discovery {
             default_port: config.default_port().and_then(NonZeroU16::new),
             any_source_port: config.any_source_port(),
             max_servers: config.max_servers().get(),
+            goal: goal(config),
+            quiet: config.quiet_for().map(|duration| Quiet {
+                duration: duration.min(LONGEST),
+                since: now,
+            }),
             addresses,
-            schedule: Schedule::new(now, timeout, config.probes()),
+            schedule: Schedule::new(
+                now,
+                timeout,
+                config.probes(),
+                config.quiet_for().map_or(Duration::MAX, |it| it / 2),
+            ),
             deadline: now + timeout,
             now,
             ended: false,
@@ -182,8 +229,10 @@ impl Discovery {
             probes: 0,
             last_transmit: None,
             known: HashSet::new(),
+            asked,
             found: VecDeque::new(),
             report: Report {
+                targets: target_reports,
                 links: selection.links,
                 skipped: selection.skipped,
                 last_resort: selection.last_resort,
@@ -242,7 +291,7 @@ impl Discovery {
             .links
             .iter_mut()
             .enumerate()
-            .find_map(|(at, state)| Some((at, state.targets.next()?)))?;
+            .find_map(|(at, state)| Some((at, state.pending.next()?)))?;
         let state = &mut self.links[link];
         let report = &mut self.report.links[link];
         self.last_transmit = Some(LastTransmit {
@@ -256,9 +305,16 @@ impl Discovery {
         }
         let destination = &mut report.destinations[destination];
         destination.sent += 1;
+        let address = destination.socket_addr();
+        if destination.sent == 1
+            && let Some(asked) = self.asked.get(&address)
+            && asked.link == link
+        {
+            self.report.targets[asked.target].asked += 1;
+        }
         Some(Transmit {
             link,
-            destination: SocketAddrV4::new(destination.ip, self.port),
+            destination: address,
             payload: self.request.clone(),
         })
     }
@@ -274,8 +330,14 @@ impl Discovery {
         let report = &mut self.report.links[last.link];
         let destination = &mut report.destinations[last.destination];
         destination.sent -= 1;
+        if destination.sent == 0
+            && let Some(asked) = self.asked.get(&destination.socket_addr())
+            && asked.link == last.link
+        {
+            self.report.targets[asked.target].asked -= 1;
+        }
         if destination.kind == DestinationKind::Broadcast {
-            state.targets.fall_back();
+            state.pending.fall_back();
         }
         if !last.probe_sent_before {
             state.probe_sent = false;
@@ -310,7 +372,14 @@ impl Discovery {
         };
         state.unknown_errors = 0;
         let rtt = now.saturating_duration_since(state.sent_at);
-        match self.new_server(source, payload) {
+        let result = self.new_server(link, source, payload);
+        if matches!(
+            &result,
+            Ok(_) | Err(DropReason::Duplicate | DropReason::OverTheCap)
+        ) {
+            self.target_answered(source);
+        }
+        match result {
             Ok((key, response)) => {
                 let server = DiscoveredServer {
                     ip: key.ip,
@@ -325,8 +394,34 @@ impl Discovery {
                 self.report.counts.accepted += 1;
                 self.known.insert(key);
                 self.found.push_back(server);
+                if let Some(quiet) = &mut self.quiet {
+                    quiet.since = now;
+                }
+                if self.known.len() >= self.goal {
+                    self.end();
+                }
             }
             Err(reason) => self.drop_datagram(reason, link, source, payload),
+        }
+    }
+
+    /// Handles a refusal: the host with the address `destination` of a target has nobody who listens
+    /// on that port (ICMP "port unreachable").
+    pub fn handle_refusal(&mut self, destination: SocketAddr) {
+        if let Some(asked) = self.asked.get(&destination) {
+            let report = &mut self.report.links[asked.link].destinations[asked.destination];
+            if !mem::replace(&mut report.refused, true) {
+                self.report.targets[asked.target].refused += 1;
+            }
+        }
+    }
+
+    fn target_answered(&mut self, source: SocketAddr) {
+        if let Some(asked) = self.asked.get(&source) {
+            let report = &mut self.report.links[asked.link].destinations[asked.destination];
+            if !mem::replace(&mut report.answered, true) {
+                self.report.targets[asked.target].answered += 1;
+            }
         }
     }
 
@@ -364,7 +459,7 @@ impl Discovery {
         let Some(state) = self.links.get_mut(link) else {
             return;
         };
-        state.targets = Targets::default();
+        state.pending = Pending::default();
         let report = &mut self.report.links[link];
         if report.given_up.is_none() {
             self.trace.gave_up(report, &error);
@@ -391,22 +486,34 @@ impl Discovery {
         if self.is_over() {
             return None;
         }
-        Some(self.schedule.due().unwrap_or(self.deadline))
+        let due = self.schedule.due().or_else(|| self.quiet_end());
+        Some(due.map_or(self.deadline, |due| due.min(self.deadline)))
     }
 
-    /// Starts the next probe if it is due, and ends the search at the deadline.
+    /// Starts the next probe if it is due, and ends the search at the deadline or after
+    /// [`Config::quiet_for`].
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
-        if now >= self.deadline {
-            if !mem::replace(&mut self.ended, true) {
-                self.trace.ended(&self.report);
-            }
-            for state in &mut self.links {
-                state.targets = Targets::default();
-            }
-        } else {
+        if now >= self.deadline || self.quiet_end().is_some_and(|end| end <= now) {
+            self.end();
+        } else if !self.ended {
             self.start_probe_if_due();
         }
+    }
+
+    fn end(&mut self) {
+        if !mem::replace(&mut self.ended, true) {
+            self.trace.ended(&self.report);
+        }
+        for state in &mut self.links {
+            state.pending = Pending::default();
+        }
+    }
+
+    /// When the search ends if no other server answers. `None` while probes remain to be sent.
+    fn quiet_end(&self) -> Option<Instant> {
+        let quiet = self.quiet.filter(|_| self.schedule.due().is_none())?;
+        Some(quiet.since + quiet.duration)
     }
 
     fn start_probe_if_due(&mut self) {
@@ -415,11 +522,14 @@ impl Discovery {
         }
         for (state, link) in self.links.iter_mut().zip(&self.report.links) {
             if link.given_up.is_none() {
-                state.targets = Targets::new(self.probes, &link.destinations);
+                state.pending = Pending::new(self.probes, &link.destinations);
                 state.probe_sent = false;
             }
         }
         self.probes += 1;
+        if let Some(quiet) = &mut self.quiet {
+            quiet.since = self.now;
+        }
     }
 
     /// Returns the latest time so far.
@@ -431,7 +541,7 @@ impl Discovery {
     /// Whether no further server can be found.
     fn is_over(&self) -> bool {
         let every_probe_was_tried =
-            || self.schedule.due().is_none() && self.links.iter().all(|it| it.targets.is_empty());
+            || self.schedule.due().is_none() && self.links.iter().all(|it| it.pending.is_empty());
         self.ended
             || self.report.links.iter().all(|link| link.given_up.is_some())
             || (self.nothing_was_sent() && every_probe_was_tried())
@@ -441,15 +551,32 @@ impl Discovery {
         self.report.links.iter().all(|link| link.probes_sent == 0)
     }
 
+    /// On a link that asks its network, anybody may answer from the port that was asked. The targets
+    /// may answer too, each from its address and port.
+    fn check_source(&self, link: &Link, source: SocketAddr) -> Result<(), DropReason> {
+        if self.asked.contains_key(&source) {
+            return Ok(());
+        }
+        let is_target = |it: &Destination| it.ip == source.ip();
+        let may_answer = !link.targets_only || link.destinations.iter().any(is_target);
+        let from_port = !link.targets_only && source.port() == self.port;
+        if !may_answer {
+            Err(DropReason::NotAsked)
+        } else if self.any_source_port || from_port {
+            Ok(())
+        } else {
+            Err(DropReason::WrongSourcePort)
+        }
+    }
+
     /// The key and the answer of a new server.
     fn new_server(
         &self,
+        link: usize,
         source: SocketAddr,
         payload: &[u8],
     ) -> Result<(ServerKey, Response), DropReason> {
-        if !self.any_source_port && source.port() != self.port {
-            return Err(DropReason::WrongSourcePort);
-        }
+        self.check_source(&self.report.links[link], source)?;
         let response = match self.codec.decode(payload) {
             Ok(Message::Response(response)) => response,
             Err(DecodeError::TooLong { .. }) => return Err(DropReason::TooLong),
@@ -487,4 +614,10 @@ impl Discovery {
         self.trace
             .dropped(reason, nth, &report.links[link], source, payload);
     }
+}
+
+/// The number of servers that ends a search.
+fn goal(config: &Config) -> usize {
+    let expected = config.expect().map_or(usize::MAX, NonZeroUsize::get);
+    if config.first() { 1 } else { expected }
 }

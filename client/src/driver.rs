@@ -1,7 +1,8 @@
 //! A search with its sockets. The caller waits, blocking or on a runtime.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,7 +12,10 @@ use udp_discovery_protocol::{Interface, ReceiveErrorKind, SendErrorKind};
 use crate::config::Config;
 use crate::discovery::{Discovery, Transmit};
 use crate::error::DiscoverError;
+use crate::refusals::{self, Queued};
+use crate::report::Link;
 use crate::server::DiscoveredServer;
+use crate::target::ResolvedTarget;
 
 /// The size of the receive buffer that each socket asks for, in bytes. The system may grant less (on
 /// Linux twice `net.core.rmem_max`), and then a burst of answers may lose some.
@@ -25,6 +29,8 @@ const BUDGET: usize = 1024;
 pub(crate) trait Endpoint {
     fn send(&self, payload: &[u8], destination: SocketAddr) -> io::Result<usize>;
     fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)>;
+    /// The next error of an earlier datagram, if the system keeps them.
+    fn queued_error(&self) -> Option<Queued>;
 }
 
 /// What the caller must do next.
@@ -53,24 +59,39 @@ pub(crate) struct Driver<S> {
 impl<S: Endpoint> Driver<S> {
     /// Starts a search on this host's interfaces: opens its sockets and sends the first probes.
     ///
-    /// `register` prepares the socket of a link for waiting. A link whose socket cannot be opened is
+    /// `start` is when the search was called, which its deadline counts from. `targets` are the
+    /// targets of `config`. `register` prepares the socket of a link for waiting. A link whose socket cannot be opened is
     /// given up. It is an error if no socket can be opened.
     pub(crate) fn start(
         config: &Config,
+        start: Instant,
+        targets: &[ResolvedTarget],
         clock: impl Fn() -> Instant,
         mut register: impl FnMut(usize, UdpSocket) -> io::Result<S>,
     ) -> Result<Self, DiscoverError> {
         let interfaces = Interface::list().map_err(|error| DiscoverError::ListInterfaces {
             source: Arc::new(error),
         })?;
-        let mut discovery = Discovery::new(clock(), config, &interfaces)?;
+        let now = clock();
+        let timeout = config.settings().timeout();
+        let left = timeout.saturating_sub(now.saturating_duration_since(start));
+        let config = &config.clone().with_timeout(left);
+        let mut discovery = Discovery::with_targets(now, config, &interfaces, targets)?;
         let mut sockets = Vec::with_capacity(discovery.links().len());
         for link in 0..discovery.links().len() {
-            let local = discovery.links()[link].local;
-            let socket = open(local).and_then(|socket| register(link, socket));
+            let socket = open(&discovery.links()[link], config);
+            let socket = socket.and_then(|socket| register(link, socket));
             sockets.push(match socket {
                 Ok(socket) => Some(socket),
                 Err(error) => {
+                    if let Some(port) = config.source_port()
+                        && error.kind() == io::ErrorKind::AddrInUse
+                    {
+                        return Err(DiscoverError::SourcePortInUse {
+                            port,
+                            source: Arc::new(error),
+                        });
+                    }
                     discovery.give_up(link, error);
                     None
                 }
@@ -115,6 +136,7 @@ impl<S: Endpoint> Driver<S> {
             return Step::Yield;
         }
         // Receive first: the caller may spend much time on each server, and the sockets hold little.
+        self.receive_refusals();
         self.receive(&clock);
         self.discovery.handle_timeout(clock());
         self.send(&clock);
@@ -134,10 +156,17 @@ impl<S: Endpoint> Driver<S> {
     fn send(&mut self, clock: impl Fn() -> Instant) {
         while let Some(transmit) = self.discovery.poll_transmit(clock()) {
             if let Some(socket) = &self.sockets[transmit.link]
-                && let Err(error) = send(socket, &transmit)
+                && let Err(error) = send(socket, &transmit, &mut self.discovery)
             {
                 self.discovery.handle_send_error(error);
             }
+        }
+    }
+
+    /// Receives which targets refuse.
+    fn receive_refusals(&mut self) {
+        for socket in self.sockets.iter().flatten() {
+            take_refusals(socket, &mut self.discovery);
         }
     }
 
@@ -172,12 +201,16 @@ impl<S: Endpoint> Driver<S> {
     }
 }
 
-/// Opens a socket on `local`, with a port that the system chooses. Each search has new ports, so that
-/// late answers to one search do not reach the next.
-fn open(local: Ipv4Addr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+/// Opens the socket of a link. It shares its port with no other.
+fn open(link: &Link, config: &Config) -> io::Result<UdpSocket> {
+    let port = config.source_port().map_or(0, NonZeroU16::get);
+    let local = SocketAddr::new(link.local, port);
+    let socket = Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
-    socket.set_broadcast(true)?;
+    socket.set_broadcast(!link.targets_only)?;
+    if !config.targets().is_empty() {
+        refusals::enable(&socket, local)?;
+    }
     // The system's default may be larger. A smaller buffer still works.
     if socket
         .recv_buffer_size()
@@ -185,18 +218,35 @@ fn open(local: Ipv4Addr) -> io::Result<UdpSocket> {
     {
         let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
     }
-    socket.bind(&SockAddr::from(SocketAddr::from((local, 0))))?;
+    socket.bind(&SockAddr::from(local))?;
     Ok(socket.into())
 }
 
-/// Sends one datagram. Repeats the call if a signal interrupts it.
-fn send(socket: &impl Endpoint, transmit: &Transmit) -> io::Result<()> {
+/// Sends one datagram. Repeats the call if a signal interrupts it, or if it returns the error of an
+/// earlier datagram, which the system returns once.
+fn send(socket: &impl Endpoint, transmit: &Transmit, discovery: &mut Discovery) -> io::Result<()> {
     loop {
-        match socket.send(&transmit.payload, transmit.destination.into()) {
+        match socket.send(&transmit.payload, transmit.destination) {
             Err(error) if SendErrorKind::of(&error) == SendErrorKind::Interrupted => {}
-            result => return result.map(drop),
+            Err(error) if !take_refusals(socket, discovery) => return Err(error),
+            Err(_) => {}
+            Ok(_) => return Ok(()),
         }
     }
+}
+
+/// Takes the errors of earlier datagrams. Returns whether there was one.
+fn take_refusals(socket: &impl Endpoint, discovery: &mut Discovery) -> bool {
+    let mut taken = 0;
+    while taken < BUDGET
+        && let Some(error) = socket.queued_error()
+    {
+        taken += 1;
+        if let Queued::Refused(address) = error {
+            discovery.handle_refusal(address);
+        }
+    }
+    taken > 0
 }
 
 #[cfg(test)]
@@ -232,6 +282,10 @@ mod tests {
             let payload = next.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))?;
             buffer[..payload.len()].copy_from_slice(payload);
             Ok((payload.len(), SocketAddr::from(([10, 0, 0, 7], 9999))))
+        }
+
+        fn queued_error(&self) -> Option<Queued> {
+            None
         }
     }
 
@@ -283,7 +337,8 @@ mod tests {
     fn a_receive_buffer_is_never_smaller_than_the_default() {
         let size = |socket: &UdpSocket| SockRef::from(socket).recv_buffer_size().unwrap();
         let other = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let socket = open(Ipv4Addr::LOCALHOST).unwrap();
+        let link = Link::new("lo", 1, other.local_addr().unwrap().ip(), Vec::new());
+        let socket = open(&link, &Config::default()).unwrap();
         assert!(size(&socket) >= size(&other));
     }
 
@@ -370,6 +425,10 @@ mod tests {
             let answer = format!("SERVER_IP:10.0.0.7:{}", self.0.get());
             buffer[..answer.len()].copy_from_slice(answer.as_bytes());
             Ok((answer.len(), SocketAddr::from(([10, 0, 0, 7], 9999))))
+        }
+
+        fn queued_error(&self) -> Option<Queued> {
+            None
         }
     }
 

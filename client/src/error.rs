@@ -1,11 +1,13 @@
 //! Why a search could not be made.
 
 use std::io;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use thiserror::Error;
 
 use crate::report::Skipped;
+use crate::target::Target;
 
 /// Why a search could not be made.
 ///
@@ -35,6 +37,32 @@ pub enum DiscoverError {
     /// [`Config::default_port`](crate::Config::default_port) is 0.
     #[error("the port and the default port of a client cannot be 0")]
     PortZero,
+    /// A name in [`Config::targets`](crate::Config::targets) was not resolved, or not in time.
+    #[error("cannot resolve the target `{target}`")]
+    Resolve {
+        /// The target.
+        target: Target,
+        /// The system's error.
+        source: Arc<io::Error>,
+    },
+    /// A target is a network or broadcast address of a network of this host.
+    #[error("the target `{target}` is a network or broadcast address, not a host")]
+    NotAHost {
+        /// The target.
+        target: Target,
+    },
+    /// [`Config::broadcast`](crate::Config::broadcast) is off and there is no target that a route
+    /// leads to.
+    #[error("nothing to ask: broadcasts are off, and no route leads to a target")]
+    NothingToAsk,
+    /// [`Config::source_port`](crate::Config::source_port) is in use, such as by another search.
+    #[error("the source port {port} is in use; two searches cannot use it at the same time")]
+    SourcePortInUse {
+        /// The port.
+        port: NonZeroU16,
+        /// The system's error.
+        source: Arc<io::Error>,
+    },
     /// No socket could be opened.
     #[error("cannot open a socket for the search")]
     OpenSocket {

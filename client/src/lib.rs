@@ -27,7 +27,6 @@
 //! # Non-goals
 //! - Trust. Anybody on the network can answer, and claim any address. The memory and the duration
 //!   of a search are bounded, but a server that was found is not authenticated.
-//! - Other subnets. Routers do not forward broadcasts.
 //! - Watching. A search ends at its deadline; a program that wants to know what comes and goes
 //!   searches again.
 //!
@@ -74,6 +73,34 @@
 //! # Ok::<(), udp_discovery_client::DiscoverError>(())
 //! ```
 //!
+//! End as soon as the two expected servers have answered, or when nobody new has answered for 200 ms:
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use udp_discovery_client::{Client, Config};
+//!
+//! let config = Config::default()
+//!     .with_timeout(Duration::from_secs(5))
+//!     .with_expect(2.try_into()?)
+//!     .with_quiet_for(Duration::from_millis(200));
+//! let servers = Client::new(config).discover()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Ask hosts on other subnets, where no broadcast goes:
+//!
+//! ```no_run
+//! use udp_discovery_client::{Client, Config};
+//!
+//! let config = Config::default().with_targets(["10.15.0.7".parse()?, "printer.example".parse()?]);
+//! let mut search = Client::new(config).search()?;
+//! let servers: Vec<_> = search.by_ref().collect();
+//! for target in &search.report().targets {
+//!     println!("{}: {} of {} answered", target.target, target.answered, target.asked);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Connect to servers that do not name a port. The Python servers never do:
 //!
 //! ```no_run
@@ -115,7 +142,12 @@
 //!   refuses to send to one of the two, the probe goes to the other. A point-to-point link has only
 //!   the address of its other end to ask. Up to 16 hosts that only a peer address or a host route
 //!   puts on the link are also asked by unicast.
-//! - **An absolute deadline.** Nothing that arrives moves it.
+//! - **Targets by unicast.** Routers do not forward broadcasts. A [`Target`] is asked from the address
+//!   that the system's routes lead from, with every probe. Only the address and port that were asked
+//!   may answer. A host that refuses is reported ([`TargetReport::refused`]), on Linux.
+//! - **An absolute deadline.** Nothing that arrives moves it. A search can end earlier: with the
+//!   first server ([`Config::first`]), with a number of servers ([`Config::expect`]), or when no new
+//!   server has answered for some time ([`Config::quiet_for`]). Then it sends no further probe.
 //! - **A server is an address and a port** ([`ServerKey`]), because the wire format has no other
 //!   name for it. A server that is reached on two networks, and claims its address on each, is
 //!   found twice.
@@ -150,11 +182,14 @@ mod discovery;
 mod driver;
 mod error;
 mod probes;
+mod refusals;
 mod report;
+mod resolve;
 mod select;
 #[cfg(feature = "serde")]
 mod serialize;
 mod server;
+mod target;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 mod trace;
@@ -167,9 +202,10 @@ pub use discovery::{Discovery, Transmit};
 pub use error::DiscoverError;
 pub use report::{
     Counts, Destination, DestinationKind, LastResort, Link, MalformedDatagram, Report, SkipReason,
-    Skipped,
+    Skipped, TargetReport,
 };
 pub use server::{DiscoveredServer, ServerKey};
+pub use target::{ParseTargetError, ResolvedTarget, Route, Target};
 pub use udp_discovery_protocol as protocol;
 
 /// Finds every server that answers within `timeout`, in the order of their answers, with the

@@ -18,11 +18,17 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    pub(crate) fn new(start: Instant, timeout: Duration, probes: NonZeroU8) -> Self {
+    /// `longest` is the longest interval between two probes.
+    pub(crate) fn new(
+        start: Instant,
+        timeout: Duration,
+        probes: NonZeroU8,
+        longest: Duration,
+    ) -> Self {
         let probes = u32::from(probes.get());
         Self {
             start,
-            interval: timeout / (probes + 1),
+            interval: (timeout / (probes + 1)).min(longest),
             probes,
             taken: 0,
         }
@@ -52,13 +58,13 @@ impl Schedule {
 /// one, the probe goes to the next. Without a default route, for example, it refuses
 /// 255.255.255.255.
 #[derive(Debug, Default)]
-pub(crate) struct Targets {
+pub(crate) struct Pending {
     due: VecDeque<usize>,
     /// The other broadcast addresses.
     fallbacks: VecDeque<usize>,
 }
 
-impl Targets {
+impl Pending {
     /// The destinations of the probe with this number, counted from 0.
     pub(crate) fn new(probe: usize, destinations: &[Destination]) -> Self {
         let positions = |kind| {
@@ -98,14 +104,12 @@ impl Targets {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
 
     fn schedule(start: Instant, timeout: Duration) -> Schedule {
-        Schedule::new(start, timeout, NonZeroU8::new(3).unwrap())
+        Schedule::new(start, timeout, NonZeroU8::new(3).unwrap(), Duration::MAX)
     }
 
     #[test]
@@ -138,37 +142,35 @@ mod tests {
         assert_eq!(schedule.due(), None);
     }
 
-    fn all(mut targets: Targets) -> Vec<usize> {
-        std::iter::from_fn(|| targets.next()).collect()
+    fn destination(kind: DestinationKind) -> Destination {
+        Destination::new([10, 0, 0, 255].into(), 9999, kind)
+    }
+
+    fn all(mut pending: Pending) -> Vec<usize> {
+        std::iter::from_fn(|| pending.next()).collect()
     }
 
     #[test]
     fn broadcast_addresses_take_turns_and_unicast_ones_are_all_asked() {
-        let ip = Ipv4Addr::new(10, 0, 0, 255);
-        let destinations = [
-            Destination::unicast(ip),
-            Destination::broadcast(ip),
-            Destination::broadcast(ip),
-            Destination::unicast(ip),
-        ];
-        let targets = |probe| all(Targets::new(probe, &destinations));
+        use DestinationKind::{Broadcast, Unicast};
+        let destinations = [Unicast, Broadcast, Broadcast, Unicast].map(destination);
+        let targets = |probe| all(Pending::new(probe, &destinations));
         assert_eq!(targets(0), [1, 0, 3]);
         assert_eq!(targets(1), [2, 0, 3]);
         assert_eq!(targets(2), [1, 0, 3]);
-        assert_eq!(all(Targets::new(7, &destinations[..1])), [0]);
-        assert_eq!(all(Targets::new(7, &destinations[1..2])), [0]);
+        assert_eq!(all(Pending::new(7, &destinations[..1])), [0]);
+        assert_eq!(all(Pending::new(7, &destinations[1..2])), [0]);
     }
 
     #[test]
     fn a_probe_falls_back_to_each_other_broadcast_address_once() {
-        let ip = Ipv4Addr::BROADCAST;
-        let destinations = [Destination::broadcast(ip), Destination::broadcast(ip)];
-        let mut targets = Targets::new(1, &destinations);
-        assert!(!targets.is_empty());
-        assert_eq!(targets.next(), Some(1));
-        targets.fall_back();
-        assert_eq!(targets.next(), Some(0));
-        targets.fall_back();
-        assert!(targets.is_empty());
+        let destinations = [DestinationKind::Broadcast; 2].map(destination);
+        let mut pending = Pending::new(1, &destinations);
+        assert!(!pending.is_empty());
+        assert_eq!(pending.next(), Some(1));
+        pending.fall_back();
+        assert_eq!(pending.next(), Some(0));
+        pending.fall_back();
+        assert!(pending.is_empty());
     }
 }

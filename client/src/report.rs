@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
+
+use crate::target::Target;
 
 /// How many bytes of a dropped datagram are kept or recorded.
 const BEGINNING: usize = 64;
@@ -19,6 +21,9 @@ const BEGINNING: usize = 64;
 pub struct Report {
     /// The interface addresses that the search asks from.
     pub links: Vec<Link>,
+    /// The hosts that the search asks by unicast, in the order of
+    /// [`Config::targets`](crate::Config::targets).
+    pub targets: Vec<TargetReport>,
     /// The interfaces that the search skips.
     pub skipped: Vec<Skipped>,
     /// What the search asks on only because there is nothing else.
@@ -42,15 +47,18 @@ impl Report {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Link {
-    /// The name of the interface.
+    /// The name of the interface. Empty if no interface has the address, on a link that asks only
+    /// targets.
     pub interface: String,
-    /// The index of the interface.
+    /// The index of the interface. 0 if no interface has the address.
     pub index: u32,
     /// The address.
-    pub local: Ipv4Addr,
+    pub local: IpAddr,
     /// The addresses that the probes go to: each probe to one of the broadcast addresses, in
     /// turn, and to every unicast one.
     pub destinations: Vec<Destination>,
+    /// Whether it asks only targets, and not the network of the interface.
+    pub targets_only: bool,
     /// How many probes were sent to at least one destination.
     pub probes_sent: u32,
     /// How many datagrams the system refused to send.
@@ -67,7 +75,7 @@ impl Link {
     pub(crate) fn new(
         interface: &str,
         index: u32,
-        local: Ipv4Addr,
+        local: IpAddr,
         destinations: Vec<Destination>,
     ) -> Self {
         Self {
@@ -75,6 +83,7 @@ impl Link {
             index,
             local,
             destinations,
+            targets_only: false,
             probes_sent: 0,
             send_errors: 0,
             last_send_error: None,
@@ -89,22 +98,35 @@ impl Link {
 #[non_exhaustive]
 pub struct Destination {
     /// The address.
-    pub ip: Ipv4Addr,
+    pub ip: IpAddr,
+    /// The port.
+    pub port: u16,
     /// The kind of the address.
     pub kind: DestinationKind,
     /// How many datagrams were sent to it.
     pub sent: u32,
+    /// Whether the host with this address answered. Always `false` for a broadcast address.
+    pub answered: bool,
+    /// Whether the host with this address refused the datagram, because nobody listens on the port
+    /// (ICMP "port unreachable"). Only Linux reports this, and only for targets.
+    pub refused: bool,
 }
 
 impl Destination {
-    pub(crate) fn broadcast(ip: Ipv4Addr) -> Self {
-        let kind = DestinationKind::Broadcast;
-        Self { ip, kind, sent: 0 }
+    pub(crate) fn new(ip: IpAddr, port: u16, kind: DestinationKind) -> Self {
+        Self {
+            ip,
+            port,
+            kind,
+            sent: 0,
+            answered: false,
+            refused: false,
+        }
     }
 
-    pub(crate) fn unicast(ip: Ipv4Addr) -> Self {
-        let kind = DestinationKind::Unicast;
-        Self { ip, kind, sent: 0 }
+    /// The address and the port.
+    pub fn socket_addr(&self) -> SocketAddr {
+        SocketAddr::new(self.ip, self.port)
     }
 }
 
@@ -123,6 +145,39 @@ pub enum DestinationKind {
     Unicast,
 }
 
+/// What became of a [`Target`].
+///
+/// An address that several targets share is asked once and counts for the first of them. The
+/// [`Destination`]s of the links name each address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct TargetReport {
+    /// The target.
+    pub target: Target,
+    /// How many addresses it has that a route leads to.
+    pub addresses: u32,
+    /// How many of them were asked.
+    pub asked: u32,
+    /// How many of them answered.
+    pub answered: u32,
+    /// How many of them refused, because nobody listens on the port (ICMP "port unreachable"). Only
+    /// Linux reports this.
+    pub refused: u32,
+}
+
+impl TargetReport {
+    pub(crate) fn new(target: Target) -> Self {
+        Self {
+            target,
+            addresses: 0,
+            asked: 0,
+            answered: 0,
+            refused: 0,
+        }
+    }
+}
+
 /// How many datagrams were received, by what became of them. Each is counted once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -139,6 +194,8 @@ pub struct Counts {
     /// Datagrams from another port than the one asked. See
     /// [`Config::any_source_port`](crate::Config::any_source_port).
     pub wrong_source_port: u64,
+    /// Datagrams from an address that was not asked, on a link that asks only targets.
+    pub not_asked: u64,
     /// Responses that the [`AddressPolicy`](crate::AddressPolicy) refuses, or whose source cannot
     /// be a host.
     pub refused_address: u64,
@@ -157,6 +214,7 @@ impl Counts {
             DropReason::Malformed => &mut self.malformed,
             DropReason::TooLong => &mut self.too_long,
             DropReason::WrongSourcePort => &mut self.wrong_source_port,
+            DropReason::NotAsked => &mut self.not_asked,
             DropReason::RefusedAddress => &mut self.refused_address,
             DropReason::Duplicate => &mut self.duplicates,
             DropReason::OverTheCap => &mut self.over_the_cap,
@@ -172,6 +230,7 @@ pub(crate) enum DropReason {
     Malformed,
     TooLong,
     WrongSourcePort,
+    NotAsked,
     RefusedAddress,
     Duplicate,
     OverTheCap,
@@ -183,6 +242,7 @@ impl fmt::Display for DropReason {
             Self::Malformed => "not a response",
             Self::TooLong => "longer than any response",
             Self::WrongSourcePort => "from another port than the one asked",
+            Self::NotAsked => "from an address that was not asked",
             Self::RefusedAddress => "refused by the address policy",
             Self::Duplicate => "repeated answer",
             Self::OverTheCap => "more servers than the limit",
@@ -345,11 +405,14 @@ mod tests {
     #[cfg(feature = "serde")]
     #[test]
     fn a_report_is_serialized_with_errors_as_text() {
-        let destinations = vec![Destination::broadcast(Ipv4Addr::BROADCAST)];
-        let mut link = Link::new("eth0", 2, Ipv4Addr::new(10, 0, 0, 2), destinations);
+        let ip = |text: &str| text.parse().unwrap();
+        let broadcast = DestinationKind::Broadcast;
+        let destinations = vec![Destination::new(ip("255.255.255.255"), 9999, broadcast)];
+        let mut link = Link::new("eth0", 2, ip("10.0.0.2"), destinations);
         link.last_send_error = Some(Arc::new(io::Error::other("no route")));
         let report = Report {
             links: vec![link],
+            targets: vec![TargetReport::new("printer.example:80".parse().unwrap())],
             skipped: vec![Skipped {
                 interface: "lo".into(),
                 reason: SkipReason::NoIpv4Address,
@@ -363,6 +426,7 @@ mod tests {
         };
         let json = serde_json::to_value(report).unwrap();
         assert_eq!(json["links"][0]["local"], "10.0.0.2");
+        assert_eq!(json["targets"][0]["target"], "printer.example:80");
         assert_eq!(json["links"][0]["destinations"][0]["kind"], "broadcast");
         assert_eq!(json["links"][0]["last_send_error"], "no route");
         assert!(json["links"][0]["given_up"].is_null());

@@ -1,25 +1,39 @@
 //! Which interface addresses a search asks from, and the destinations of each.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use udp_discovery_protocol::{HostIp, Interface, InterfaceAddress, InterfaceRoute, IpNet};
 use wildmatch::WildMatch;
 
 use crate::config::Config;
 use crate::error::DiscoverError;
-use crate::report::{Destination, LastResort, Link, SkipReason, Skipped};
+use crate::report::{Destination, DestinationKind, LastResort, Link, SkipReason, Skipped};
+use crate::target::{ResolvedTarget, Route};
 
 /// How many hosts are asked by unicast on an interface. A host with a route to each of its virtual
 /// machines may have hundreds, and the broadcast reaches those too.
 const HOSTS_ASKED: usize = 16;
 
 /// The interface addresses to ask from, and the interfaces to skip.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Selection {
     pub(crate) links: Vec<Link>,
     pub(crate) skipped: Vec<Skipped>,
     /// What the search asks on only because there is nothing else.
     pub(crate) last_resort: Option<LastResort>,
+}
+
+/// An address of a target.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    /// The position of the target in the report.
+    pub(crate) target: usize,
+    /// The link that asks it.
+    pub(crate) link: usize,
+    /// Its position in the destinations of the link.
+    pub(crate) destination: usize,
 }
 
 /// The kinds of interface to ask on even if they are not named.
@@ -30,8 +44,85 @@ struct Kinds {
 }
 
 impl Selection {
-    pub(crate) fn new(config: &Config, interfaces: &[Interface]) -> Result<Self, DiscoverError> {
+    /// The links of a search with its targets, and what each address of a target is.
+    pub(crate) fn with_targets(
+        config: &Config,
+        interfaces: &[Interface],
+        targets: &[ResolvedTarget],
+    ) -> Result<(Self, HashMap<SocketAddr, Asked>), DiscoverError> {
+        let names_no_host = |target: &&ResolvedTarget| {
+            let ip = target.target.ip();
+            ip.is_some_and(|ip| is_network_or_broadcast_address(interfaces, ip))
+        };
+        if let Some(target) = targets.iter().find(names_no_host) {
+            return Err(DiscoverError::NotAHost {
+                target: target.target.clone(),
+            });
+        }
+        let has_routes = targets.iter().any(|target| !target.routes.is_empty());
+        let mut selection = if config.broadcast() {
+            match Self::new(config, interfaces) {
+                // The targets are asked after all.
+                Err(DiscoverError::NoUsableInterface { skipped }) if has_routes => Self {
+                    skipped,
+                    ..Self::default()
+                },
+                other => other?,
+            }
+        } else if has_routes {
+            Self::default()
+        } else {
+            return Err(DiscoverError::NothingToAsk);
+        };
+        let mut asked = HashMap::new();
+        for (target, resolved) in targets.iter().enumerate() {
+            for route in &resolved.routes {
+                // Each address is asked once.
+                if let Entry::Vacant(entry) = asked.entry(route.remote) {
+                    let (link, destination) = selection.add_route(interfaces, *route);
+                    entry.insert(Asked {
+                        target,
+                        link,
+                        destination,
+                    });
+                }
+            }
+        }
+        Ok((selection, asked))
+    }
+
+    /// Adds the address of a target to the link that asks it. Returns the positions of both.
+    fn add_route(&mut self, interfaces: &[Interface], route: Route) -> (usize, usize) {
+        // A link may ask it already, as the other end of a tunnel.
+        for (at, link) in self.links.iter().enumerate() {
+            let mut destinations = link.destinations.iter();
+            let is_asked = |it: &Destination| {
+                it.kind == DestinationKind::Unicast && it.socket_addr() == route.remote
+            };
+            if let Some(destination) = destinations.position(is_asked) {
+                return (at, destination);
+            }
+        }
+        let link = self.links.iter().position(|link| link.local == route.local);
+        let link = link.unwrap_or_else(|| {
+            let interface = interfaces.iter().find(|it| it.holds(route.local));
+            let (name, index) = interface.map_or(("", 0), |it| (it.name.as_str(), it.index));
+            let link = Link::new(name, index, route.local, Vec::new());
+            self.links.push(Link {
+                targets_only: true,
+                ..link
+            });
+            self.links.len() - 1
+        });
+        let destinations = &mut self.links[link].destinations;
+        let (ip, port) = (route.remote.ip(), route.remote.port());
+        destinations.push(Destination::new(ip, port, DestinationKind::Unicast));
+        (link, destinations.len() - 1)
+    }
+
+    fn new(config: &Config, interfaces: &[Interface]) -> Result<Self, DiscoverError> {
         let names = Names::new(config);
+        let port = config.settings().port();
         if !names.include.is_empty() && !interfaces.iter().any(|it| names.include(it)) {
             return Err(DiscoverError::NoSuchInterface {
                 available: interfaces.iter().map(|it| it.name.clone()).collect(),
@@ -41,20 +132,20 @@ impl Selection {
             container_bridges: false,
             loopback: config.loopback(),
         };
-        let mut selection = Self::of(interfaces, &names, kinds);
+        let mut selection = Self::of(interfaces, &names, kinds, port);
         if names.include.is_empty() {
             // A host that has only container bridges asks on those. A host without a network still
             // finds its own servers.
             if !selection.leaves_this_host() {
                 kinds.container_bridges = true;
-                selection = Self::of(interfaces, &names, kinds);
+                selection = Self::of(interfaces, &names, kinds, port);
                 if selection.leaves_this_host() {
                     selection.last_resort = Some(LastResort::ContainerBridges);
                 }
             }
             if selection.links.is_empty() {
                 kinds.loopback = true;
-                selection = Self::of(interfaces, &names, kinds);
+                selection = Self::of(interfaces, &names, kinds, port);
                 selection.last_resort = Some(LastResort::Loopback);
             }
         }
@@ -80,16 +171,12 @@ impl Selection {
         !self.links.iter().all(itself)
     }
 
-    fn of(interfaces: &[Interface], names: &Names, kinds: Kinds) -> Self {
-        let mut selection = Self {
-            links: Vec::new(),
-            skipped: Vec::new(),
-            last_resort: None,
-        };
+    fn of(interfaces: &[Interface], names: &Names, kinds: Kinds, port: u16) -> Self {
+        let mut selection = Self::default();
         for interface in interfaces {
             match names
                 .check(interface, kinds)
-                .and_then(|()| links(interface))
+                .and_then(|()| links(interface, port))
             {
                 Ok(links) => selection.links.extend(links),
                 Err(reason) => selection.skipped.push(Skipped {
@@ -141,12 +228,25 @@ impl Names {
     }
 }
 
+/// Whether `ip` is the first or the last address of a network of this host, which name no host (RFC
+/// 1122, 3.2.1.3).
+fn is_network_or_broadcast_address(interfaces: &[Interface], ip: IpAddr) -> bool {
+    let mut addresses = interfaces.iter().flat_map(|it| &it.addresses);
+    addresses.any(|address| match (address.network(), ip) {
+        (IpNet::V4(network), IpAddr::V4(ip)) => {
+            (1..=30).contains(&network.prefix_len())
+                && (ip == network.network() || ip == network.broadcast())
+        }
+        _ => false,
+    })
+}
+
 fn any_matches(globs: &[WildMatch], interface: &Interface) -> bool {
     globs.iter().any(|glob| glob.matches(&interface.name))
 }
 
 /// The links of an interface, one for each IPv4 address.
-fn links(interface: &Interface) -> Result<Vec<Link>, SkipReason> {
+fn links(interface: &Interface, port: u16) -> Result<Vec<Link>, SkipReason> {
     if interface.ipv4_addresses().next().is_none() {
         return Err(SkipReason::NoIpv4Address);
     }
@@ -157,9 +257,9 @@ fn links(interface: &Interface) -> Result<Vec<Link>, SkipReason> {
             let IpAddr::V4(local) = address.ip() else {
                 return None;
             };
-            let destinations = destinations(interface, address, local);
+            let destinations = destinations(interface, address, local, port);
             (!destinations.is_empty())
-                .then(|| Link::new(&interface.name, interface.index, local, destinations))
+                .then(|| Link::new(&interface.name, interface.index, local.into(), destinations))
         })
         .collect();
     if links.is_empty() {
@@ -173,32 +273,36 @@ fn destinations(
     interface: &Interface,
     address: &InterfaceAddress,
     local: Ipv4Addr,
+    port: u16,
 ) -> Vec<Destination> {
+    let broadcast = |ip: Ipv4Addr| Destination::new(ip.into(), port, DestinationKind::Broadcast);
+    let unicast = |ip: Ipv4Addr| Destination::new(ip.into(), port, DestinationKind::Unicast);
     if interface.flags.loopback {
-        return vec![Destination::unicast(local)];
+        return vec![unicast(local)];
     }
-    let directed = address.directed_broadcast().map(Destination::broadcast);
+    let directed = address.directed_broadcast().map(broadcast);
     if interface.flags.point_to_point {
         return match directed {
             Some(directed) => vec![directed],
-            None => other_hosts(address.network(), local),
+            None => other_hosts(address.network(), local)
+                .into_iter()
+                .map(unicast)
+                .collect(),
         };
     }
     // The limited broadcast also reaches hosts with another prefix.
-    let limited = Destination::broadcast(Ipv4Addr::BROADCAST);
+    let limited = broadcast(Ipv4Addr::BROADCAST);
     let hosts = routed_hosts(interface, local).take(HOSTS_ASKED);
-    let hosts = hosts.map(Destination::unicast);
+    let hosts = hosts.map(unicast);
     directed.into_iter().chain([limited]).chain(hosts).collect()
 }
 
 /// The hosts other than `local`, in a network of one or two addresses. None in a larger one.
-fn other_hosts(network: IpNet, local: Ipv4Addr) -> Vec<Destination> {
+fn other_hosts(network: IpNet, local: Ipv4Addr) -> Vec<Ipv4Addr> {
     match network {
-        IpNet::V4(network) if network.prefix_len() >= 31 => network
-            .hosts()
-            .filter(|&host| host != local)
-            .map(Destination::unicast)
-            .collect(),
+        IpNet::V4(network) if network.prefix_len() >= 31 => {
+            network.hosts().filter(|&host| host != local).collect()
+        }
         _ => Vec::new(),
     }
 }

@@ -20,6 +20,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -32,7 +33,9 @@ use crate::client::Client;
 use crate::config::Config;
 use crate::driver::{Driver, Endpoint, Step};
 use crate::error::DiscoverError;
+use crate::refusals::{self, Queued};
 use crate::report::Report;
+use crate::resolve;
 use crate::server::DiscoveredServer;
 
 /// Finds every server that answers within `timeout`, in the order of their answers, with the
@@ -71,7 +74,7 @@ pub async fn discover_one(timeout: Duration) -> Result<Option<DiscoveredServer>,
 /// use std::time::Duration;
 /// use udp_discovery_client::{Client, Config};
 ///
-/// let mut search = Client::new(Config::default()).search_async()?;
+/// let mut search = Client::new(Config::default()).search_async().await?;
 /// let mut tick = tokio::time::interval(Duration::from_millis(100));
 /// loop {
 ///     tokio::select! {
@@ -93,8 +96,22 @@ pub struct Search {
 }
 
 impl Search {
-    pub(crate) fn start(config: &Config) -> Result<Self, DiscoverError> {
-        let driver = Driver::start(config, now, |_, socket| Registered::new(socket))?;
+    pub(crate) async fn start(config: &Config) -> Result<Self, DiscoverError> {
+        let start = now();
+        let timeout = config.settings().timeout();
+        let targets = if resolve::has_names(config) {
+            let config = config.clone();
+            task::spawn_blocking(move || resolve::targets(&config, timeout))
+                .await
+                .map_err(|error| DiscoverError::OpenSocket {
+                    source: Arc::new(error.into()),
+                })??
+        } else {
+            resolve::targets(config, timeout)?
+        };
+        let driver = Driver::start(config, start, &targets, now, |_, socket| {
+            Registered::new(socket)
+        })?;
         let deadline = time::Instant::from_std(driver.discovery().deadline());
         Ok(Self {
             driver,
@@ -213,5 +230,9 @@ impl Endpoint for Registered {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => receive(),
             result => result,
         }
+    }
+
+    fn queued_error(&self) -> Option<Queued> {
+        refusals::next(&self.socket)
     }
 }

@@ -82,10 +82,10 @@ mod on_tokio {
         );
 
         let search = runtime.block_on(async {
-            let mut abandoned = client.search_async().unwrap();
+            let mut abandoned = client.search_async().await.unwrap();
             tokio::spawn(async move { abandoned.next().await });
             yield_now().await;
-            client.search_async().unwrap()
+            client.search_async().await.unwrap()
         });
         assert_eq!(open_descriptors(), with_runtime + 4);
         drop(runtime);

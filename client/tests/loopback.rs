@@ -5,7 +5,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use udp_discovery_client::{Client, Config, DiscoverError, DiscoveredServer, Report};
+use udp_discovery_client::{Client, Config, DiscoverError, DiscoveredServer, Report, Target};
 use udp_discovery_protocol::Interface;
 
 const MS: Duration = Duration::from_millis(1);
@@ -191,7 +191,7 @@ impl Search {
     #[cfg(feature = "tokio")]
     fn tokio(config: Config) -> Self {
         let runtime = runtime();
-        let search = runtime.block_on(async { Client::new(config).search_async().unwrap() });
+        let search = runtime.block_on(async { Client::new(config).search_async().await.unwrap() });
         Self::Tokio(search, runtime)
     }
 
@@ -292,6 +292,90 @@ fn the_first_answer_ends_the_search_for_one() {
         let found = face.discover_one(server.config(LONG)).unwrap();
         assert_eq!(found.to_string(), "127.0.0.1:8000");
         assert!(start.elapsed() < LONG / 2);
+    }
+}
+
+#[test]
+fn a_search_ends_when_it_has_what_it_was_to_find() {
+    for &face in FACES {
+        let server = Server::answering("SERVER_IP:127.0.0.1:8000");
+        let config = server.config(LONG);
+        for config in [
+            config.clone().with_first(true),
+            config.clone().with_expect(1.try_into().unwrap()),
+            config.with_quiet_for(20 * MS),
+        ] {
+            let start = Instant::now();
+            let found = face.discover(config).unwrap();
+            assert_eq!(found.len(), 1);
+            assert!(start.elapsed() < LONG / 2);
+        }
+    }
+}
+
+#[test]
+fn a_target_is_found_by_its_address_and_by_its_name() {
+    for &face in FACES {
+        let server = Server::answering("SERVER_IP:127.0.0.1:8000");
+        for host in ["127.0.0.1", "localhost"] {
+            let port = server.socket.local_addr().unwrap().port();
+            let target: Target = format!("{host}:{port}").parse().unwrap();
+            let config = Config::default()
+                .with_timeout(LONG)
+                .with_first(true)
+                .with_broadcast(false)
+                .with_targets([target]);
+            let mut search = face.search(config);
+            let found = search.next().expect("it answers");
+            assert_eq!(found.to_string(), "127.0.0.1:8000");
+            assert_eq!(search.next(), None);
+            assert_eq!(search.report().targets[0].answered, 1);
+        }
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_target_that_refuses_is_in_the_report_and_the_search_goes_on() {
+    for &face in FACES {
+        let free = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let refusing: Target = free.local_addr().unwrap().to_string().parse().unwrap();
+        drop(free);
+        let config = Config::default()
+            .with_timeout(100 * MS)
+            .with_broadcast(false)
+            .with_targets([refusing]);
+        let mut search = face.search(config);
+        assert_eq!(search.next(), None);
+        let report = search.report();
+        let target = &report.targets[0];
+        assert_eq!((target.asked, target.refused), (1, 1));
+        assert_eq!(report.links[0].send_errors, 0);
+        search.outcome().unwrap();
+    }
+}
+
+#[test]
+fn a_search_asks_from_its_source_port_which_no_other_search_shares() {
+    for &face in FACES {
+        let (sender, asked_from) = mpsc::channel();
+        let server = Server::start(move |socket, client| {
+            let _ = sender.send(client.port());
+            send(socket, "SERVER_IP:127.0.0.1:8000", client);
+        });
+        let free = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let config = server.config(LONG).with_source_port(port);
+        let mut search = face.search(config.clone());
+        assert!(search.next().is_some());
+        assert_eq!(asked_from.recv_timeout(LONG), Ok(port));
+
+        let error = face.discover(config.clone()).unwrap_err();
+        assert!(matches!(error, DiscoverError::SourcePortInUse { .. }));
+        assert!(error.to_string().contains(&port.to_string()), "{error}");
+        drop(search);
+        assert!(face.discover_one(config).is_some(), "it is free again");
     }
 }
 
@@ -425,7 +509,10 @@ mod on_tokio {
             }
         });
         let answer = answer; // dropped before the server, whose thread waits for it
-        let mut search = Client::new(server.config(LONG)).search_async().unwrap();
+        let mut search = Client::new(server.config(LONG))
+            .search_async()
+            .await
+            .unwrap();
         let cancelled = tokio::time::timeout(10 * MS, search.next()).await;
         assert!(cancelled.is_err());
         answer.send(()).unwrap();
@@ -450,7 +537,7 @@ mod on_tokio {
         let config = server
             .config(LONG)
             .with_max_servers(1_000_000.try_into().unwrap());
-        let mut search = Client::new(config).search_async().unwrap();
+        let mut search = Client::new(config).search_async().await.unwrap();
         let (mut received, mut last_yield, mut received_then) = (0, 0, 0);
         while received < 16 * PASS {
             assert!(search.next().await.is_some());
@@ -468,7 +555,10 @@ mod on_tokio {
     #[tokio::test]
     async fn a_search_is_a_stream() {
         let server = Server::answering("SERVER_IP:127.0.0.1:8000");
-        let search = Client::new(server.config(100 * MS)).search_async().unwrap();
+        let search = Client::new(server.config(100 * MS))
+            .search_async()
+            .await
+            .unwrap();
         let mut search = pin!(search);
         let first = poll_fn(|context| search.as_mut().poll_next(context)).await;
         assert_eq!(first.unwrap().to_string(), "127.0.0.1:8000");
@@ -482,7 +572,7 @@ mod on_tokio {
         let first = runtime();
         let mut search = first.block_on(async {
             let client = Client::new(silent.config(LONG));
-            client.search_async().unwrap()
+            client.search_async().await.unwrap()
         });
         drop(first);
         let start = Instant::now();

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use udp_discovery_client::{
     AddressPolicy, Config, Counts, DestinationKind, DiscoverError, DiscoveredServer, Discovery,
+    ResolvedTarget, Route, TargetReport,
 };
 use udp_discovery_protocol::Interface;
 
@@ -36,7 +37,8 @@ pub fn check(data: &[u8]) {
     let mut input = Input::new(data);
     let config = config(&mut input);
     let interfaces = host::interfaces(&mut input);
-    let Some(mut run) = Run::new(config, interfaces) else {
+    let targets = targets(&mut input, &config);
+    let Some(mut run) = Run::new(config, interfaces, targets) else {
         return;
     };
     for _ in 0..MAX_CALLS {
@@ -48,6 +50,39 @@ pub fn check(data: &[u8]) {
     }
     run.finish();
 }
+
+/// Targets if the configuration asks only those, or by the lowest bits of a byte.
+fn targets(input: &mut Input<'_>, config: &Config) -> Vec<ResolvedTarget> {
+    if config.targets().is_empty() {
+        return Vec::new();
+    }
+    let byte = input.byte();
+    let route = |(at, (remote, local)): (usize, &(&str, &str))| {
+        (byte >> at & 1 == 1).then(|| Route {
+            remote: remote.parse().expect("it is an address"),
+            local: local.parse().expect("it is an address"),
+        })
+    };
+    let routes = ROUTES.iter().enumerate().filter_map(route);
+    let routes: Vec<Route> = routes.collect();
+    let (first, second) = routes.split_at(routes.len() / 2);
+    let target = || config.targets()[0].clone();
+    vec![
+        ResolvedTarget::new(target(), first.to_vec()),
+        // It shares the addresses of the first.
+        ResolvedTarget::new(target(), [second, first].concat()),
+    ]
+}
+
+/// Addresses of targets, and the addresses that they are asked from.
+const ROUTES: [(&str, &str); 6] = [
+    ("192.168.1.20:9999", "192.168.1.7"),
+    ("192.168.1.20:50000", "192.168.1.7"),
+    ("203.0.113.9:9999", "192.168.1.8"),
+    ("172.17.0.5:9999", "172.17.0.1"),
+    ("10.99.0.5:50000", "10.99.0.1"),
+    ("[2001:db8::20]:9999", "2001:db8::7"),
+];
 
 fn config(input: &mut Input<'_>) -> Config {
     let timeout = input.choose(&[
@@ -73,7 +108,23 @@ fn config(input: &mut Input<'_>) -> Config {
     if let Some(max) = NonZeroUsize::new(usize::from(input.byte() % 8)) {
         config = config.with_max_servers(max);
     }
-    match input.byte() {
+    // The high bits, so that files of the corpus keep their meaning.
+    let byte = input.byte();
+    if byte & 0x40 != 0 {
+        config = config.with_first(true);
+    }
+    if byte & 0x80 != 0 {
+        config = config
+            .with_targets(["host.example".parse().expect("it is a name")])
+            .with_broadcast(input.flag());
+    }
+    config = match byte >> 4 & 3 {
+        1 => config.with_expect(NonZeroUsize::new(3).expect("it is not 0")),
+        2 => config.with_quiet_for(Duration::from_millis(100)),
+        3 => config.with_quiet_for(timeout),
+        _ => config,
+    };
+    match byte & 0x0f {
         1 => config.with_interfaces(["docker*"]),
         2 => config.with_interfaces(["lo"]),
         3 => config.with_excluded_interfaces(["eth?"]),
@@ -106,13 +157,30 @@ struct Run {
     counts: Counts,
     /// The source and the beginning of the first malformed datagram.
     first_malformed: Option<(SocketAddr, Vec<u8>)>,
+    /// The addresses of the targets, those that refused, and those that answered.
+    asked: HashSet<SocketAddr>,
+    refused: HashSet<SocketAddr>,
+    answered: HashSet<SocketAddr>,
+    /// How many probes were due so far.
+    probes_due: u32,
+    /// When the last probe was due or the last new server answered.
+    quiet_since: Instant,
 }
 
 impl Run {
     /// A search, if `interfaces` allow one.
-    fn new(config: Config, interfaces: Vec<Interface>) -> Option<Self> {
+    fn new(
+        config: Config,
+        interfaces: Vec<Interface>,
+        targets: Vec<ResolvedTarget>,
+    ) -> Option<Self> {
         let start = Instant::now();
-        let search = match Discovery::new(start, &config, &interfaces) {
+        let asked: HashSet<SocketAddr> = targets
+            .iter()
+            .flat_map(|target| &target.routes)
+            .map(|route| route.remote)
+            .collect();
+        let search = match Discovery::with_targets(start, &config, &interfaces, &targets) {
             Ok(search) => search,
             Err(DiscoverError::NoSuchInterface { available }) => {
                 assert_eq!(available.len(), interfaces.len());
@@ -120,26 +188,71 @@ impl Run {
             }
             Err(DiscoverError::NoUsableInterface { skipped }) => {
                 assert_eq!(skipped.len(), interfaces.len());
+                assert!(asked.is_empty());
+                return None;
+            }
+            Err(DiscoverError::NothingToAsk) => {
+                assert!(asked.is_empty() && !config.broadcast());
                 return None;
             }
             Err(other) => panic!("{other}"),
         };
-        Some(Self {
-            deadline: start + config.settings().timeout().min(YEAR),
-            config,
-            interfaces,
-            search,
-            start,
-            now: start,
-            ended: false,
-            over: false,
-            transmits: 0,
-            sent: 0,
-            known: HashSet::new(),
-            expected: VecDeque::new(),
-            counts: Counts::default(),
-            first_malformed: None,
-        })
+        Some(
+            Self {
+                deadline: start + config.settings().timeout().min(YEAR),
+                config,
+                interfaces,
+                search,
+                start,
+                now: start,
+                ended: false,
+                over: false,
+                transmits: 0,
+                sent: 0,
+                known: HashSet::new(),
+                expected: VecDeque::new(),
+                counts: Counts::default(),
+                first_malformed: None,
+                probes_due: 1,
+                asked,
+                refused: HashSet::new(),
+                answered: HashSet::new(),
+                quiet_since: start,
+            }
+            .through_the_first_probes(),
+        )
+    }
+
+    fn through_the_first_probes(mut self) -> Self {
+        self.take_probes();
+        self
+    }
+
+    /// Counts the probes that are due by now.
+    fn take_probes(&mut self) {
+        let probes = u32::from(self.config.probes().get());
+        let mut interval = (self.deadline - self.start) / (probes + 1);
+        if let Some(quiet) = self.config.quiet_for() {
+            interval = interval.min(quiet / 2);
+        }
+        while self.probes_due < probes && self.start + interval * self.probes_due <= self.now {
+            self.probes_due += 1;
+            self.quiet_since = self.now;
+        }
+    }
+
+    /// Whether enough servers were found.
+    fn has_enough(&self) -> bool {
+        let found = self.known.len();
+        let first = self.config.first() && found > 0;
+        first || self.config.expect().is_some_and(|it| found >= it.get())
+    }
+
+    /// Whether every probe was due and no new server has answered for as long as configured.
+    fn is_quiet(&self) -> bool {
+        let probes = u32::from(self.config.probes().get());
+        let quiet = self.config.quiet_for().map(|it| it.min(YEAR));
+        self.probes_due == probes && quiet.is_some_and(|it| self.quiet_since + it <= self.now)
     }
 
     fn call(&mut self, input: &mut Input<'_>) {
@@ -163,6 +276,13 @@ impl Run {
                         .poll_timeout()
                         .is_none_or(|later| Some(later) == at)
                 );
+            }
+            _ if input.flag() => {
+                let refusing = input.socket_address(&host::ADDRESSES, &[PORT, 50_000]);
+                self.search.handle_refusal(refusing);
+                if self.asked.contains(&refusing) {
+                    self.refused.insert(refusing);
+                }
             }
             _ => assert!(self.search.outcome().is_ok() || self.is_over()),
         }
@@ -206,9 +326,18 @@ impl Run {
     /// Updates the model for an answer, by the documentation.
     fn expect(&mut self, link: usize, source: SocketAddr, payload: &[u8]) {
         let counts = &mut self.counts;
-        if source.port() != PORT && !self.config.any_source_port() {
-            counts.wrong_source_port += 1;
-            return;
+        if !self.asked.contains(&source) {
+            let link = &self.search.links()[link];
+            let asks_host = link.destinations.iter().any(|it| it.ip == source.ip());
+            if link.targets_only && !asks_host {
+                counts.not_asked += 1;
+                return;
+            }
+            let port_asked = !link.targets_only && source.port() == PORT;
+            if !port_asked && !self.config.any_source_port() {
+                counts.wrong_source_port += 1;
+                return;
+            }
         }
         let (claim, port) = match wire::read(MESSAGE, PREFIX, payload) {
             Reading::Response(ip, port) => (ip, port),
@@ -229,6 +358,9 @@ impl Run {
             self.counts.refused_address += 1;
             return;
         };
+        if self.asked.contains(&source) {
+            self.answered.insert(source);
+        }
         let counts = &mut self.counts;
         if self.known.contains(&(ip, port)) {
             counts.duplicates += 1;
@@ -237,6 +369,7 @@ impl Run {
         } else {
             counts.accepted += 1;
             self.known.insert((ip, port));
+            self.quiet_since = self.now;
             self.expected.push_back(Expected {
                 ip,
                 port,
@@ -245,6 +378,7 @@ impl Run {
                 interface: self.search.links()[link].interface.clone(),
                 raw: payload.to_vec(),
             });
+            self.ended |= self.has_enough();
         }
     }
 
@@ -292,11 +426,12 @@ impl Run {
         while let Some(transmit) = self.search.poll_transmit(now) {
             assert!(!self.over, "a probe after the end");
             assert_eq!(&transmit.payload[..], MESSAGE.as_bytes());
-            assert_eq!(transmit.destination.port(), PORT);
             let link = &self.search.links()[transmit.link];
             assert!(link.given_up.is_none());
-            let destination = *transmit.destination.ip();
-            assert!(link.destinations.iter().any(|it| it.ip == destination));
+            let destination = transmit.destination;
+            let mut destinations = link.destinations.iter();
+            assert!(destinations.any(|it| it.socket_addr() == destination));
+            assert!(destination.port() == PORT || self.asked.contains(&destination));
             self.transmits += 1;
             if fails {
                 let error = io::ErrorKind::NetworkUnreachable.into();
@@ -322,10 +457,14 @@ impl Run {
     fn timeout(&mut self, now: Instant) {
         self.search.handle_timeout(now);
         self.now = self.now.max(now);
-        self.ended |= self.now >= self.deadline;
+        self.ended |= self.now >= self.deadline || self.is_quiet();
+        if !self.ended {
+            self.take_probes();
+        }
         // Missed probes are not sent later.
         let next = self.search.poll_timeout();
-        assert!(next.is_none_or(|next| next > self.now));
+        let no_quiet = self.config.quiet_for() == Some(Duration::ZERO);
+        assert!(next.is_none_or(|next| next > self.now || no_quiet));
     }
 
     fn receive_error(&mut self, input: &mut Input<'_>) {
@@ -353,6 +492,12 @@ impl Run {
             at.is_none() || !self.ended,
             "the search goes on after its deadline"
         );
+        let links = self.search.links();
+        let hopeless = self.sent == 0 || links.iter().all(|link| link.given_up.is_some());
+        assert!(
+            at.is_some() || self.ended || hopeless,
+            "the search ends early"
+        );
         self.over = at.is_none();
         let report = self.search.report();
         assert_eq!(report.counts, self.counts);
@@ -362,7 +507,18 @@ impl Run {
         assert_eq!(report.capped(), self.counts.over_the_cap > 0);
         assert!(self.expected.len() <= self.known.len());
         assert!(self.known.len() <= self.config.max_servers().get());
+        self.check_targets();
         self.check_transmits();
+    }
+
+    /// Each address of a target counts once.
+    fn check_targets(&self) {
+        let targets = &self.search.report().targets;
+        let sum = |count: fn(&TargetReport) -> u32| targets.iter().map(count).sum::<u32>() as usize;
+        assert_eq!(sum(|it| it.addresses), self.asked.len());
+        assert_eq!(sum(|it| it.refused), self.refused.len());
+        assert_eq!(sum(|it| it.answered), self.answered.len());
+        assert!(sum(|it| it.asked) <= self.asked.len());
     }
 
     /// Each probe goes to one broadcast address of a link and to each unicast one, and no

@@ -18,7 +18,7 @@ fn read(path: &str) -> String {
 }
 
 /// The tests of each row, as file and function. A row is a fault, such as `12`, or a defect that was
-/// found in a review, such as `D12b`.
+/// found in a review, such as `D12b`, or a fault of a search beyond the link, such as `R46`.
 fn table() -> BTreeMap<String, Vec<(String, String)>> {
     let mut rows = BTreeMap::<String, Vec<(String, String)>>::new();
     let mut row = String::new();
@@ -42,7 +42,8 @@ fn table() -> BTreeMap<String, Vec<(String, String)>> {
 #[test]
 fn every_fault_has_a_row_with_a_test() {
     let rows = table();
-    let (defects, faults): (Vec<_>, Vec<_>) = rows.keys().partition(|row| row.starts_with('D'));
+    let (defects, faults): (Vec<_>, Vec<_>) =
+        rows.keys().partition(|row| row.starts_with(['D', 'R']));
     let mut numbers: Vec<usize> = faults.iter().map(|row| row.parse().unwrap()).collect();
     numbers.sort_unstable();
     assert_eq!(numbers, (1..=ROWS).collect::<Vec<_>>());

@@ -1,6 +1,6 @@
 //! The configuration as serde reads and writes it.
 
-use std::num::{NonZeroU8, NonZeroUsize};
+use std::num::{NonZeroU8, NonZeroU16, NonZeroUsize};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -8,9 +8,14 @@ use udp_discovery_protocol::{BufferSize, Codec, Settings, Word, WordsConflict};
 
 use super::Config;
 use crate::address::AddressPolicy;
+use crate::target::Target;
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default, rename = "Config")]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "they are independent settings"
+)]
 pub(super) struct Fields {
     port: u16,
     message: Word,
@@ -28,7 +33,21 @@ pub(super) struct Fields {
     max_servers: NonZeroUsize,
     #[serde(skip_serializing_if = "Option::is_none")]
     default_port: Option<u16>,
+    first: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expect: Option<NonZeroUsize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quiet_for: Option<Text>,
+    targets: Vec<Target>,
+    broadcast: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_port: Option<NonZeroU16>,
 }
+
+/// A duration that is written as text.
+#[derive(Deserialize, Serialize)]
+#[serde(transparent)]
+struct Text(#[serde(with = "udp_discovery_protocol::duration")] Duration);
 
 impl Default for Fields {
     fn default() -> Self {
@@ -54,6 +73,12 @@ impl From<Config> for Fields {
             any_source_port: config.any_source_port,
             max_servers: config.max_servers,
             default_port: config.default_port,
+            first: config.first,
+            expect: config.expect,
+            quiet_for: config.quiet_for.map(Text),
+            targets: config.targets,
+            broadcast: config.broadcast,
+            source_port: config.source_port,
         }
     }
 }
@@ -77,6 +102,12 @@ impl TryFrom<Fields> for Config {
             any_source_port: fields.any_source_port,
             max_servers: fields.max_servers,
             default_port: fields.default_port,
+            first: fields.first,
+            expect: fields.expect,
+            quiet_for: fields.quiet_for.map(|Text(duration)| duration),
+            targets: fields.targets,
+            broadcast: fields.broadcast,
+            source_port: fields.source_port,
         })
     }
 }
@@ -94,7 +125,10 @@ mod tests {
         let config = read(
             "port = 7777\ntimeout = \"2s\"\nprobes = 5\ninterfaces = [\"eth0\", \"wlan*\"]\n\
              excluded_interfaces = [\"wlan1\"]\nloopback = true\naddress_policy = \"match\"\n\
-             any_source_port = true\nmax_servers = 10\ndefault_port = 8000",
+             any_source_port = true\nmax_servers = 10\ndefault_port = 8000\n\
+             first = true\nexpect = 3\nquiet_for = \"200ms\"\n\
+             targets = [\"printer.example\", \"10.15.0.7:7777\"]\nbroadcast = false\n\
+             source_port = 40000",
         );
         let expected = Config::default()
             .with_port(7777)
@@ -106,7 +140,16 @@ mod tests {
             .with_address_policy(AddressPolicy::Match)
             .with_any_source_port(true)
             .with_max_servers(NonZeroUsize::new(10).unwrap())
-            .with_default_port(8000);
+            .with_default_port(8000)
+            .with_first(true)
+            .with_expect(NonZeroUsize::new(3).unwrap())
+            .with_quiet_for(Duration::from_millis(200))
+            .with_targets([
+                "printer.example".parse().unwrap(),
+                "10.15.0.7:7777".parse().unwrap(),
+            ])
+            .with_broadcast(false)
+            .with_source_port(40000);
         assert_eq!(config, Ok(expected.clone()));
         assert_eq!(read(""), Ok(Config::default()));
 
@@ -124,6 +167,7 @@ mod tests {
                 "expected one of `auto`, `claim`",
             ),
             ("message = \"SERVER_IP:?\"", "start with the other"),
+            ("targets = [\"a:0\"]", "the port of the target `a:0`"),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(expected), "{text}: {error}");

@@ -2,7 +2,9 @@
 
 mod answers;
 mod deadline;
+mod end;
 mod links;
 mod probes;
 mod properties;
 mod sim;
+mod targets;

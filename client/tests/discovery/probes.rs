@@ -9,7 +9,7 @@ use udp_discovery_client::{Config, DiscoverError};
 
 use crate::sim::{CALM, DIRECTED, Faults, MS, Sim, eth0, interface, server};
 
-const LIMITED: Ipv4Addr = Ipv4Addr::BROADCAST;
+const LIMITED: IpAddr = IpAddr::V4(Ipv4Addr::BROADCAST);
 
 #[test]
 fn a_calm_network_loses_nobody_and_each_is_listed_once() {
@@ -57,7 +57,7 @@ fn each_probe_is_one_broadcast_that_alternates_between_directed_and_limited() {
     let interfaces = [eth0(), interface("eth1", "192.168.1.2", 24)];
     let mut sim = Sim::on(&Config::default(), &interfaces);
     sim.run();
-    let other = Ipv4Addr::new(192, 168, 1, 255);
+    let other = IpAddr::from([192, 168, 1, 255]);
     assert_eq!(
         sim.probes,
         [[DIRECTED, other], [LIMITED, LIMITED], [DIRECTED, other]]
@@ -78,7 +78,7 @@ fn a_server_with_another_prefix_hears_the_limited_broadcast() {
 fn a_broadcast_that_cannot_be_sent_is_replaced_by_the_other_one() {
     for (refused, sent) in [(DIRECTED, LIMITED), (LIMITED, DIRECTED)] {
         let mut sim = Sim::new(&Config::default())
-            .refusing(move |_, transmit| *transmit.destination.ip() == refused);
+            .refusing(move |_, transmit| transmit.destination.ip() == refused);
         sim.run();
         assert_eq!(sim.probes.len(), 3);
         assert!(sim.probes.iter().all(|probe| probe.contains(&sent)));
@@ -97,7 +97,7 @@ fn every_unicast_destination_is_asked_with_every_probe() {
     tun0.flags.point_to_point = true;
     let mut sim = Sim::on(&Config::default(), &[tun0]);
     sim.run();
-    assert_eq!(sim.probes, [[Ipv4Addr::new(10, 8, 0, 1)]; 3]);
+    assert_eq!(sim.probes, [[IpAddr::from([10, 8, 0, 1])]; 3]);
 }
 
 #[test]

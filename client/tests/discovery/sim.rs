@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use udp_discovery_client::{Config, Counts, DiscoveredServer, Discovery, Transmit};
@@ -14,7 +14,7 @@ pub(crate) const MS: Duration = Duration::from_millis(1);
 pub(crate) const PORT: u16 = 9999;
 
 /// The directed broadcast address of [`eth0`].
-pub(crate) const DIRECTED: Ipv4Addr = Ipv4Addr::new(10, 0, 255, 255);
+pub(crate) const DIRECTED: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 255, 255));
 
 /// More steps than any search here takes. A search that does not end fails.
 const MAX_STEPS: usize = 1_000_000;
@@ -47,7 +47,7 @@ pub(crate) struct Sim {
     /// The servers found so far.
     pub(crate) found: Vec<DiscoveredServer>,
     /// The destinations of each probe, including those that the system refused.
-    pub(crate) probes: Vec<Vec<Ipv4Addr>>,
+    pub(crate) probes: Vec<Vec<IpAddr>>,
     rng: Rng,
     faults: Faults,
     /// The addresses of the servers. Each answers every probe that it receives.
@@ -65,9 +65,15 @@ impl Sim {
     }
 
     pub(crate) fn on(config: &Config, interfaces: &[Interface]) -> Self {
-        let start = Instant::now();
+        Self::of(Instant::now(), |now| {
+            Discovery::new(now, config, interfaces).unwrap()
+        })
+    }
+
+    /// A search that starts at `start`.
+    pub(crate) fn of(start: Instant, search: impl FnOnce(Instant) -> Discovery) -> Self {
         Self {
-            search: Discovery::new(start, config, interfaces).unwrap(),
+            search: search(start),
             start,
             now: start,
             found: Vec::new(),
@@ -152,7 +158,7 @@ impl Sim {
     pub(crate) fn send(&mut self) {
         let mut destinations = Vec::new();
         while let Some(transmit) = self.search.poll_transmit(self.now) {
-            destinations.push(*transmit.destination.ip());
+            destinations.push(transmit.destination.ip());
             if (self.refuses)(self.probes.len(), &transmit) {
                 let error = io::ErrorKind::NetworkUnreachable.into();
                 self.search.handle_send_error(error);
@@ -168,7 +174,7 @@ impl Sim {
     /// Delivers a probe to the servers, and their answers to the client.
     fn deliver(&mut self, transmit: &Transmit) {
         assert_eq!(&transmit.payload[..], b"DISCOVER_SERVER");
-        if *transmit.destination.ip() == DIRECTED && !self.same_prefix {
+        if transmit.destination.ip() == DIRECTED && !self.same_prefix {
             return;
         }
         for server in self.servers.clone() {

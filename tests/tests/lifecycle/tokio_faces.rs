@@ -110,7 +110,7 @@ fn a_search_whose_runtime_is_dropped_leaves_nothing() {
             runtime.spawn(async move { searching.discover_async().await });
             let kept = runtime.block_on(async {
                 yield_now().await;
-                client.search_async().unwrap()
+                client.search_async().await.unwrap()
             });
             silent.recv(&mut [0; 64]).expect("it was asked");
             drop(runtime);

@@ -123,7 +123,7 @@ fn a_search_on_tokio_keeps_as_many_servers_as_it_may_and_ends_at_its_deadline() 
             let runtime = runtime.enable_all().build().unwrap();
             runtime.block_on(async {
                 let start = Instant::now();
-                let mut search = Client::new(config).search_async().unwrap();
+                let mut search = Client::new(config).search_async().await.unwrap();
                 let mut servers = Vec::new();
                 while let Some(server) = search.next().await {
                     servers.push(server);

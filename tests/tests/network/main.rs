@@ -16,4 +16,6 @@ mod ports;
 mod requests;
 mod routes;
 mod search;
+mod source_port;
 mod sources;
+mod targets;

@@ -1,0 +1,304 @@
+//! Hosts that a search asks by name or address.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU16;
+use std::str::FromStr;
+
+use thiserror::Error;
+use udp_discovery_protocol::HostIp;
+
+/// A host to ask by unicast: a name or an address, with or without a port.
+///
+/// Without a port, the search asks the port of its
+/// [`Settings`](udp_discovery_protocol::Settings::port).
+///
+/// ```
+/// use udp_discovery_client::Target;
+///
+/// for text in [
+///     "printer.example",
+///     "printer.example:7777",
+///     "10.15.0.7",
+///     "10.15.0.7:7777",
+///     "2001:db8::7",
+///     "[2001:db8::7]:7777",
+/// ] {
+///     let target: Target = text.parse()?;
+///     assert_eq!(target.to_string(), text);
+/// }
+/// assert!("255.255.255.255".parse::<Target>().is_err());
+/// # Ok::<(), udp_discovery_client::ParseTargetError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Deserialize, serde::Serialize),
+    serde(try_from = "String", into = "String")
+)]
+pub struct Target {
+    host: TargetHost,
+    port: Option<NonZeroU16>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum TargetHost {
+    Name(String),
+    Ip(HostIp),
+}
+
+/// Why a text is not a [`Target`].
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ParseTargetError {
+    /// It is neither a host name nor an IP address, with or without a port.
+    #[error("the target `{target}` is not a host name or an IP address, with or without a port")]
+    Malformed {
+        /// The text.
+        target: String,
+    },
+    /// It is an address that no host can have.
+    #[error("the target `{target}` cannot be the address of a host")]
+    NotAHost {
+        /// The text.
+        target: String,
+    },
+    /// Its port is not a number from 1 to 65535.
+    #[error("the port of the target `{target}` is not a number from 1 to 65535")]
+    Port {
+        /// The text.
+        target: String,
+    },
+}
+
+impl Target {
+    /// The name to resolve, if the target has one.
+    pub(crate) fn name(&self) -> Option<&str> {
+        match &self.host {
+            TargetHost::Name(name) => Some(name),
+            TargetHost::Ip(_) => None,
+        }
+    }
+
+    /// The address, if the target has one.
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
+        match self.host {
+            TargetHost::Name(_) => None,
+            TargetHost::Ip(ip) => Some(ip.get()),
+        }
+    }
+
+    /// The port to ask, if it is not the one of the settings.
+    pub(crate) fn port_or(&self, port: u16) -> u16 {
+        self.port.map_or(port, NonZeroU16::get)
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.host, self.port) {
+            (TargetHost::Name(name), None) => f.write_str(name),
+            (TargetHost::Name(name), Some(port)) => write!(f, "{name}:{port}"),
+            (TargetHost::Ip(ip), None) => ip.fmt(f),
+            (TargetHost::Ip(ip), Some(port)) => {
+                write!(f, "{}", SocketAddr::new(ip.get(), port.get()))
+            }
+        }
+    }
+}
+
+impl FromStr for Target {
+    type Err = ParseTargetError;
+
+    fn from_str(text: &str) -> Result<Self, ParseTargetError> {
+        let malformed = || ParseTargetError::Malformed {
+            target: text.to_owned(),
+        };
+        let (host, port) = split(text).ok_or_else(malformed)?;
+        let port = port
+            .map(|port| {
+                parse_port(port).ok_or_else(|| ParseTargetError::Port {
+                    target: text.to_owned(),
+                })
+            })
+            .transpose()?;
+        let host = match host.parse::<IpAddr>() {
+            Ok(ip) => TargetHost::Ip(HostIp::new(ip).map_err(|_| ParseTargetError::NotAHost {
+                target: text.to_owned(),
+            })?),
+            Err(_) if is_name(host) => TargetHost::Name(host.to_owned()),
+            Err(_) => return Err(malformed()),
+        };
+        Ok(Self { host, port })
+    }
+}
+
+/// The host without brackets, and the text of the port.
+fn split(text: &str) -> Option<(&str, Option<&str>)> {
+    if let Some(rest) = text.strip_prefix('[') {
+        let (host, rest) = rest.split_once(']')?;
+        host.parse::<Ipv6Addr>().ok()?;
+        return match rest.strip_prefix(':') {
+            Some(port) => Some((host, Some(port))),
+            None if rest.is_empty() => Some((host, None)),
+            None => None,
+        };
+    }
+    match text.split_once(':') {
+        // An IPv6 address without brackets.
+        Some((_, rest)) if rest.contains(':') => Some((text, None)),
+        Some((host, port)) => Some((host, Some(port))),
+        None => Some((text, None)),
+    }
+}
+
+fn parse_port(text: &str) -> Option<NonZeroU16> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten()
+}
+
+/// Whether `text` is a host name (RFC 1123, section 2.1), with underscores allowed. A last label of
+/// digits would be an address, such as `10.1`, which resolvers read as 10.0.0.1.
+fn is_name(text: &str) -> bool {
+    let labels = text.strip_suffix('.').unwrap_or(text).split('.');
+    let is_label = |label: &str| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        (1..=63).contains(&label.len())
+            && label.bytes().all(allowed)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let last = labels.clone().next_back().unwrap_or_default();
+    text.len() <= 254
+        && labels.clone().all(is_label)
+        && !last.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[cfg(feature = "serde")]
+impl TryFrom<String> for Target {
+    type Error = ParseTargetError;
+
+    fn try_from(text: String) -> Result<Self, ParseTargetError> {
+        text.parse()
+    }
+}
+
+#[cfg(feature = "serde")]
+impl From<Target> for String {
+    fn from(target: Target) -> Self {
+        target.to_string()
+    }
+}
+
+/// A target whose name was resolved, and from which of our addresses it is asked.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ResolvedTarget {
+    /// The target.
+    pub target: Target,
+    /// Its addresses.
+    pub routes: Vec<Route>,
+}
+
+/// The address of a target, and the address of ours that the system's routes lead from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "callers make it for `Discovery`")]
+pub struct Route {
+    /// The address and the port to ask.
+    pub remote: SocketAddr,
+    /// The address to ask from.
+    pub local: IpAddr,
+}
+
+impl ResolvedTarget {
+    /// Creates a target with its addresses.
+    pub fn new(target: Target, routes: impl IntoIterator<Item = Route>) -> Self {
+        let routes = routes.into_iter().collect();
+        Self { target, routes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_displayed_as_it_is_parsed() {
+        for text in [
+            "localhost",
+            "a.example.",
+            "_x-1.example:1",
+            "1a",
+            "10.0.0.7",
+            "10.0.0.7:65535",
+            "fd00::7",
+            "[fd00::7]:80",
+        ] {
+            let target = text.parse::<Target>().map(|it| it.to_string());
+            assert_eq!(target.as_deref(), Ok(text));
+        }
+        let bracketed = "[fd00::7]".parse::<Target>().unwrap();
+        assert_eq!(bracketed.to_string(), "fd00::7");
+    }
+
+    #[test]
+    fn what_is_no_host_is_refused_with_the_target_in_the_error() {
+        let too_long = format!("{}a", "a.".repeat(127));
+        let long_label = "a".repeat(64);
+        for text in [
+            "",
+            ":80",
+            ".",
+            "a..b",
+            "-a",
+            "a-",
+            "a b",
+            "a\n",
+            "a%b",
+            "10.1",
+            "300.1.1.1",
+            "01.2.3.4",
+            "1.2.3.4.5",
+            "[10.0.0.7]",
+            "[fd00::7",
+            "[fd00::7]80",
+            "fd00::7]",
+            "::g",
+            "é",
+            "a/24",
+            &too_long,
+            &long_label,
+        ] {
+            let error = text.parse::<Target>().unwrap_err();
+            assert!(
+                matches!(error, ParseTargetError::Malformed { .. }),
+                "{text}"
+            );
+            assert!(error.to_string().contains(text));
+        }
+        for text in [
+            ":",
+            "a:",
+            "a:0",
+            "http://a",
+            "a:65536",
+            "a:+1",
+            "a:x",
+            "10.0.0.7:-1",
+            "[fd00::7]:",
+        ] {
+            let error = text.parse::<Target>().unwrap_err();
+            assert!(matches!(error, ParseTargetError::Port { .. }), "{text}");
+        }
+        for text in [
+            "0.0.0.0",
+            "224.0.0.1",
+            "255.255.255.255:80",
+            "::",
+            "[ff02::1]:80",
+        ] {
+            let error = text.parse::<Target>().unwrap_err();
+            assert!(matches!(error, ParseTargetError::NotAHost { .. }), "{text}");
+        }
+    }
+}
