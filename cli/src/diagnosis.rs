@@ -210,6 +210,7 @@ fn dropped(counts: &Counts) -> String {
 #[cfg(test)]
 mod tests {
     use std::io;
+    use std::net::Ipv4Addr;
     use std::time::Instant;
 
     use udp_discovery_client::Discovery;
@@ -240,7 +241,7 @@ mod tests {
         let mut discovery = Discovery::new(now, &config, &[eth0, docker0]).unwrap();
         while let Some(transmit) = discovery.poll_transmit(now) {
             let error = io::Error::from(io::ErrorKind::NetworkUnreachable);
-            if !transmit.destination.ip().is_broadcast() {
+            if transmit.destination.ip() != Ipv4Addr::BROADCAST {
                 discovery.handle_send_error(error);
             }
         }

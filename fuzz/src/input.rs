@@ -3,7 +3,7 @@
 //! Bytes are read in order, and zeros follow the last one. So a corpus file means the same in every
 //! version, and a dictionary's words appear where the fuzzer puts them.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::num::NonZeroU16;
 
 /// What is left of a fuzzer's bytes.
@@ -90,14 +90,21 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// One of `known` or any address, and one of `ports` or, after the byte 255, any port.
+    /// One of `known` or any address, with any scope if it is link-local, and one of `ports` or,
+    /// after the byte 255, any port.
     pub fn socket_address(&mut self, known: &[&str], ports: &[u16]) -> SocketAddr {
         let ip = self.ip_among(known);
         let port = match self.byte() {
             255 => self.u16(),
             at => ports[usize::from(at) % ports.len()],
         };
-        SocketAddr::new(ip, port)
+        match ip {
+            // As the system reports it: with the index of the interface.
+            IpAddr::V6(ip) if ip.is_unicast_link_local() => {
+                SocketAddrV6::new(ip, port, 0, self.byte().into()).into()
+            }
+            ip => SocketAddr::new(ip, port),
+        }
     }
 
     fn array<const N: usize>(&mut self) -> [u8; N] {

@@ -215,8 +215,17 @@ impl Rules<'_> {
     /// has, the server itself.
     fn is_client(&self, source: SocketAddr) -> bool {
         let ip = source.ip();
-        let is_ours = host::holds(self.interfaces, ip) || ip.is_loopback();
+        let is_ours = match scope_of(source) {
+            Some(scope) => host::holds(&self.by_index(scope), ip),
+            None => host::holds(self.interfaces, ip) || ip.is_loopback(),
+        };
         source.port() != 0 && wire::is_host(ip) && !(is_ours && source.port() == PORT)
+    }
+
+    /// The interfaces with an index: one, or none.
+    fn by_index(&self, index: u32) -> Vec<Interface> {
+        let interfaces = self.interfaces.iter();
+        interfaces.filter(|it| it.index == index).cloned().collect()
     }
 
     /// The rest of row 8, and whether the source is on the link or allowed.
@@ -248,20 +257,32 @@ impl Rules<'_> {
         interfaces.iter().any(|it| self.is_on_link(it, source))
     }
 
-    /// The interface that the system reports, or the possible ones: those with the source on their
-    /// link, or else, for a source that is allowed, all but loopback.
+    /// The interface that the system reports, by itself or as the scope of the source (none if the
+    /// two differ), or the possible ones: those with the source on their link, or else, for a source
+    /// that is allowed, all but loopback.
     fn arrival_interfaces(&self, datagram: &Datagram<'_>) -> Vec<&Interface> {
         let among = |may_be: &dyn Fn(&Interface) -> bool| -> Vec<&Interface> {
             self.interfaces.iter().filter(|it| may_be(it)).collect()
         };
-        if let Some(index) = datagram.arrival.interface {
-            return among(&|it| it.index == index);
+        let told = [datagram.arrival.interface, scope_of(datagram.source)];
+        if told != [None, None] {
+            return among(&|it| told.iter().flatten().all(|index| it.index == *index));
         }
         let on_link = among(&|it| it.flags.up && host::on_link(it, datagram.source.ip()));
         if on_link.is_empty() {
             return among(&|it| it.flags.up && !it.flags.loopback);
         }
         on_link
+    }
+}
+
+/// The interface that a link-local source is valid on, if it has a scope.
+fn scope_of(source: SocketAddr) -> Option<u32> {
+    match source {
+        SocketAddr::V6(source) if source.ip().is_unicast_link_local() => {
+            Some(source.scope_id()).filter(|scope| *scope != 0)
+        }
+        _ => None,
     }
 }
 

@@ -86,7 +86,7 @@ pub use ipnet::IpNet;
 pub use ipnet::PrefixLenError;
 pub use net::{Interface, InterfaceAddress, InterfaceFlags, InterfaceRoute};
 #[cfg(feature = "interfaces")]
-pub use net::{ReceiveErrorKind, SendErrorKind};
+pub use net::{ReceiveErrorKind, SendErrorKind, is_family_unavailable};
 pub use settings::{
     BufferSize, BufferSizeError, DEFAULT_PORT, DEFAULT_TIMEOUT, Settings, WordsError,
 };

@@ -8,4 +8,4 @@ mod socket_error;
 
 pub use interface::{Interface, InterfaceAddress, InterfaceFlags, InterfaceRoute};
 #[cfg(feature = "interfaces")]
-pub use socket_error::{ReceiveErrorKind, SendErrorKind};
+pub use socket_error::{ReceiveErrorKind, SendErrorKind, is_family_unavailable};

@@ -10,6 +10,10 @@ use crate::rate_limit::RateLimit;
 #[cfg(feature = "serde")]
 mod fields;
 
+/// At most 100 kbit/s of the link for a source, and 200 searches at once.
+const DEFAULT_RATE_LIMIT: RateLimit =
+    RateLimit::per_second(NonZeroU32::new(87).unwrap()).with_burst(NonZeroU32::new(500).unwrap());
+
 /// The configuration of a [`Server`](crate::Server): the shared [`Settings`] and what only a
 /// server needs.
 ///
@@ -40,6 +44,7 @@ pub struct Config {
     rate_limit: Option<RateLimit>,
     total_limit: Option<RateLimit>,
     kernel_filter: bool,
+    ipv6: bool,
 }
 
 /// Which clients are answered besides those on the link.
@@ -93,16 +98,16 @@ impl Config {
         &self.allow
     }
 
-    /// The limit for each source. Default: 100 answers a second, 500 at once. `None` is no limit.
+    /// The limit for each source. Default: 87 answers a second, 500 at once. `None` is no limit.
     ///
     /// A source is an IPv4 address, an IPv6 address on the link with its scope, or a /64 of IPv6
     /// off the link.
     ///
     /// The rate bounds what a flood in one name costs. With the default words the longest plain
-    /// answer has 57 bytes (31 unless an IPv6 address is advertised). With 28 bytes of IPv4 and UDP
-    /// headers and 38 of Ethernet (header, checksum, preamble and gap) that is 123 bytes, or 984
-    /// bits, so 100 answers a second take 98.4 kbit/s of the link. The burst adds 500 answers,
-    /// once.
+    /// answer has 57 bytes, because it names an IPv6 address (31 with an IPv4 address). With 48 bytes
+    /// of IPv6 and UDP headers and 38 of Ethernet (header, checksum, preamble and gap) that is 143
+    /// bytes, or 1,144 bits, so 87 answers a second take 99.5 kbit/s of the link. The burst adds 500
+    /// answers, once.
     ///
     /// The burst is for honest clients behind one address: containers, a NAT, a build machine. A
     /// search sends 3 probes, one datagram each, in 0.25 s. Of the 600 datagrams of 200 searches
@@ -128,6 +133,14 @@ impl Config {
     /// off to see what else reaches the port.
     pub fn kernel_filter(&self) -> bool {
         self.kernel_filter
+    }
+
+    /// Whether the server also listens on IPv6. Default: yes.
+    ///
+    /// A second socket has the same port, for IPv6 only, and the same rules. A host without IPv6
+    /// is served on IPv4, and an [`Event`](crate::Event::Ipv6Unavailable) reports it once.
+    pub fn ipv6(&self) -> bool {
+        self.ipv6
     }
 
     /// Sets the [`settings`](Self::settings).
@@ -200,6 +213,11 @@ impl Config {
             ..self
         }
     }
+
+    /// Sets whether the server listens on [`ipv6`](Self::ipv6).
+    pub fn with_ipv6(self, ipv6: bool) -> Self {
+        Self { ipv6, ..self }
+    }
 }
 
 impl Default for Config {
@@ -209,9 +227,10 @@ impl Default for Config {
             advertise_ip: None,
             advertise_port: None,
             allow: Allow::default(),
-            rate_limit: Some(RateLimit::per_second(NonZeroU32::new(100).unwrap())),
+            rate_limit: Some(DEFAULT_RATE_LIMIT),
             total_limit: None,
             kernel_filter: true,
+            ipv6: true,
         }
     }
 }

@@ -53,6 +53,14 @@ pub enum Event<'a> {
         /// The system's error.
         error: &'a io::Error,
     },
+    /// This host has no IPv6, or no interface that leads to other hosts has an IPv6 address. The
+    /// server answers on IPv4, and on IPv6 as soon as there are addresses. Reported once, at the
+    /// start.
+    Ipv6Unavailable {
+        /// The system's error, or [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) if no
+        /// interface has an address.
+        error: &'a io::Error,
+    },
     /// The kernel did not accept the filter that drops what is not a request. The server drops it
     /// itself.
     KernelFilterUnavailable {
@@ -95,6 +103,7 @@ impl fmt::Display for Event<'_> {
             Self::InterfacesUnavailable { error } => {
                 write!(f, "cannot list the interfaces: {error}")
             }
+            Self::Ipv6Unavailable { error } => write!(f, "cannot answer on IPv6: {error}"),
             Self::KernelFilterUnavailable { error } => {
                 write!(f, "cannot filter datagrams in the kernel: {error}")
             }

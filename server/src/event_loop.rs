@@ -33,12 +33,19 @@ pub(crate) enum Step {
 
 /// The server without what it waits with.
 pub(crate) struct EventLoop<T> {
-    socket: T,
+    sockets: Vec<Monitored<T>>,
     responder: Responder,
     interfaces: InterfaceReader,
     pub(crate) reporter: Reporter,
     /// The replies of one step, with room for all of them.
     replies: Vec<Reply>,
+}
+
+/// A socket, and how receiving from it goes.
+struct Monitored<T> {
+    socket: T,
+    /// Whether there may be datagrams.
+    readable: bool,
     /// Consecutive failures to receive.
     failures: u32,
     /// Consecutive errors of earlier sends.
@@ -47,19 +54,17 @@ pub(crate) struct EventLoop<T> {
 
 impl<T: Transport> EventLoop<T> {
     pub(crate) fn new(
-        socket: T,
+        sockets: impl IntoIterator<Item = T>,
         responder: Responder,
         interfaces: InterfaceReader,
         reporter: Reporter,
     ) -> Self {
         Self {
-            socket,
+            sockets: sockets.into_iter().map(Monitored::new).collect(),
             responder,
             interfaces,
             reporter,
             replies: Vec::with_capacity(BATCH),
-            failures: 0,
-            earlier_sends: 0,
         }
     }
 
@@ -69,7 +74,15 @@ impl<T: Transport> EventLoop<T> {
         if !config.kernel_filter() {
             return Ok(());
         }
-        self.socket.filter(config.settings().codec().message())
+        let message = config.settings().codec().message();
+        self.sockets
+            .iter()
+            .try_for_each(|it| it.socket.filter(message))
+    }
+
+    /// Records that the socket at `index` may have datagrams.
+    pub(crate) fn set_readable(&mut self, index: usize) {
+        self.sockets[index].readable = true;
     }
 
     pub(crate) fn responder(&self) -> &Responder {
@@ -89,25 +102,31 @@ impl<T: Transport> EventLoop<T> {
             .read(now, &mut self.responder, &mut self.reporter);
     }
 
-    /// Handles at most [`BATCH`] datagrams and sends the replies to them.
+    /// Handles at most [`BATCH`] datagrams of each socket and sends the replies to them.
     ///
     /// # Errors
     /// [`RunError`], if the server cannot go on.
     pub(crate) fn step(&mut self, now: Instant) -> Result<Step, RunError> {
-        let received = self.receive(now);
-        self.send_replies(now);
-        if self.reporter.panicked_too_often() {
-            return Err(RunError::HandlerPanicked);
+        let mut next = Step::Wait;
+        for at in 0..self.sockets.len() {
+            if self.sockets[at].readable {
+                let received = self.receive(at, now);
+                self.send_replies(at, now);
+                if self.reporter.panicked_too_often() {
+                    return Err(RunError::HandlerPanicked);
+                }
+                next = next.or_sooner(match received {
+                    Ok(()) => Step::More,
+                    Err(error) => self.sockets[at].receive_failed(error, &mut self.reporter)?,
+                });
+            }
         }
-        match received {
-            Ok(()) => Ok(Step::More),
-            Err(error) => self.receive_failed(error),
-        }
+        Ok(next)
     }
 
-    fn receive(&mut self, now: Instant) -> io::Result<()> {
+    fn receive(&mut self, at: usize, now: Instant) -> io::Result<()> {
         let Self {
-            socket,
+            sockets,
             responder,
             interfaces,
             reporter,
@@ -115,7 +134,7 @@ impl<T: Transport> EventLoop<T> {
             ..
         } = self;
         let mut progress = false;
-        let result = socket.receive(&mut |received| {
+        let result = sockets[at].socket.receive(&mut |received| {
             // Once for a batch: it takes a system call.
             if !progress && interfaces.may_have_changed(now) {
                 interfaces.read(now, responder, reporter);
@@ -124,20 +143,46 @@ impl<T: Transport> EventLoop<T> {
             replies.extend(handle(now, &received, responder, interfaces, reporter));
         });
         if progress {
-            self.forget_failures();
+            sockets[at].forget_failures();
         }
         result
     }
 
-    fn send_replies(&mut self, now: Instant) {
+    fn send_replies(&mut self, at: usize, now: Instant) {
         let reporter = &mut self.reporter;
         let mut refused = false;
-        self.socket.send(&self.replies, &mut |reply, result| {
+        let socket = &mut self.sockets[at].socket;
+        socket.send(&self.replies, &mut |reply, result| {
             refused |= report_sent(reporter, reply, result);
         });
         self.replies.clear();
         if refused && self.interfaces.is_due(now, READ_AGAIN_AFTER) {
             self.read_interfaces(now);
+        }
+    }
+}
+
+impl Step {
+    /// The step that comes sooner.
+    fn or_sooner(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::More, _) | (_, Self::More) => Self::More,
+            (Self::BackOff(a), Self::BackOff(b)) => Self::BackOff(a.min(b)),
+            (Self::BackOff(pause), Self::Wait) | (Self::Wait, Self::BackOff(pause)) => {
+                Self::BackOff(pause)
+            }
+            (Self::Wait, Self::Wait) => Self::Wait,
+        }
+    }
+}
+
+impl<T> Monitored<T> {
+    fn new(socket: T) -> Self {
+        Self {
+            socket,
+            readable: true,
+            failures: 0,
+            earlier_sends: 0,
         }
     }
 
@@ -146,21 +191,26 @@ impl<T: Transport> EventLoop<T> {
         self.earlier_sends = 0;
     }
 
-    fn receive_failed(&mut self, error: io::Error) -> Result<Step, RunError> {
+    fn receive_failed(
+        &mut self,
+        error: io::Error,
+        reporter: &mut Reporter,
+    ) -> Result<Step, RunError> {
         let allowed = match ReceiveErrorKind::of(&error) {
             ReceiveErrorKind::Interrupted => return Ok(Step::More),
             ReceiveErrorKind::WouldBlock => {
                 self.forget_failures();
+                self.readable = false;
                 return Ok(Step::Wait);
             }
             ReceiveErrorKind::TooLong => {
                 self.forget_failures();
-                self.reporter.count(Counter::Received);
-                self.reporter.dropped(None, DropReason::TooLong, &[]);
+                reporter.count(Counter::Received);
+                reporter.dropped(None, DropReason::TooLong, &[]);
                 return Ok(Step::More);
             }
             ReceiveErrorKind::EarlierSend => {
-                self.reporter.receive_failed(&error);
+                reporter.receive_failed(&error);
                 self.earlier_sends += 1;
                 // So many errors cannot belong to earlier sends.
                 return Ok(if self.earlier_sends > UNKNOWN_FAILURES {
@@ -172,7 +222,7 @@ impl<T: Transport> EventLoop<T> {
             ReceiveErrorKind::NotASocket => BROKEN_FAILURES,
             _ => UNKNOWN_FAILURES,
         };
-        self.reporter.receive_failed(&error);
+        reporter.receive_failed(&error);
         self.failures += 1;
         if self.failures >= allowed {
             return Err(RunError::SocketFailed { source: error });

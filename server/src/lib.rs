@@ -91,7 +91,9 @@
 //! in the application's own file, and the core on smol.
 //!
 //! # Design decisions
-//! - **The port is exclusive.** The socket has neither `SO_REUSEADDR` nor `SO_REUSEPORT`: a second
+//! - **One socket for each family.** The IPv6 socket is for IPv6 only, so that every source has one
+//!   form. Both have the same port and the same rules.
+//! - **The port is exclusive.** The sockets have neither `SO_REUSEADDR` nor `SO_REUSEPORT`: a second
 //!   server gets [`BindError::PortInUse`] instead of half of the requests.
 //! - **Only the link is answered.** Anybody can forge a source address, so answers to other networks
 //!   would let a stranger direct traffic at a victim (RFC 6762, sections 5.5 and 11).

@@ -123,6 +123,7 @@ fn trace(event: &Event<'_>) {
         Event::ReceiveFailed { error } => warn!(%error, "could not receive"),
         Event::InterfacesChanged => info!("the interfaces have changed"),
         Event::InterfacesUnavailable { error } => warn!(%error, "cannot list the interfaces"),
+        Event::Ipv6Unavailable { error } => warn!(%error, "cannot answer on IPv6"),
         Event::KernelFilterUnavailable { error } => {
             warn!(%error, "cannot filter datagrams in the kernel");
         }

@@ -88,8 +88,8 @@ pub struct Datagram<'a> {
 
 /// Where a datagram arrived, as far as the system reports it.
 ///
-/// Linux reports all of it (`IP_PKTINFO`, ip(7)). Elsewhere it may be unknown; then the networks
-/// of the interfaces decide.
+/// Linux reports all of it (`IP_PKTINFO`, ip(7); `IPV6_PKTINFO`, ipv6(7)). Elsewhere it may be
+/// unknown; then the scope of a link-local source or the networks of the interfaces decide.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(
     clippy::exhaustive_structs,
@@ -98,9 +98,10 @@ pub struct Datagram<'a> {
 pub struct Arrival {
     /// The index of the interface that it arrived on.
     pub interface: Option<u32>,
-    /// The address that it was sent to: a local address or a broadcast address.
+    /// The address that it was sent to: a local, a broadcast or a multicast address.
     pub destination: Option<IpAddr>,
-    /// The local address that the system would answer from.
+    /// The local address that the system would answer from. For IPv6, the destination if it is not
+    /// a multicast address.
     pub local: Option<IpAddr>,
 }
 
@@ -278,28 +279,39 @@ impl Responder {
         if HostIp::new(source.ip()).is_err() {
             return Err(DropReason::SourceNotAHost);
         }
-        let ours = source.ip().is_loopback() || self.holds(source.ip());
-        if ours && source.port() == self.port {
+        if source.port() == self.port && self.is_ours(source) {
             return Err(DropReason::SourceIsSelf);
         }
         Ok(())
     }
 
-    /// The interface by its index. If the system reports none: the one whose network contains the
-    /// source, or for an allowed source elsewhere, one that is connected to other hosts.
+    /// Whether `source` is an address of this host. Another host may have the same link-local
+    /// address on another link.
+    fn is_ours(&self, source: SocketAddr) -> bool {
+        let ip = source.ip();
+        match link_of(source) {
+            Some(index) => self.interface(index).is_some_and(|link| link.holds(ip)),
+            None => ip.is_loopback() || self.holds(ip),
+        }
+    }
+
+    /// The interface by its index, or by the scope of the source. If the system reports neither:
+    /// the one whose network contains the source, or for an allowed source elsewhere, one that is
+    /// connected to other hosts.
     fn arrival_interface(&self, datagram: &Datagram<'_>) -> Result<&Interface, DropReason> {
         let source = datagram.source.ip();
-        let Some(index) = datagram.arrival.interface else {
+        let index = match (datagram.arrival.interface, link_of(datagram.source)) {
+            (Some(index), Some(scope)) if index != scope => return Err(DropReason::SourceScope),
+            (index, scope) => index.or(scope),
+        };
+        let Some(index) = index else {
             let allowed = || self.config.allow().permits(source);
             return self
                 .interface_towards(source)
-                .or_else(|| self.real_interface().filter(|_| allowed()))
+                .or_else(|| self.real_interface(source).filter(|_| allowed()))
                 .ok_or(DropReason::OffLink);
         };
-        self.interfaces
-            .binary_search_by_key(&index, |interface| interface.index)
-            .map(|at| &self.interfaces[at])
-            .map_err(|_| DropReason::UnknownInterface)
+        self.interface(index).ok_or(DropReason::UnknownInterface)
     }
 
     /// The interface that is up and has the longest prefix that contains `ip`.
@@ -317,13 +329,21 @@ impl Responder {
             .max_by_key(|interface| prefix_len(interface))
     }
 
-    /// The first interface that is connected to other hosts.
-    fn real_interface(&self) -> Option<&Interface> {
+    /// The first interface that is connected to other hosts and has an address of the family of
+    /// `source`.
+    fn real_interface(&self, source: IpAddr) -> Option<&Interface> {
         self.interfaces.iter().find(|interface| {
             let flags = interface.flags;
             let real = flags.up && !flags.loopback && !interface.is_container_bridge();
-            real && interface.ipv4_addresses().next().is_some()
+            real && interface.first_address_like(source).is_some()
         })
+    }
+
+    fn interface(&self, index: u32) -> Option<&Interface> {
+        self.interfaces
+            .binary_search_by_key(&index, |interface| interface.index)
+            .map(|at| &self.interfaces[at])
+            .ok()
     }
 
     /// Whether `source` is on the link of `interface`. What this host sends to itself arrives on
@@ -339,13 +359,12 @@ impl Responder {
     /// Otherwise the routes decide. If the sender names the interface, Linux sends even to
     /// destinations that the routes refuse.
     fn must_leave_by(&self, interface: &Interface, source: IpAddr) -> bool {
-        let link_local = matches!(source, IpAddr::V6(ip) if ip.is_unicast_link_local());
         let on_another_link = || {
             self.interfaces.iter().any(|other| {
                 other.index != interface.index && other.flags.up && other.is_on_link(source)
             })
         };
-        !interface.flags.loopback && (link_local || on_another_link())
+        !interface.flags.loopback && (is_link_local(source) || on_another_link())
     }
 
     /// Checks the limit of the source, then the total limit.
@@ -380,6 +399,21 @@ impl Responder {
     }
 }
 
+/// The index of the interface that a link-local IPv6 address is valid on, if `source` has one and
+/// carries it.
+fn link_of(source: SocketAddr) -> Option<u32> {
+    match source {
+        SocketAddr::V6(source) if source.ip().is_unicast_link_local() => {
+            Some(source.scope_id()).filter(|scope| *scope > 0)
+        }
+        _ => None,
+    }
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
+}
+
 /// Refuses sources that no client on `interface` has.
 fn check_source_on(interface: &Interface, source: IpAddr) -> Result<(), DropReason> {
     if source.is_loopback() && !interface.flags.loopback {
@@ -394,8 +428,8 @@ fn check_source_on(interface: &Interface, source: IpAddr) -> Result<(), DropReas
 }
 
 /// The local address on the network that the datagram arrived from: the one that it was sent to;
-/// if it was broadcast, the one on the source's network; else the one that the system suggests, if
-/// the interface has it.
+/// if it was sent to many, the one on the source's network; else the one that the system suggests,
+/// if the interface has it.
 fn local_address(interface: &Interface, datagram: &Datagram<'_>) -> Option<IpAddr> {
     let Arrival {
         destination, local, ..
@@ -407,9 +441,11 @@ fn local_address(interface: &Interface, datagram: &Datagram<'_>) -> Option<IpAdd
         .or_else(|| interface.address_towards(datagram.source.ip()))
         .or_else(|| local.filter(is_ours))
         .or_else(|| {
-            // The system reported nothing, and the client is elsewhere and allowed.
-            let nothing_reported = datagram.arrival == Arrival::default();
-            let first = interface.ipv4_addresses().next().map(IpAddr::V4);
-            first.filter(|_| nothing_reported)
+            // The client is elsewhere and allowed, and the system suggests no address: it reported
+            // nothing, or the request was multicast by IPv6.
+            let none_suggested = datagram.arrival == Arrival::default()
+                || destination.is_some_and(|ip| ip.is_ipv6() && ip.is_multicast());
+            let first = interface.first_address_like(datagram.source.ip());
+            first.filter(|_| none_suggested)
         })
 }

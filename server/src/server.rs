@@ -3,13 +3,15 @@
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, ErrorKind};
+use std::iter;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token, Waker};
-use udp_discovery_protocol::{Interface, Response};
+use socket2::SockRef;
+use udp_discovery_protocol::{Interface, InterfaceAddress, Response};
 
 use crate::config::Config;
 use crate::error::{BindError, RunError, SpawnError};
@@ -21,13 +23,13 @@ use crate::responder::Responder;
 use crate::stats::{LiveStats, Stats};
 use crate::sys::{self, Changes};
 
-const SOCKET: Token = Token(0);
-const WAKER: Token = Token(1);
-const CHANGES: Token = Token(2);
+/// The sockets have the tokens below it.
+const WAKER: Token = Token(2);
+const CHANGES: Token = Token(3);
 
 /// A discovery server, bound to its port. It answers requests once it [`run`](Self::run)s.
 ///
-/// It shares its port with no other socket. While it runs, only datagrams, changes of this host's
+/// It shares its ports with no other socket. While it runs, only datagrams, changes of this host's
 /// addresses, and a request to stop wake it.
 ///
 /// ```no_run
@@ -43,7 +45,9 @@ pub struct Server {
     event_loop: EventLoop<sys::Socket>,
     pub(crate) poll: Poll,
     control: Control,
-    local_addr: SocketAddr,
+    local_addrs: Vec<SocketAddr>,
+    /// The result of binding on IPv6 too, to be reported at the start.
+    ipv6: Option<io::Result<()>>,
     /// The last field: it reports the end when the socket is closed.
     pub(crate) end: EndGuard,
 }
@@ -61,48 +65,65 @@ pub struct Control {
 #[derive(Debug)]
 pub struct Handle {
     control: Control,
-    local_addr: SocketAddr,
+    local_addrs: Vec<SocketAddr>,
     thread: Option<JoinHandle<Result<(), RunError>>>,
 }
 
 impl Server {
-    /// Binds a server to the port of `config`, on every IPv4 address of this host.
+    /// Binds a server to the port of `config`, on every IPv4 address of this host and, unless
+    /// [`Config::ipv6`] is off, on every IPv6 address.
     ///
     /// # Errors
-    /// - [`BindError::PortInUse`], if another socket has the port, on any address and with any
-    ///   socket options.
+    /// - [`BindError::PortInUse`], if another socket has the port, on any address of either family
+    ///   and with any socket options.
     /// - [`BindError::NotPermitted`], if this user may not listen on the port.
     /// - [`BindError::AdvertisePortZero`], if `config` advertises port 0.
     /// - [`BindError::Socket`], for any other error of the system.
     pub fn bind(config: Config) -> Result<Self, BindError> {
+        check_advertised_port(&config)?;
         let port = config.settings().port();
-        let socket = sys::bind(port).map_err(|error| BindError::of_port(port, error))?;
-        Self::from_socket(socket, config)
+        let sockets = sys::bind(port, config.ipv6());
+        let sockets = sockets.map_err(|error| BindError::of_port(port, error))?;
+        let (v6, ipv6) = match sockets.v6 {
+            None => (None, None),
+            Some(Ok(socket)) => (Some(socket), Some(Ok(()))),
+            Some(Err(error)) => (None, Some(Err(error))),
+        };
+        let mut server = Self::with_sockets(iter::once(sockets.v4).chain(v6), config)?;
+        server.ipv6 = ipv6;
+        Ok(server)
     }
 
-    /// Makes a server of a bound IPv4 UDP socket, such as one that a service manager passed to
-    /// this process, or one that is bound to a loopback address only. The port of `config` is not
-    /// used.
+    /// Makes a server of a bound UDP socket, such as one that a service manager passed to this
+    /// process, or one that is bound to a loopback address only. It serves the family of that
+    /// socket. The port of `config` is not used.
     ///
     /// The socket is made non-blocking and, on Linux, set to report where datagrams arrive
-    /// (`IP_PKTINFO`). A datagram that arrived before that is dropped and counted. The socket's
+    /// (`IP_PKTINFO`, `IPV6_RECVPKTINFO`). A datagram that arrived before that is dropped and counted. The socket's
     /// buffers are enlarged to 4 MiB, as far as the system permits.
     ///
     /// # Errors
     /// - [`BindError::AdvertisePortZero`], if `config` advertises port 0.
-    /// - [`BindError::Socket`], if the socket is not bound, is not an IPv4 socket or cannot be
-    ///   waited for.
+    /// - [`BindError::Socket`], if the socket is not bound, cannot be waited for, or is bound to
+    ///   every IPv6 address without `IPV6_V6ONLY`: IPv4 clients would reach it and get no answer.
     pub fn from_socket(socket: UdpSocket, config: Config) -> Result<Self, BindError> {
-        if config.advertise_port() == Some(0) {
-            return Err(BindError::AdvertisePortZero);
-        }
-        let local_addr = socket.local_addr()?;
-        if local_addr.port() == 0 || !local_addr.is_ipv4() {
-            return Err(io::Error::from(ErrorKind::InvalidInput).into());
-        }
+        check_advertised_port(&config)?;
+        Self::with_sockets([socket], config)
+    }
+
+    fn with_sockets(
+        sockets: impl IntoIterator<Item = UdpSocket>,
+        config: Config,
+    ) -> Result<Self, BindError> {
         let poll = Poll::new()?;
-        let mut socket = sys::Socket::new(socket, config.settings().buffer_size().get())?;
-        socket.register(poll.registry(), SOCKET)?;
+        let (mut local_addrs, mut registered) = (Vec::new(), Vec::new());
+        for (index, socket) in sockets.into_iter().enumerate() {
+            local_addrs.push(usable_address(&socket)?);
+            let mut socket = sys::Socket::new(socket, config.settings().buffer_size().get())?;
+            socket.register(poll.registry(), Token(index))?;
+            registered.push(socket);
+        }
+        let port = local_addrs[0].port();
         let logging = config.settings().logging();
         let control = Control {
             lifecycle: Arc::new(Lifecycle::new()),
@@ -110,8 +131,8 @@ impl Server {
             waker: Arc::new(Waker::new(poll.registry(), WAKER)?),
         };
         let event_loop = EventLoop::new(
-            socket,
-            Responder::new(config, local_addr.port(), random_seed()),
+            registered,
+            Responder::new(config, port, random_seed()),
             InterfaceReader::new(Interface::list),
             Reporter::new(Arc::clone(&control.stats), logging),
         );
@@ -122,7 +143,8 @@ impl Server {
             poll,
             end: EndGuard::new(Arc::clone(&control.lifecycle)),
             control,
-            local_addr,
+            local_addrs,
+            ipv6: None,
         })
     }
 
@@ -136,20 +158,31 @@ impl Server {
         self
     }
 
-    /// The address that the socket is bound to.
+    /// The address that the socket is bound to: that of the IPv4 socket, if there are two.
     pub fn local_addr(&self) -> SocketAddr {
-        self.local_addr
+        self.local_addrs[0]
     }
 
-    /// Lists the IPv4 addresses of the interfaces that are up, each with the response to a request
-    /// that arrives there. It is empty if the system cannot list the interfaces.
+    /// The addresses that the sockets are bound to: the IPv4 socket, the IPv6 socket, or both.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.local_addrs
+    }
+
+    /// Lists the addresses of the interfaces that are up, in the families that the server listens
+    /// on, each with the response to a request that arrives there. It is empty if the system
+    /// cannot list the interfaces.
     pub fn responses(&self) -> Vec<(Interface, Response)> {
         let responder = self.event_loop.responder();
         let interfaces = Interface::list().unwrap_or_default();
         let up = interfaces.iter().filter(|interface| interface.flags.up);
         up.flat_map(|interface| {
-            interface.ipv4_addresses().filter_map(|ip| {
-                let response = responder.response_from(ip.into()).ok()?;
+            let addresses = interface.addresses.iter();
+            let served = addresses.map(InterfaceAddress::ip).filter(|ip| {
+                let mut families = self.local_addrs.iter();
+                families.any(|local| local.is_ipv4() == ip.is_ipv4())
+            });
+            served.filter_map(|ip| {
+                let response = responder.response_from(ip).ok()?;
                 Some((interface.clone(), response))
             })
         })
@@ -177,13 +210,13 @@ impl Server {
     pub fn spawn(mut self) -> Result<Handle, SpawnError> {
         self.start();
         let control = self.control();
-        let local_addr = self.local_addr;
+        let local_addrs = self.local_addrs.clone();
         let thread = thread::Builder::new()
             .name("udp-discovery".into())
             .spawn(|| self.run_started())?;
         Ok(Handle {
             control,
-            local_addr,
+            local_addrs,
             thread: Some(thread),
         })
     }
@@ -201,6 +234,28 @@ impl Server {
             None
         });
         self.event_loop.start(Instant::now(), changes);
+        let ipv6 = self
+            .ipv6
+            .take()
+            .map(|bound| bound.and_then(|()| self.find_ipv6_addresses()));
+        if let Some(Err(error)) = ipv6 {
+            let event = Event::Ipv6Unavailable { error: &error };
+            self.event_loop.reporter.report(&event);
+        }
+    }
+
+    /// Fails if interfaces lead to other hosts and none of them has an IPv6 address.
+    fn find_ipv6_addresses(&self) -> io::Result<()> {
+        let interfaces = self.event_loop.responder().interfaces().iter();
+        let mut addresses = interfaces
+            .filter(|interface| interface.flags.up && !interface.flags.loopback)
+            .flat_map(|interface| interface.addresses.iter().map(InterfaceAddress::ip))
+            .peekable();
+        if addresses.peek().is_none() || addresses.any(|ip| ip.is_ipv6()) {
+            return Ok(());
+        }
+        let text = "no interface has an IPv6 address";
+        Err(io::Error::new(ErrorKind::AddrNotAvailable, text))
     }
 
     fn run_started(mut self) -> Result<(), RunError> {
@@ -226,7 +281,7 @@ impl Server {
         self.event_loop.step(Instant::now())
     }
 
-    /// Waits until the socket is readable, the server is woken or `timeout` has passed. If a link
+    /// Waits until a socket is readable, the server is woken or `timeout` has passed. If a link
     /// or an address has changed, reads the interfaces.
     pub(crate) fn poll(
         &mut self,
@@ -234,15 +289,41 @@ impl Server {
         timeout: Option<Duration>,
     ) -> Result<(), RunError> {
         match self.poll.poll(events, timeout) {
-            Ok(()) if events.iter().any(|event| event.token() == CHANGES) => {
-                self.event_loop.read_interfaces(Instant::now());
+            Ok(()) => {
+                for event in events.iter() {
+                    match event.token() {
+                        WAKER => {}
+                        CHANGES => self.event_loop.read_interfaces(Instant::now()),
+                        Token(index) => self.event_loop.set_readable(index),
+                    }
+                }
             }
-            Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(source) => return Err(RunError::WaitFailed { source }),
         }
         Ok(())
     }
+}
+
+fn check_advertised_port(config: &Config) -> Result<(), BindError> {
+    match config.advertise_port() {
+        Some(0) => Err(BindError::AdvertisePortZero),
+        _ => Ok(()),
+    }
+}
+
+/// The address of a socket that requests can arrive by.
+fn usable_address(socket: &UdpSocket) -> io::Result<SocketAddr> {
+    let address = socket.local_addr()?;
+    if address.port() == 0 {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "it is not bound"));
+    }
+    let any_ipv6 = address.is_ipv6() && address.ip().is_unspecified();
+    if any_ipv6 && !SockRef::from(socket).only_v6()? {
+        let text = "it needs IPV6_V6ONLY to be bound to every IPv6 address";
+        return Err(io::Error::new(ErrorKind::InvalidInput, text));
+    }
+    Ok(address)
 }
 
 /// A secret of this server. The standard library's hasher gets its keys from the system's
@@ -320,9 +401,14 @@ impl Handle {
         self.control.stats()
     }
 
-    /// The address that the socket is bound to.
+    /// The address that the socket is bound to: that of the IPv4 socket, if there are two.
     pub fn local_addr(&self) -> SocketAddr {
-        self.local_addr
+        self.local_addrs[0]
+    }
+
+    /// The addresses that the sockets are bound to.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.local_addrs
     }
 
     /// A control that stops and observes the server.
@@ -358,7 +444,7 @@ impl Drop for Handle {
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
-            .field("local_addr", &self.local_addr)
+            .field("local_addrs", &self.local_addrs)
             .finish_non_exhaustive()
     }
 }

@@ -53,6 +53,8 @@ counters! {
         OffLink => "source not on the link",
         /// It arrived on an unknown interface.
         UnknownInterface => "interface not known",
+        /// Its source is a link-local address of another interface than it arrived on.
+        SourceScope => "source of another link",
         /// This host has no address there.
         NoLocalAddress => "no address to name",
         /// Its source is over its rate limit.

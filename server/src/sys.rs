@@ -2,11 +2,12 @@
 //! addresses and routes, and the kernel filter.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use socket2::{Domain, Protocol, Type};
-use udp_discovery_protocol::Word;
+use udp_discovery_protocol::{Word, is_family_unavailable};
 
+use crate::error::is_port_in_use;
 use crate::responder::{Arrival, Reply};
 
 #[cfg(target_os = "linux")]
@@ -64,15 +65,73 @@ pub(crate) const BATCH: usize = 32;
 /// no client is answered.
 const BUFFER: usize = 4 << 20;
 
-/// Opens a socket on `port` of every IPv4 address.
+/// The family of a socket's addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    pub(crate) fn of(address: SocketAddr) -> Self {
+        if address.is_ipv4() {
+            Self::V4
+        } else {
+            Self::V6
+        }
+    }
+}
+
+/// The sockets of a server on every address.
+pub(crate) struct Sockets {
+    pub(crate) v4: UdpSocket,
+    /// `None` if it was not asked for, or the error if this host has no IPv6.
+    pub(crate) v6: Option<io::Result<UdpSocket>>,
+}
+
+/// Opens a socket on `port` of every IPv4 address and, with `ipv6`, one on the same port of every
+/// IPv6 address. With port 0 the system chooses a port that is free for both.
+pub(crate) fn bind(port: u16, ipv6: bool) -> io::Result<Sockets> {
+    /// How many ports the system chooses before the last error is returned.
+    const ATTEMPTS: u32 = 16;
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        match bind_once(port, ipv6) {
+            Err(error) if port == 0 && attempts < ATTEMPTS && is_port_in_use(&error) => {}
+            result => return result,
+        }
+    }
+}
+
+fn bind_once(port: u16, ipv6: bool) -> io::Result<Sockets> {
+    let v4 = bind_family(Family::V4, port)?;
+    if !ipv6 {
+        return Ok(Sockets { v4, v6: None });
+    }
+    let v6 = match bind_family(Family::V6, v4.local_addr()?.port()) {
+        Err(error) if !is_family_unavailable(&error) => return Err(error),
+        result => Some(result),
+    };
+    Ok(Sockets { v4, v6 })
+}
+
+/// Opens a socket on `port` of every address of `family`.
 ///
 /// It has neither `SO_REUSEADDR` nor `SO_REUSEPORT`, with which a second server would share the
 /// port silently, and no `SO_BROADCAST`, so that the kernel refuses to send answers to broadcast
 /// addresses.
-pub(crate) fn bind(port: u16) -> io::Result<UdpSocket> {
-    let socket = socket2::Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+fn bind_family(family: Family, port: u16) -> io::Result<UdpSocket> {
+    let (domain, any) = match family {
+        Family::V4 => (Domain::IPV4, Ipv4Addr::UNSPECIFIED.into()),
+        Family::V6 => (Domain::IPV6, Ipv6Addr::UNSPECIFIED.into()),
+    };
+    let socket = socket2::Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+    if family == Family::V6 {
+        socket.set_only_v6(true)?;
+    }
     // Before binding: every datagram must come with its arrival.
-    Socket::prepare(&socket)?;
-    socket.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port).into())?;
+    Socket::prepare(&socket, family)?;
+    socket.bind(&SocketAddr::new(any, port).into())?;
     Ok(socket.into())
 }

@@ -1,6 +1,6 @@
 //! A running server allocates nothing for a datagram or a batch of them.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,44 +11,60 @@ use udp_discovery_server::{Arrival, Config, Datagram, Responder, Server};
 /// How many requests are under way at once.
 const WINDOW: usize = 32;
 
-/// How many allocations a server makes from its start to its end, with `requests` answered between
-/// and half as many other datagrams dropped.
+/// How many allocations a server makes from its start to its end, with `requests` answered in each
+/// family between and half as many other datagrams dropped.
 fn allocations(requests: usize) -> u64 {
     let config = Config::default()
         .with_rate_limit(None)
         .with_kernel_filter(false);
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let server = Server::from_socket(socket, config).unwrap();
-    let (address, control) = (server.local_addr(), server.control());
+    let server = Server::bind(config.with_port(0)).unwrap();
+    let port = server.local_addr().port();
+    let (hosts, control) = (hosts(&server), server.control());
+    let stats = control.clone();
     thread::scope(|scope| {
-        scope.spawn(|| {
-            ask(address, requests);
+        let client = scope.spawn(move || {
+            let clients = hosts.map(|host| client(host, port));
+            for _ in 0..requests / WINDOW {
+                clients.iter().for_each(ask_a_window);
+            }
             control.stop();
         });
         let allocated = measure(|| server.run().unwrap());
-        assert_eq!(control.stats().answered(), requests as u64);
+        client.join().unwrap();
+        assert_eq!(stats.stats().answered(), 2 * requests as u64);
         allocated.count_total
     })
 }
 
-fn ask(server: SocketAddr, requests: usize) {
-    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-    client.connect(server).unwrap();
+/// Loopback in both families, or IPv4 twice on a host without IPv6.
+fn hosts(server: &Server) -> [IpAddr; 2] {
+    let v4 = IpAddr::from([127, 0, 0, 1]);
+    match server.local_addrs().len() {
+        1 => [v4, v4],
+        _ => [v4, Ipv6Addr::LOCALHOST.into()],
+    }
+}
+
+fn client(host: IpAddr, port: u16) -> UdpSocket {
+    let client = UdpSocket::bind((host, 0)).unwrap();
+    client.connect((host, port)).unwrap();
     client
         .set_read_timeout(Some(Duration::from_secs(10)))
         .unwrap();
-    for _ in 0..requests / WINDOW {
-        for at in 0..WINDOW {
-            client.send(b"DISCOVER_SERVER").unwrap();
-            if at % 2 == 0 {
-                client.send(b"something else").unwrap();
-            }
+    client
+}
+
+fn ask_a_window(client: &UdpSocket) {
+    for at in 0..WINDOW {
+        client.send(b"DISCOVER_SERVER").unwrap();
+        if at % 2 == 0 {
+            client.send(b"something else").unwrap();
         }
-        for _ in 0..WINDOW {
-            client
-                .recv(&mut [0; 100])
-                .expect("every request is answered");
-        }
+    }
+    for _ in 0..WINDOW {
+        client
+            .recv(&mut [0; 100])
+            .expect("every request is answered");
     }
 }
 

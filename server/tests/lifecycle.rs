@@ -262,8 +262,98 @@ fn a_socket_that_no_request_can_come_by_is_refused() {
     let unbound = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
     let refused = Server::from_socket(unbound.into(), Config::default());
     assert!(matches!(refused, Err(BindError::Socket { .. })));
-    if let Ok(ipv6) = UdpSocket::bind("[::1]:0") {
-        let refused = Server::from_socket(ipv6, Config::default());
+    // Where it is bound to every address of both families, IPv4 clients would get no answer.
+    let Some(both) = ipv6_socket() else { return };
+    if both.set_only_v6(false).is_ok() && both.bind(&any_ipv6(0)).is_ok() {
+        let refused = Server::from_socket(both.into(), Config::default());
         assert!(matches!(refused, Err(BindError::Socket { .. })));
     }
+}
+
+/// A socket, or `None` on a host without IPv6.
+fn ipv6_socket() -> Option<socket2::Socket> {
+    UdpSocket::bind("[::1]:0").ok()?;
+    let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::DGRAM, None).unwrap();
+    socket.set_only_v6(true).unwrap();
+    Some(socket)
+}
+
+fn any_ipv6(port: u16) -> socket2::SockAddr {
+    std::net::SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, port)).into()
+}
+
+#[test]
+fn a_server_answers_in_both_families_on_one_port() {
+    if ipv6_socket().is_none() {
+        return;
+    }
+    let (server, port) = bound();
+    let families: Vec<_> = server
+        .local_addrs()
+        .iter()
+        .map(std::net::SocketAddr::is_ipv4)
+        .collect();
+    assert_eq!(families, [true, false]);
+    assert!(server.local_addrs().iter().all(|it| it.port() == port));
+    let texts: Vec<_> = server
+        .responses()
+        .iter()
+        .map(|it| it.1.to_string())
+        .collect();
+    assert!(texts.contains(&"127.0.0.1".into()) && texts.contains(&"[::1]".into()));
+    let server = server.spawn().unwrap();
+    for (host, answer) in [("127.0.0.1", "127.0.0.1"), ("[::1]", "[::1]")] {
+        let client = UdpSocket::bind(format!("{host}:0")).unwrap();
+        client
+            .set_read_timeout(Some(Duration::from_secs(2)))
+            .unwrap();
+        client.connect(format!("{host}:{port}")).unwrap();
+        assert_eq!(ask(&client), Some(format!("SERVER_IP:{answer}")));
+    }
+    assert_eq!(server.shutdown().unwrap().answered(), 2);
+}
+
+#[test]
+fn the_port_must_be_free_in_both_families_unless_ipv6_is_off() {
+    let Some(other) = ipv6_socket() else { return };
+    let (server, port) = bound();
+    drop(server);
+    other.bind(&any_ipv6(port)).unwrap();
+    let config = Config::default().with_port(port);
+    let taken = Server::bind(config.clone());
+    assert!(
+        matches!(taken, Err(BindError::PortInUse { .. })),
+        "{taken:?}"
+    );
+    let server = Server::bind(config.with_ipv6(false)).unwrap();
+    assert_eq!(server.local_addrs(), [server.local_addr()]);
+    assert!(server.responses().iter().all(|it| it.1.ip().is_ipv4()));
+}
+
+#[test]
+fn with_port_0_the_system_chooses_one_for_both_families() {
+    let server = Server::bind(Config::default().with_port(0)).unwrap();
+    let port = server.local_addr().port();
+    assert_ne!(port, 0);
+    assert!(server.local_addrs().iter().all(|it| it.port() == port));
+}
+
+#[test]
+fn a_socket_of_either_family_is_served() {
+    let Some(socket) = ipv6_socket() else { return };
+    let loopback = std::net::SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 0));
+    socket.bind(&loopback.into()).unwrap();
+    let server = Server::from_socket(socket.into(), Config::default()).unwrap();
+    let server = server.spawn().unwrap();
+    let client = UdpSocket::bind("[::1]:0").unwrap();
+    client
+        .set_read_timeout(Some(Duration::from_secs(2)))
+        .unwrap();
+    client.connect(server.local_addr()).unwrap();
+    client.send(b"junk").unwrap();
+    assert_eq!(ask(&client).as_deref(), Some("SERVER_IP:[::1]"));
+    let stats = server.shutdown().unwrap();
+    #[cfg(target_os = "linux")]
+    assert_eq!(stats.counter(Counter::KernelDrops), 1);
+    assert_eq!(stats.answered(), 1);
 }

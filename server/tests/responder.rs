@@ -574,18 +574,24 @@ fn answers_a_second(host: &mut Host, datagram: &Datagram<'_>) -> usize {
 
 #[test]
 fn the_answers_to_a_source_that_floods_take_100_kbit_a_second_at_most() {
-    // IPv4 and UDP headers; Ethernet's header, checksum, preamble and gap.
-    const AROUND: usize = 20 + 8 + 14 + 4 + 8 + 12;
-    let longest = Config::default()
-        .with_advertise_ip(ip("fd00:1111:2222:3333:4444:5555:6666:7777"))
-        .unwrap()
-        .with_advertise_port(u16::MAX);
-    let mut host = Host::new(longest);
-    let datagram = broadcast(REQUEST, ETH0, "192.168.1.20:4000");
-    let payload = host.handle(&datagram).unwrap().payload;
-    assert_eq!(payload.len(), 57);
-    let bits = answers_a_second(&mut host, &datagram) * (payload.len() + AROUND) * 8;
-    assert!((90_000..=100_000).contains(&bits), "{bits}");
+    // UDP's header; Ethernet's header, checksum, preamble and gap.
+    const AROUND: usize = 8 + 14 + 4 + 8 + 12;
+    for (source, ip_header, least) in [
+        ("192.168.1.20:4000", 20, 80_000),
+        ("[2001:db8::20]:4000", 40, 99_000),
+    ] {
+        let longest = Config::default()
+            .with_advertise_ip(ip("fd00:1111:2222:3333:4444:5555:6666:7777"))
+            .unwrap()
+            .with_advertise_port(u16::MAX);
+        let mut host = ipv6_host(longest);
+        let datagram = broadcast(REQUEST, ETH0, source);
+        let payload = host.handle(&datagram).unwrap().payload;
+        assert_eq!(payload.len(), 57);
+        let bytes = payload.len() + ip_header + AROUND;
+        let bits = answers_a_second(&mut host, &datagram) * bytes * 8;
+        assert!((least..=100_000).contains(&bits), "{source}: {bits}");
+    }
 }
 
 /// Whether `source` is answered by the interface `index` after 500 answers to `others`.
@@ -699,4 +705,110 @@ fn a_source_that_a_route_leads_to_is_answered_whether_or_not_the_interface_is_kn
         assert_eq!(answer("10.77.0.1:5000"), Ok(ip("10.77.0.2")));
         assert_eq!(answer("10.77.0.3:5000"), Err(DropReason::OffLink));
     }
+}
+
+// IPv6: FAULTS R41, R42
+
+/// A host with a global and a link-local address on eth0, and the same link-local address on eth1.
+fn ipv6_host(config: Config) -> Host {
+    let mut responder = Responder::new(config, 9999, [1, 2]);
+    let mut lo = interface("lo", LO, &[("127.0.0.1", 8), ("::1", 128)]);
+    lo.flags.loopback = true;
+    let eth0 = [("192.168.1.7", 24), ("fe80::7", 64), ("2001:db8::7", 64)];
+    let eth0 = interface("eth0", ETH0, &eth0);
+    let eth1 = interface("eth1", ETH1, &[("fe80::7", 64), ("fd77::7", 64)]);
+    responder.set_interfaces(vec![eth1, lo, eth0]);
+    Host { responder }
+}
+
+/// The request from `source`, multicast by `interface`.
+fn multicast(interface: u32, source: &str) -> Datagram<'static> {
+    let mut datagram = broadcast(REQUEST, interface, source);
+    datagram.arrival.destination = Some(ip("ff12::8000:270f"));
+    datagram
+}
+
+#[test]
+fn an_ipv6_client_is_named_an_address_of_the_kind_that_it_has() {
+    let mut host = ipv6_host(Config::default());
+    for (interface, source, named) in [
+        (ETH0, "[2001:db8::20]:4000", "2001:db8::7"),
+        (ETH0, "[fe80::20%2]:4000", "fe80::7"),
+        (ETH1, "[fd77::20]:4000", "fd77::7"),
+        (ETH1, "[fe80::20%3]:4000", "fe80::7"),
+    ] {
+        let reply = host.handle(&multicast(interface, source)).unwrap();
+        assert_eq!(reply.local, ip(named), "{source}");
+        assert_eq!(
+            reply.payload[..],
+            *format!("SERVER_IP:[{named}]").as_bytes()
+        );
+        assert_eq!(reply.destination, source.parse().unwrap());
+        let link_local = source.starts_with("[fe80");
+        assert_eq!(reply.interface, link_local.then_some(interface), "{source}");
+    }
+    let reached = host.unicast(ETH0, "[fe80::20%2]:4000", "2001:db8::7");
+    assert_eq!(reached.unwrap().local, ip("2001:db8::7"));
+}
+
+#[test]
+fn ipv6_sources_that_no_client_there_has_are_dropped() {
+    let mut host = ipv6_host(Config::default().with_allow(Allow::Any));
+    for (interface, source, reason) in [
+        (ETH0, "[::]:4000", DropReason::SourceNotAHost),
+        (ETH0, "[ff02::1]:4000", DropReason::SourceNotAHost),
+        (
+            ETH0,
+            "[::ffff:192.168.1.20]:4000",
+            DropReason::SourceNotAHost,
+        ),
+        (ETH0, "[2001:db8::20]:0", DropReason::SourcePortZero),
+        (ETH0, "[::1]:4000", DropReason::SourceLoopback),
+        (LO, "[::1]:9999", DropReason::SourceIsSelf),
+        (ETH0, "[2001:db8::7]:9999", DropReason::SourceIsSelf),
+        (ETH1, "[fd77::7]:9999", DropReason::SourceIsSelf),
+        (ETH0, "[fe80::7%2]:9999", DropReason::SourceIsSelf),
+        (ETH0, "[fe80::20%3]:4000", DropReason::SourceScope),
+        (77, "[fe80::20%77]:4000", DropReason::UnknownInterface),
+    ] {
+        let refused = host.handle(&multicast(interface, source));
+        assert_eq!(refused, Err(reason), "{source}");
+    }
+    let mut on_link = ipv6_host(Config::default());
+    for (interface, source) in [(ETH1, "[2001:db8::20]:4000"), (ETH0, "[fd77::20]:4000")] {
+        let refused = on_link.handle(&multicast(interface, source));
+        assert_eq!(refused, Err(DropReason::OffLink), "{source}");
+    }
+}
+
+#[test]
+fn another_host_may_have_our_link_local_address_on_another_link() {
+    let mut responder = Responder::new(Config::default(), 9999, [1, 2]);
+    let eth0 = interface("eth0", ETH0, &[("fe80::7", 64)]);
+    let eth1 = interface("eth1", ETH1, &[("fe80::8", 64)]);
+    responder.set_interfaces(vec![eth0, eth1]);
+    let mut host = Host { responder };
+    let reply = host.handle(&multicast(ETH1, "[fe80::7%3]:9999")).unwrap();
+    assert_eq!((reply.local, reply.interface), (ip("fe80::8"), Some(ETH1)));
+    let ours = host.handle(&multicast(ETH0, "[fe80::7%2]:9999"));
+    assert_eq!(ours, Err(DropReason::SourceIsSelf));
+}
+
+#[test]
+fn the_scope_of_a_link_local_source_is_its_interface_if_none_is_reported() {
+    let mut host = ipv6_host(Config::default());
+    let mut datagram = multicast(ETH0, "[fe80::20%3]:4000");
+    datagram.arrival = Arrival::default();
+    let reply = host.handle(&datagram).unwrap();
+    assert_eq!((reply.local, reply.interface), (ip("fe80::7"), Some(ETH1)));
+}
+
+#[test]
+fn an_allowed_ipv6_client_elsewhere_is_named_an_address_that_it_can_reach() {
+    let mut host = ipv6_host(Config::default().with_allow(Allow::Any));
+    let multicast = host.handle(&multicast(ETH0, "[2001:db8:9::9]:4000"));
+    assert_eq!(multicast.unwrap().local, ip("2001:db8::7"));
+    let mut unknown = broadcast(REQUEST, ETH0, "[2001:db8:9::9]:4000");
+    unknown.arrival = Arrival::default();
+    assert_eq!(host.handle(&unknown).unwrap().local, ip("2001:db8::7"));
 }

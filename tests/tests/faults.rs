@@ -42,15 +42,15 @@ fn table() -> BTreeMap<String, Vec<(String, String)>> {
 #[test]
 fn every_fault_has_a_row_with_a_test() {
     let rows = table();
-    let (defects, faults): (Vec<_>, Vec<_>) =
+    let (others, faults): (Vec<_>, Vec<_>) =
         rows.keys().partition(|row| row.starts_with(['D', 'R']));
     let mut numbers: Vec<usize> = faults.iter().map(|row| row.parse().unwrap()).collect();
     numbers.sort_unstable();
     assert_eq!(numbers, (1..=ROWS).collect::<Vec<_>>());
-    for defect in defects {
+    for other in others {
         assert!(
-            defect[1..].starts_with(|it: char| it.is_ascii_digit()),
-            "{defect}"
+            other[1..].starts_with(|it: char| it.is_ascii_digit()),
+            "{other}"
         );
     }
     for (row, tests) in rows {
@@ -87,7 +87,8 @@ fn every_row_that_a_test_names_is_in_the_table() {
     for path in rust_files(&root().join("tests/tests")) {
         let source = fs::read_to_string(&path).expect("it was listed");
         for mention in source.split("FAULTS ").skip(1) {
-            let number: String = mention.chars().take_while(char::is_ascii_digit).collect();
+            let of_row = |it: &char| it.is_ascii_digit() || *it == 'R';
+            let number: String = mention.chars().take_while(of_row).collect();
             if number.is_empty() {
                 continue; // not a row
             }

@@ -94,7 +94,7 @@ struct ServeSettings {
     allow: Vec<String>,
 
     /// Answer each client at most N times a second, with bursts of 5 times as many; or `off`
-    /// [default: 100]
+    /// [default: 87, with bursts of 500]
     #[arg(long, value_name = "N|off", allow_negative_numbers = true)]
     rate_limit: Option<String>,
 

@@ -173,6 +173,7 @@ pub(crate) static SETTINGS: &[Setting] = {
             "--no-kernel-filter",
             BOOL,
         ),
+        setting("ipv6", Server, Bool, "", "", BOOL),
         setting(
             "probes",
             Client,

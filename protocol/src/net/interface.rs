@@ -131,7 +131,9 @@ impl Interface {
         }
     }
 
-    fn first_address_like(&self, ip: IpAddr) -> Option<IpAddr> {
+    /// The first address of the family of `ip`. A link-local IPv6 address is used only if `ip` is
+    /// link-local or there is no other.
+    pub fn first_address_like(&self, ip: IpAddr) -> Option<IpAddr> {
         let of_its_family = || {
             let ips = self.addresses.iter().map(|address| address.ip);
             ips.filter(move |own| own.is_ipv4() == ip.is_ipv4())
@@ -141,7 +143,7 @@ impl Interface {
             IpAddr::V6(ip) => ip.is_unicast_link_local(),
         };
         of_its_family()
-            .find(|own| !is_link_local(own))
+            .find(|own| is_link_local(own) == is_link_local(&ip))
             .or_else(|| of_its_family().next())
     }
 

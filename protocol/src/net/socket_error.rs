@@ -84,6 +84,21 @@ impl SendErrorKind {
     }
 }
 
+/// Whether `error`, from opening or binding a socket, means that this host has no such address family:
+/// the system was built without it, it is switched off, or this process may not use it.
+///
+/// ```
+/// use std::io;
+/// use udp_discovery_protocol::is_family_unavailable;
+///
+/// assert!(!is_family_unavailable(&io::ErrorKind::AddrInUse.into()));
+/// ```
+pub fn is_family_unavailable(error: &io::Error) -> bool {
+    let unavailable = [ErrorKind::AddrNotAvailable, ErrorKind::Unsupported];
+    let code = error.raw_os_error();
+    unavailable.contains(&error.kind()) || code.is_some_and(|code| codes::NO_FAMILY.contains(&code))
+}
+
 /// Error codes for which the standard library has no stable kind (errno(3)).
 #[cfg(unix)]
 mod codes {
@@ -93,6 +108,11 @@ mod codes {
     pub(super) const TOO_LONG: i32 = Errno::EMSGSIZE as i32;
     pub(super) const NO_BUFFERS: i32 = Errno::ENOBUFS as i32;
     pub(super) const NOT_A_SOCKET: [i32; 2] = [Errno::EBADF as i32, Errno::ENOTSOCK as i32];
+    pub(super) const NO_FAMILY: [i32; 3] = [
+        Errno::EAFNOSUPPORT as i32,
+        Errno::EPFNOSUPPORT as i32,
+        Errno::EPROTONOSUPPORT as i32,
+    ];
 }
 
 /// Error codes for which the standard library has no stable kind (Windows Sockets error codes).
@@ -106,6 +126,8 @@ mod codes {
     pub(super) const NO_BUFFERS: i32 = 10055;
     /// WSAEBADF, WSAENOTSOCK
     pub(super) const NOT_A_SOCKET: [i32; 2] = [10009, 10038];
+    /// WSAEAFNOSUPPORT, WSAEPFNOSUPPORT, WSAEPROTONOSUPPORT
+    pub(super) const NO_FAMILY: [i32; 3] = [10047, 10046, 10043];
 }
 
 #[cfg(test)]
@@ -156,6 +178,17 @@ mod tests {
             assert_eq!(received(code(number)), ReceiveErrorKind::NotASocket);
         }
         assert_eq!(sent(code(codes::NO_BUFFERS)), SendErrorKind::NoRoom);
+    }
+
+    #[test]
+    fn a_missing_address_family_is_distinguished_from_a_taken_port() {
+        for number in codes::NO_FAMILY {
+            assert!(is_family_unavailable(&io::Error::from_raw_os_error(number)));
+        }
+        assert!(is_family_unavailable(&ErrorKind::AddrNotAvailable.into()));
+        for kind in [ErrorKind::AddrInUse, ErrorKind::PermissionDenied] {
+            assert!(!is_family_unavailable(&kind.into()), "{kind}");
+        }
     }
 
     #[test]

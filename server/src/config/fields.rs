@@ -30,6 +30,7 @@ pub(super) struct Fields {
     rate_limit: Limit,
     total_limit: Limit,
     kernel_filter: bool,
+    ipv6: bool,
 }
 
 impl Default for Fields {
@@ -54,6 +55,7 @@ impl From<Config> for Fields {
             rate_limit: Limit(config.rate_limit),
             total_limit: Limit(config.total_limit),
             kernel_filter: config.kernel_filter,
+            ipv6: config.ipv6,
         }
     }
 }
@@ -75,6 +77,7 @@ impl TryFrom<Fields> for Config {
             rate_limit: fields.rate_limit.0,
             total_limit: fields.total_limit.0,
             kernel_filter: fields.kernel_filter,
+            ipv6: fields.ipv6,
         })
     }
 }
@@ -209,7 +212,7 @@ mod tests {
         let config = read(
             "port = 0\nadvertise_ip = \"10.0.0.7\"\nadvertise_port = 8000\n\
              allow = [\"10.15.0.0/16\", \"10.1.2.3\"]\nrate_limit = 10\n\
-             total_limit = { rate = 100, burst = 300 }\nkernel_filter = false",
+             total_limit = { rate = 100, burst = 300 }\nkernel_filter = false\nipv6 = false",
         );
         let networks = ["10.15.0.0/16", "10.1.2.3/32"].map(|text| text.parse().unwrap());
         let expected = Config::default()
@@ -220,7 +223,8 @@ mod tests {
             .with_allow(Allow::Networks(networks.to_vec()))
             .with_rate_limit(Some(rate(10)))
             .with_total_limit(Some(rate(100).with_burst(NonZeroU32::new(300).unwrap())))
-            .with_kernel_filter(false);
+            .with_kernel_filter(false)
+            .with_ipv6(false);
         assert_eq!(config, Ok(expected.clone()));
         assert_eq!(read(""), Ok(Config::default()));
 

@@ -102,7 +102,7 @@ impl Bench {
         };
         let stats = Arc::new(LiveStats::new());
         let mut event_loop = EventLoop::new(
-            FailingSocket::default(),
+            [FailingSocket::default()],
             Responder::new(Config::default(), 9999, [1, 2]),
             InterfaceReader::new(list_interfaces),
             Reporter::new(Arc::clone(&stats), true),
@@ -124,17 +124,18 @@ impl Bench {
     }
 
     fn receives(&mut self, acts: impl IntoIterator<Item = Act>) {
-        self.event_loop.socket.receives.extend(acts);
+        self.event_loop.sockets[0].socket.receives.extend(acts);
     }
 
     fn step(&mut self) -> Result<Step, RunError> {
+        self.event_loop.set_readable(0);
         self.event_loop.step(self.now)
     }
 
     /// Steps until there is nothing left to receive; the steps' results.
     fn run(&mut self) -> Vec<Step> {
         let mut steps = Vec::new();
-        while !self.event_loop.socket.receives.is_empty() {
+        while !self.event_loop.sockets[0].socket.receives.is_empty() {
             steps.push(self.step().expect("it goes on"));
         }
         steps
@@ -142,10 +143,10 @@ impl Bench {
 
     /// A request comes; whether it is answered.
     fn answers(&mut self) -> bool {
-        let before = self.event_loop.socket.sent.len();
+        let before = self.event_loop.sockets[0].socket.sent.len();
         self.receives([Act::Receive(REQUEST, 9)]);
         self.run();
-        self.event_loop.socket.sent.len() > before
+        self.event_loop.sockets[0].socket.sent.len() > before
     }
 
     fn stats(&self) -> Stats {
@@ -243,7 +244,10 @@ fn answers_that_cannot_be_sent_are_dropped_and_counted() {
         let mut bench = Bench::new();
         bench.now += READ_AGAIN_AFTER;
         let reads = bench.stats().counter(Counter::InterfaceReads);
-        bench.event_loop.socket.sends.push_back(errno.into());
+        bench.event_loop.sockets[0]
+            .socket
+            .sends
+            .push_back(errno.into());
         assert!(!bench.answers(), "{errno}");
         assert_eq!(bench.stats().counter(counter), 1, "{errno}");
         assert!(bench.reported("SendFailed"), "{errno}");
@@ -302,7 +306,7 @@ fn errors_after_datagrams(kind: io::ErrorKind) -> Bench {
 fn errors_of_earlier_sends_between_datagrams_never_slow_the_server() {
     let mut bench = errors_after_datagrams(io::ErrorKind::ConnectionReset);
     assert!(bench.run().iter().all(|step| *step == Step::More));
-    assert_eq!(bench.event_loop.socket.sent.len(), 200);
+    assert_eq!(bench.event_loop.sockets[0].socket.sent.len(), 200);
 }
 
 #[test]
@@ -310,7 +314,7 @@ fn unknown_errors_between_datagrams_never_end_the_server() {
     let mut bench = errors_after_datagrams(io::ErrorKind::Other);
     let shortest = Step::BackOff(Duration::from_millis(1));
     assert!(bench.run().iter().all(|step| *step == shortest));
-    assert_eq!(bench.event_loop.socket.sent.len(), 200);
+    assert_eq!(bench.event_loop.sockets[0].socket.sent.len(), 200);
 }
 
 #[test]
@@ -330,7 +334,7 @@ fn a_datagram_without_packet_info_is_dropped() {
     let mut bench = Bench::new();
     bench.receives([Act::ReceiveWithoutInfo]);
     bench.run();
-    assert!(bench.event_loop.socket.sent.is_empty());
+    assert!(bench.event_loop.sockets[0].socket.sent.is_empty());
     assert_eq!(bench.stats().dropped(DropReason::NoPacketInfo), 1);
 }
 
@@ -364,8 +368,7 @@ fn where_changes_are_not_reported_a_request_has_old_interfaces_read_again() {
     *bench.interfaces.lock().unwrap() = Ok(vec![eth0("10.0.0.8")]);
     let named = |bench: &mut Bench| {
         assert!(bench.answers());
-        bench
-            .event_loop
+        bench.event_loop.sockets[0]
             .socket
             .sent
             .last()
@@ -431,4 +434,35 @@ fn the_interfaces_are_due_at_the_age_that_is_asked_for() {
     assert!(reads.is_due(start, Duration::ZERO));
     assert!(!reads.is_due(start + Duration::from_millis(999), READ_AGAIN_AFTER));
     assert!(reads.is_due(start + READ_AGAIN_AFTER, READ_AGAIN_AFTER));
+}
+
+#[test]
+fn a_socket_without_datagrams_is_left_alone_until_it_is_readable() {
+    let mut bench = Bench::new();
+    let second = Monitored::new(FailingSocket::default());
+    bench.event_loop.sockets.push(second);
+    assert_eq!(bench.step().unwrap(), Step::Wait);
+    let second = &mut bench.event_loop.sockets[1].socket;
+    second.receives.push_back(Act::Receive(REQUEST, 9));
+    assert_eq!(bench.step().unwrap(), Step::Wait);
+    bench.event_loop.set_readable(1);
+    assert_eq!(bench.step().unwrap(), Step::More);
+    let sent = |at: usize| bench.event_loop.sockets[at].socket.sent.len();
+    assert_eq!((sent(0), sent(1)), (0, 1), "it answers by the same socket");
+}
+
+#[test]
+fn a_socket_that_fails_does_not_keep_the_other_from_answering() {
+    let mut bench = Bench::new();
+    let mut failing = FailingSocket::default();
+    let errors = std::iter::repeat_with(|| Act::Fail(io::ErrorKind::OutOfMemory.into()));
+    failing.receives.extend(errors.take(3));
+    bench.event_loop.sockets.push(Monitored::new(failing));
+    bench.receives([Act::Receive(REQUEST, 9)]);
+    assert_eq!(bench.step().unwrap(), Step::More);
+    assert_eq!(
+        bench.step().unwrap(),
+        Step::BackOff(Duration::from_millis(2))
+    );
+    assert_eq!(bench.event_loop.sockets[0].socket.sent.len(), 1);
 }

@@ -1,26 +1,26 @@
-//! Linux: `IP_PKTINFO` (ip(7)) reports where a datagram arrived and chooses where a reply leaves
-//! from, netlink reports changes, and a socket filter drops what is not a request.
+//! Linux: `IP_PKTINFO` (ip(7)) and `IPV6_PKTINFO` (ipv6(7)) report where a datagram arrived and
+//! choose where a reply leaves from, netlink reports changes, and a socket filter drops what is not a request.
 //!
 //! One system call receives or sends many datagrams (recvmmsg(2), sendmmsg(2)).
 
 use std::cell::Cell;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use nix::cmsg_space;
-use nix::libc::{in_addr, in_pktinfo};
+use nix::libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo};
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrIn, recvmmsg,
-    sendmmsg, setsockopt, sockopt,
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage,
+    recvmmsg, sendmmsg, setsockopt, sockopt,
 };
 use socket2::{Domain, SockRef, Type};
 use udp_discovery_protocol::{SendErrorKind, Word};
 
-use super::{BATCH, BUFFER, Received, Transport};
+use super::{BATCH, BUFFER, Family, Received, Transport};
 use crate::responder::{Arrival, Reply};
 
 mod changes;
@@ -31,41 +31,47 @@ pub(crate) use changes::Changes;
 /// The headers of recvmmsg(2) and sendmmsg(2) for one socket.
 struct Headers {
     socket: u64,
-    receive: MultiHeaders<SockaddrIn>,
+    receive: MultiHeaders<SockaddrStorage>,
     /// Whether `receive` has not been used. The kernel writes into each header how much room for
     /// control messages it used, and finds no more than that the next time.
     fresh: bool,
-    send: MultiHeaders<SockaddrIn>,
+    send: MultiHeaders<SockaddrStorage>,
 }
 
 impl Headers {
-    fn new(socket: u64) -> Self {
+    fn new(socket: u64, family: Family) -> Self {
+        // Exactly the room for one control message: the kernel reads all of it.
+        let packet_info = match family {
+            Family::V4 => cmsg_space!(in_pktinfo),
+            Family::V6 => cmsg_space!(in6_pktinfo),
+        };
         Self {
             socket,
             receive: receive_headers(),
             fresh: true,
-            send: MultiHeaders::preallocate(BATCH, Some(cmsg_space!(in_pktinfo))),
+            send: MultiHeaders::preallocate(BATCH, Some(packet_info)),
         }
     }
 }
 
-fn receive_headers() -> MultiHeaders<SockaddrIn> {
+fn receive_headers() -> MultiHeaders<SockaddrStorage> {
     // A caller's socket may report more than packet info and drops, such as timestamps.
-    MultiHeaders::preallocate(BATCH, Some(cmsg_space!(in_pktinfo, u32, [u8; 64])))
+    MultiHeaders::preallocate(BATCH, Some(cmsg_space!(in6_pktinfo, u32, [u8; 64])))
 }
 
 thread_local! {
-    /// The headers of the socket that this thread served last. They hold pointers, so they cannot
+    /// The headers of the IPv4 and the IPv6 socket that this thread served last. They hold pointers, so they cannot
     /// move between threads with the socket. They are allocated when a thread begins to serve a
     /// socket, and when the datagrams need more room for control messages than before: once, when
     /// the kernel first reports a drop.
-    static HEADERS: Cell<Option<Headers>> = const { Cell::new(None) };
+    static HEADERS: [Cell<Option<Headers>>; 2] = const { [const { Cell::new(None) }; 2] };
 }
 
 /// The server's socket.
 #[derive(Debug)]
 pub(crate) struct Socket {
     inner: UdpSocket,
+    family: Family,
     /// Tells the sockets of this process apart.
     id: u64,
     /// One receive buffer after the other.
@@ -78,19 +84,24 @@ pub(crate) struct Socket {
 impl Socket {
     /// Sets the options that must be set before `socket` is bound, so that no datagram arrives
     /// without its packet info.
-    pub(crate) fn prepare(socket: &impl AsFd) -> io::Result<()> {
-        setsockopt(socket, sockopt::Ipv4PacketInfo, &true)?;
+    pub(crate) fn prepare(socket: &impl AsFd, family: Family) -> io::Result<()> {
+        match family {
+            Family::V4 => setsockopt(socket, sockopt::Ipv4PacketInfo, &true)?,
+            Family::V6 => setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?,
+        }
         setsockopt(socket, sockopt::RxqOvfl, &1)?;
         Ok(())
     }
 
     pub(crate) fn new(socket: UdpSocket, buffer_size: usize) -> io::Result<Self> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
-        Self::prepare(&socket)?;
+        let family = Family::of(socket.local_addr()?);
+        Self::prepare(&socket, family)?;
         socket.set_nonblocking(true)?;
         enlarge_buffers(&socket);
         Ok(Self {
             inner: socket,
+            family,
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             buffers: vec![0; BATCH * buffer_size],
             buffer_size,
@@ -106,13 +117,13 @@ impl Socket {
     /// A socket whose `connect` fails where the host's routes refuse a destination for datagrams
     /// from `local`. It sends nothing.
     fn routes_from(&self, local: IpAddr) -> io::Result<socket2::Socket> {
-        let routes =
-            socket2::Socket::new(Domain::for_address((local, 0).into()), Type::DGRAM, None)?;
+        let local = SocketAddr::new(local, 0);
+        let routes = socket2::Socket::new(Domain::for_address(local), Type::DGRAM, None)?;
         // A socket bound to a VRF device uses the routes of that device.
         if let Some(device) = SockRef::from(&self.inner).device()? {
             routes.bind_device(Some(&device))?;
         }
-        routes.bind(&SocketAddr::new(local, 0).into())?;
+        routes.bind(&local.into())?;
         Ok(routes)
     }
 
@@ -125,6 +136,10 @@ impl Socket {
         let Some(interface) = reply.interface else {
             return Ok(None);
         };
+        // The scope of a link-local destination chooses the interface in either case.
+        if is_link_local(reply.destination) {
+            return Ok(Some(interface));
+        }
         // Without a socket to ask the routes with, the routes choose the interface too.
         let Ok(routes) = self.routes_from(reply.local) else {
             return Ok(None);
@@ -152,7 +167,7 @@ impl Transport for Socket {
     fn receive(&mut self, each: &mut dyn FnMut(Received<'_>)) -> io::Result<()> {
         let mut headers = self.take_headers();
         let result = self.receive_batch(&mut headers, each);
-        HEADERS.set(Some(headers));
+        self.put_headers(headers);
         result
     }
 
@@ -164,8 +179,9 @@ impl Transport for Socket {
         // One control message serves a whole call, so its replies leave from one address.
         let from = |reply: &Reply| (reply.local, reply.interface);
         for group in replies.chunk_by(|a, b| from(a) == from(b)) {
-            if group[0].interface.is_none() {
-                self.send_all(group, None, sent);
+            let interface = group[0].interface;
+            if interface.is_none() || group.iter().all(|reply| is_link_local(reply.destination)) {
+                self.send_all(group, interface, sent);
                 continue;
             }
             for reply in group {
@@ -183,9 +199,13 @@ impl Socket {
     /// this thread finds none.
     fn take_headers(&self) -> Headers {
         HEADERS
-            .take()
+            .with(|headers| headers[self.family as usize].take())
             .filter(|headers| headers.socket == self.id)
-            .unwrap_or_else(|| Headers::new(self.id))
+            .unwrap_or_else(|| Headers::new(self.id, self.family))
+    }
+
+    fn put_headers(&self, headers: Headers) {
+        HEADERS.with(|all| all[self.family as usize].set(Some(headers)));
     }
 
     fn receive_batch(
@@ -217,9 +237,7 @@ impl Socket {
             each(Received {
                 payload: message.iovs().next().unwrap_or_default(),
                 truncated: message.flags.contains(MsgFlags::MSG_TRUNC),
-                source: message
-                    .address
-                    .map(|address| SocketAddr::V4(SocketAddrV4::from(address))),
+                source: message.address.as_ref().and_then(socket_address),
                 arrival: control.arrival,
                 kernel_drops: drops.wrapping_sub(self.drops),
             });
@@ -267,23 +285,30 @@ impl Socket {
             let payload = replies.get(at).map_or(&[][..], |reply| &reply.payload);
             [IoSlice::new(payload)]
         });
-        let destinations: [Option<SockaddrIn>; BATCH] =
-            std::array::from_fn(|at| match replies.get(at)?.destination {
-                SocketAddr::V4(destination) => Some(destination.into()),
-                SocketAddr::V6(_) => None,
-            });
-        let packet_info = packet_info(replies[0].local, interface);
+        let destinations: [Option<SockaddrStorage>; BATCH] =
+            std::array::from_fn(|at| Some(replies.get(at)?.destination.into()));
+        let (v4, v6);
+        let packet_info = match replies[0].local {
+            IpAddr::V4(local) => {
+                v4 = packet_info_v4(local, interface);
+                ControlMessage::Ipv4PacketInfo(&v4)
+            }
+            IpAddr::V6(local) => {
+                v6 = packet_info_v6(local, interface);
+                ControlMessage::Ipv6PacketInfo(&v6)
+            }
+        };
         let mut headers = self.take_headers();
         let sent = sendmmsg(
             self.inner.as_raw_fd(),
             &mut headers.send,
             &slices[..count],
             &destinations[..count],
-            [ControlMessage::Ipv4PacketInfo(&packet_info)],
+            [packet_info],
             MsgFlags::MSG_DONTWAIT,
         )
         .map(Iterator::count);
-        HEADERS.set(Some(headers));
+        self.put_headers(headers);
         match sent? {
             0 => Err(io::ErrorKind::WriteZero.into()),
             sent => Ok(sent),
@@ -301,7 +326,7 @@ struct Control {
 }
 
 impl Control {
-    fn of(message: &RecvMsg<'_, '_, SockaddrIn>) -> Self {
+    fn of(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Self {
         let mut control = Self::default();
         let Ok(messages) = message.cmsgs() else {
             control.no_room = true;
@@ -317,6 +342,15 @@ impl Control {
                         local: Some(ip(info.ipi_spec_dst)),
                     });
                 }
+                ControlMessageOwned::Ipv6PacketInfo(info) if info.ipi6_ifindex > 0 => {
+                    let destination = Ipv6Addr::from(info.ipi6_addr.s6_addr);
+                    let local = Some(destination).filter(|ip| !ip.is_multicast());
+                    control.arrival = Some(Arrival {
+                        interface: Some(info.ipi6_ifindex),
+                        destination: Some(destination.into()),
+                        local: local.map(IpAddr::V6),
+                    });
+                }
                 ControlMessageOwned::RxqOvfl(drops) => control.drops = Some(drops),
                 _ => {}
             }
@@ -325,15 +359,29 @@ impl Control {
     }
 }
 
+/// Without the flow label, which belongs to the sender.
+fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
+    let v4 = || {
+        address
+            .as_sockaddr_in()
+            .map(|it| SocketAddr::new(it.ip().into(), it.port()))
+    };
+    let v6 = || {
+        let it = address.as_sockaddr_in6()?;
+        Some(SocketAddrV6::new(it.ip(), it.port(), 0, it.scope_id()).into())
+    };
+    v4().or_else(v6)
+}
+
+fn is_link_local(address: SocketAddr) -> bool {
+    matches!(address, SocketAddr::V6(address) if address.ip().is_unicast_link_local())
+}
+
 fn ip(address: in_addr) -> IpAddr {
     Ipv4Addr::from_bits(u32::from_be(address.s_addr)).into()
 }
 
-fn packet_info(local: IpAddr, interface: Option<u32>) -> in_pktinfo {
-    let local = match local {
-        IpAddr::V4(local) => local,
-        IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
-    };
+fn packet_info_v4(local: Ipv4Addr, interface: Option<u32>) -> in_pktinfo {
     in_pktinfo {
         // Linux's indices are positive ints. With 0 the routes choose.
         ipi_ifindex: interface.map_or(0, u32::cast_signed),
@@ -341,6 +389,15 @@ fn packet_info(local: IpAddr, interface: Option<u32>) -> in_pktinfo {
             s_addr: local.to_bits().to_be(),
         },
         ipi_addr: in_addr { s_addr: 0 },
+    }
+}
+
+fn packet_info_v6(local: Ipv6Addr, interface: Option<u32>) -> in6_pktinfo {
+    in6_pktinfo {
+        ipi6_ifindex: interface.unwrap_or(0),
+        ipi6_addr: in6_addr {
+            s6_addr: local.octets(),
+        },
     }
 }
 

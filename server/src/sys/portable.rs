@@ -8,7 +8,7 @@ use mio::{Interest, Registry, Token};
 use socket2::SockRef;
 use udp_discovery_protocol::{SendErrorKind, Word};
 
-use super::{BATCH, BUFFER, Received, Transport};
+use super::{BATCH, BUFFER, Family, Received, Transport};
 use crate::responder::{Arrival, Reply};
 
 /// The server's socket.
@@ -21,7 +21,7 @@ pub(crate) struct Socket {
 
 impl Socket {
     #[allow(clippy::unnecessary_wraps, reason = "fails on Linux")]
-    pub(crate) fn prepare(_socket: &socket2::Socket) -> io::Result<()> {
+    pub(crate) fn prepare(_socket: &socket2::Socket, _family: Family) -> io::Result<()> {
         Ok(())
     }
 
