@@ -311,7 +311,7 @@ fn the_files_and_variables_of_the_pages_are_settings() {
     let mut checked = 0;
     for file in files {
         fs::write(&path, file).unwrap();
-        let none = settings::Options::new();
+        let none = Dict::new();
         let server = settings::load(Side::Server, Some(&path), [], &none);
         let server: udp_discovery_server::Config = server.unwrap();
         assert_eq!(server.advertise_port(), Some(8000));
@@ -330,7 +330,7 @@ fn the_files_and_variables_of_the_pages_are_settings() {
         .map(|(name, value)| (name.into(), value.into()))
         .collect();
     assert_eq!(variables.len(), 3);
-    let none = settings::Options::new();
+    let none = Dict::new();
     let server = settings::load(Side::Server, None, variables, &none);
     let server: udp_discovery_server::Config = server.unwrap();
     assert_eq!(server.advertise_port(), Some(8000));

@@ -14,26 +14,72 @@ pub(crate) fn on_signals(
     control: Control,
     report: impl Fn(&Control) + Send + 'static,
 ) -> io::Result<()> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+    use signal_hook::consts::{SIGHUP, SIGUSR1};
+
+    // SIGHUP never counts as the second: when a session ends, it often comes with another signal.
+    let hang_up = may_hang_up().then_some(SIGHUP);
+    handle([SIGUSR1].into_iter().chain(hang_up), move |signal| {
+        if signal == SIGUSR1 {
+            report(&control);
+        } else {
+            control.stop();
+        }
+    })
+}
+
+/// There is no signal that asks for a report.
+#[cfg(not(unix))]
+pub(crate) fn on_signals(
+    control: Control,
+    _report: impl Fn(&Control) + Send + 'static,
+) -> io::Result<()> {
+    on_interrupt(move || control.stop())
+}
+
+/// From now on Ctrl-C and SIGTERM call `interrupted`; the second time they end the process at once.
+#[cfg(unix)]
+pub(crate) fn on_interrupt(interrupted: impl Fn() + Send + 'static) -> io::Result<()> {
+    handle([], move |_| interrupted())
+}
+
+/// From now on Ctrl-C and closing the console call `interrupted`; the second time they end the
+/// process at once.
+#[cfg(not(unix))]
+pub(crate) fn on_interrupt(interrupted: impl Fn() + Send + 'static) -> io::Result<()> {
+    let mut is_second = false;
+    let handler = move || {
+        if std::mem::replace(&mut is_second, true) {
+            std::process::exit(crate::ERROR.into());
+        }
+        interrupted();
+    };
+    ctrlc::set_handler(handler).map_err(io::Error::other)
+}
+
+/// Passes SIGINT, SIGTERM and the signals `more` to `handler` from now on. From the second on,
+/// SIGINT and SIGTERM end the process as they do by default.
+#[cfg(unix)]
+fn handle(
+    more: impl IntoIterator<Item = i32>,
+    handler: impl Fn(i32) + Send + 'static,
+) -> io::Result<()> {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    use signal_hook::flag;
     use signal_hook::iterator::Signals;
 
-    end_at_second_signal()?;
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1])?;
-    // It never counts as the second: when a session ends, it often comes with another signal.
-    if may_hang_up() {
-        signals.add_signal(SIGHUP)?;
+    let is_second = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the first signal finds the flag unset.
+        flag::register_conditional_default(signal, Arc::clone(&is_second))?;
+        flag::register(signal, Arc::clone(&is_second))?;
     }
+    let mut signals = Signals::new([SIGINT, SIGTERM].into_iter().chain(more))?;
     thread::Builder::new()
         .name("signals".into())
-        .spawn(move || {
-            for signal in signals.forever() {
-                if signal == SIGUSR1 {
-                    report(&control);
-                } else {
-                    control.stop();
-                }
-            }
-        })?;
+        .spawn(move || signals.forever().for_each(handler))?;
     Ok(())
 }
 
@@ -51,60 +97,6 @@ fn may_hang_up() -> bool {
 #[cfg(all(unix, not(target_os = "linux")))]
 fn may_hang_up() -> bool {
     false
-}
-
-/// From now on Ctrl-C and closing the console stop the server; the second time they end the process
-/// at once. There is no signal that asks for a report.
-#[cfg(not(unix))]
-pub(crate) fn on_signals(
-    control: Control,
-    _report: impl Fn(&Control) + Send + 'static,
-) -> io::Result<()> {
-    let handler = move || {
-        if control.stop_requested() {
-            std::process::exit(crate::ERROR.into());
-        }
-        control.stop();
-    };
-    ctrlc::set_handler(handler).map_err(io::Error::other)
-}
-
-/// From now on Ctrl-C and SIGTERM call `interrupted`; the second time they end the process at once.
-#[cfg(unix)]
-pub(crate) fn on_interrupt(interrupted: impl Fn() + Send + 'static) -> io::Result<()> {
-    use signal_hook::consts::{SIGINT, SIGTERM};
-    use signal_hook::iterator::Signals;
-
-    end_at_second_signal()?;
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    thread::Builder::new()
-        .name("signals".into())
-        .spawn(move || signals.forever().for_each(|_| interrupted()))?;
-    Ok(())
-}
-
-/// As on Unix, for Ctrl-C.
-#[cfg(not(unix))]
-pub(crate) fn on_interrupt(interrupted: impl Fn() + Send + 'static) -> io::Result<()> {
-    ctrlc::set_handler(interrupted).map_err(io::Error::other)
-}
-
-/// From the second on, SIGINT and SIGTERM end the process as they do by default.
-#[cfg(unix)]
-fn end_at_second_signal() -> io::Result<()> {
-    use std::sync::Arc;
-    use std::sync::atomic::AtomicBool;
-
-    use signal_hook::consts::{SIGINT, SIGTERM};
-    use signal_hook::flag;
-
-    let stops = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // In this order: the first signal finds the flag unset.
-        flag::register_conditional_default(signal, Arc::clone(&stops))?;
-        flag::register(signal, Arc::clone(&stops))?;
-    }
-    Ok(())
 }
 
 /// Stops the server when `duration` has passed.

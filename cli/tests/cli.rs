@@ -80,7 +80,8 @@ fn help_has_every_option() {
         (
             "discover",
             "--timeout --port --default-port --message --prefix --first --expect --interface \
-             --exclude-interface --probes --max-servers --address-policy --format --config \
+             --exclude-interface --loopback --probes --max-servers --address-policy \
+             --any-source-port --format --config \
              --verbose --quiet",
         ),
     ] {

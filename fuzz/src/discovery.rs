@@ -38,7 +38,7 @@ pub fn check(data: &[u8]) {
     let config = config(&mut input);
     let interfaces = host::interfaces(&mut input);
     let targets = targets(&mut input, &config);
-    let Some(mut run) = Run::new(config, interfaces, targets) else {
+    let Some(mut run) = Run::new(config, interfaces, &targets) else {
         return;
     };
     for _ in 0..MAX_CALLS {
@@ -172,7 +172,7 @@ impl Run {
     fn new(
         config: Config,
         interfaces: Vec<Interface>,
-        targets: Vec<ResolvedTarget>,
+        targets: &[ResolvedTarget],
     ) -> Option<Self> {
         let start = Instant::now();
         let asked: HashSet<SocketAddr> = targets
@@ -180,7 +180,7 @@ impl Run {
             .flat_map(|target| &target.routes)
             .map(|route| route.remote)
             .collect();
-        let search = match Discovery::with_targets(start, &config, &interfaces, &targets) {
+        let search = match Discovery::with_targets(start, &config, &interfaces, targets) {
             Ok(search) => search,
             Err(DiscoverError::NoSuchInterface { available }) => {
                 assert_eq!(available.len(), interfaces.len());

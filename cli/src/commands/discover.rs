@@ -86,6 +86,10 @@ struct DiscoverSettings {
     )]
     excluded_interfaces: Vec<String>,
 
+    /// Ask on loopback interfaces too
+    #[arg(long, num_args = 0, default_missing_value = "true")]
+    loopback: Option<String>,
+
     /// How often to ask, spread over the timeout, 1 to 255 [default: 3]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     probes: Option<String>,
@@ -101,6 +105,10 @@ struct DiscoverSettings {
     /// Which address of an answer to use [default: auto]
     #[arg(long, value_name = "POLICY", value_parser = policies())]
     address_policy: Option<String>,
+
+    /// Also take answers from a port other than the one asked
+    #[arg(long, num_args = 0, default_missing_value = "true")]
+    any_source_port: Option<String>,
 }
 
 fn policies() -> PossibleValuesParser {
@@ -214,9 +222,8 @@ fn progress(args: &DiscoverArgs, timeout: Duration) -> ProgressBar {
 }
 
 fn config(args: &DiscoverArgs) -> Result<Config, Failure> {
-    let options = settings::options(&args.settings);
     let file = args.file.config.as_deref();
-    let config: Config = settings::load(Side::Client, file, env::vars_os(), &options)?;
+    let config: Config = settings::load(Side::Client, file, env::vars_os(), &args.settings)?;
     // Whoever expects more wants to see more.
     let most = config.max_servers();
     let expected = args.expect.unwrap_or(most);
@@ -225,4 +232,29 @@ fn config(args: &DiscoverArgs) -> Result<Config, Failure> {
     } else {
         config.with_max_servers(most.max(expected))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::{Cli, Command};
+
+    #[test]
+    fn a_flag_switches_its_setting_on() {
+        let config = |arguments: &[&str]| {
+            let command = ["udp-discovery", "discover"].iter().chain(arguments);
+            let Command::Discover(args) = Cli::try_parse_from(command).unwrap().command else {
+                unreachable!("it is `discover`");
+            };
+            settings::load::<Config>(Side::Client, None, [], &args.settings).unwrap()
+        };
+        let default = Config::default();
+        assert_eq!(config(&[]), default);
+        let loopback = default.clone().with_loopback(true);
+        assert_eq!(config(&["--loopback"]), loopback);
+        let any_source_port = default.with_any_source_port(true);
+        assert_eq!(config(&["--any-source-port"]), any_source_port);
+    }
 }

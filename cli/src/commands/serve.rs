@@ -1,6 +1,7 @@
 //! `udp-discovery serve`: a server in the foreground.
 
 use std::env;
+use std::error::Error;
 use std::io;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -40,11 +41,6 @@ Exit codes: 0 stopped, 2 error.";
 pub(crate) struct ServeArgs {
     #[command(flatten)]
     settings: ServeSettings,
-
-    /// Let the server, not the kernel, drop what isn't the request, to count and log it (Linux
-    /// only)
-    #[arg(long)]
-    no_kernel_filter: bool,
 
     /// Stop after this time, such as 2m or 1h30m; a bare number is seconds [default: never]
     #[arg(long, allow_negative_numbers = true, value_parser = parse_duration)]
@@ -98,25 +94,26 @@ struct ServeSettings {
     #[arg(long, value_name = "N|off", allow_negative_numbers = true)]
     rate_limit: Option<String>,
 
-    /// Answer all clients together at most N times a second; or `off`. A flood of forged requests
-    /// then takes the answers away from real ones [default: off]
+    /// Answer all clients together at most N times a second, with bursts of 5 times as many; or
+    /// `off`. A flood of forged requests then takes the answers away from real ones [default: off]
     #[arg(long, value_name = "N|off", allow_negative_numbers = true)]
     total_limit: Option<String>,
+
+    /// Let the server, not the kernel, drop what isn't the request, to count and log it (Linux
+    /// only)
+    #[arg(
+        long = "no-kernel-filter",
+        num_args = 0,
+        default_missing_value = "false"
+    )]
+    kernel_filter: Option<String>,
 }
 
-fn parse_duration(text: &str) -> Result<Duration, DurationError> {
+fn parse_duration(text: &str) -> Result<Duration, Box<dyn Error + Send + Sync>> {
     match duration::parse(text)? {
-        Duration::ZERO => Err(DurationError::Zero),
+        Duration::ZERO => Err("it must be more than 0".into()),
         duration => Ok(duration),
     }
-}
-
-#[derive(Debug, thiserror::Error)]
-enum DurationError {
-    #[error(transparent)]
-    NotADuration(#[from] duration::ParseDurationError),
-    #[error("it must be more than 0")]
-    Zero,
 }
 
 /// How long to wait until the last lines are read.
@@ -141,7 +138,8 @@ pub(crate) fn run(args: &ServeArgs) -> Result<ExitCode, Failure> {
 }
 
 fn serve(args: &ServeArgs, output: &LossyWriter, log: &LossyWriter) -> Result<(), Failure> {
-    let config = config(args)?;
+    let file = args.file.config.as_deref();
+    let config: Config = settings::load(Side::Server, file, env::vars_os(), &args.settings)?;
     let level = log::start(args.verbosity, config.settings().logging(), log.clone());
     let port = config.settings().port();
     let print = |line: String| {
@@ -195,14 +193,6 @@ fn open(args: &ServeArgs, config: Config) -> Result<Server, Failure> {
         return Ok(Server::from_socket(systemd::handed_over()?, config)?);
     }
     Server::bind(config).map_err(|error| explain(error, args.replace))
-}
-
-fn config(args: &ServeArgs) -> Result<Config, Failure> {
-    let options = settings::options(&args.settings);
-    let file = args.file.config.as_deref();
-    let config: Config = settings::load(Side::Server, file, env::vars_os(), &options)?;
-    let filter = config.kernel_filter() && !args.no_kernel_filter;
-    Ok(config.with_kernel_filter(filter))
 }
 
 /// The configuration, and the address that the server names on each interface.

@@ -38,7 +38,7 @@ pub(crate) struct Setting {
     pub(crate) kind: Kind,
     /// The environment variable for both sides, if there is one.
     pub(crate) variable: &'static str,
-    /// What else follows `DISCOVERY_SERVER_` or `DISCOVERY_CLIENT_`, besides the key.
+    /// What follows `DISCOVERY_SERVER_` or `DISCOVERY_CLIENT_` in the variables of one side.
     pub(crate) suffixes: &'static [&'static str],
     /// Its option, if it has one.
     pub(crate) option: &'static str,
@@ -63,17 +63,68 @@ pub(crate) enum Kind {
 /// The longest timeout, a day: a longer one is a slip of the unit.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(86_400);
 
-pub(crate) const BOOL: &str = "true or false";
 const PORT: &str = "a port from 1 to 65535";
 const WORD: &str = "1 to 64 bytes of text without control characters";
-const NAMES: &str = "a list of interface names, or patterns with * and ?";
+const TIMEOUT: &str = "a duration such as 500ms, 2s or 1h30m, or a number of seconds, more than 0 \
+                       and at most a day";
+const BYTES: &str = "a number of bytes from 257 to 65535";
+const BOOL: &str = "true or false";
+const HOST: &str = "the address of a host, such as 192.168.1.7";
+const ALLOW: &str = "a list of networks such as 10.15.0.0/16 and addresses, or any";
 const LIMIT: &str = "a number of answers a second from 1, or off";
+const NAMES: &str = "a list of interface names, or patterns with * and ?";
+const POLICY: &str = "auto, claim, source or match";
+
+/// The settings of both sides, then the server's, then the client's.
+#[rustfmt::skip]
+pub(crate) static SETTINGS: &[Setting] = {
+    use Kind::{Bool, List, Number, Port, Retries, Text, Timeout};
+    use Side::{Both, Client, Server};
+    &[
+        setting(Both, "port", Port, "DISCOVERY_PORT", &["PORT"], "--port", PORT),
+        setting(Both, "message", Text, "DISCOVERY_MESSAGE", &["MESSAGE"], "--message", WORD),
+        setting(Both, "prefix", Text, "RESPONSE_PREFIX", &["RESPONSE_PREFIX", "PREFIX"], "--prefix", WORD),
+        setting(Both, "timeout", Timeout, "DISCOVERY_TIMEOUT", &["TIMEOUT"], "--timeout", TIMEOUT),
+        setting(Both, "buffer_size", Number, "DISCOVERY_BUFFER_SIZE", &["BUFFER_SIZE"], "--buffer-size", BYTES),
+        setting(Both, "logging", Bool, "ENABLE_LOGGING", &["LOGGING"], "", BOOL),
+
+        setting(Server, "advertise_ip", Text, "", &["ADVERTISE_IP"], "--advertise-ip", HOST),
+        setting(Server, "advertise_port", Port, "", &["ADVERTISE_PORT"], "--advertise-port", PORT),
+        setting(Server, "allow", List, "", &["ALLOW"], "--allow", ALLOW),
+        setting(Server, "rate_limit", Number, "", &["RATE_LIMIT"], "--rate-limit", LIMIT),
+        setting(Server, "total_limit", Number, "", &["TOTAL_LIMIT"], "--total-limit", LIMIT),
+        setting(Server, "kernel_filter", Bool, "", &["KERNEL_FILTER"], "--no-kernel-filter", BOOL),
+        setting(Server, "ipv6", Bool, "", &["IPV6"], "--no-ipv6", BOOL),
+
+        setting(Client, "probes", Number, "", &["PROBES"], "--probes", "a number from 1 to 255"),
+        setting(Client, "probes", Retries, "", &["RETRIES"], "", "a number from 0 to 254"),
+        setting(Client, "interfaces", List, "", &["INTERFACES_WHITELIST", "INTERFACES"], "--interface", NAMES),
+        setting(Client, "excluded_interfaces", List, "", &["INTERFACES_BLACKLIST", "EXCLUDED_INTERFACES"], "--exclude-interface", NAMES),
+        setting(Client, "loopback", Bool, "", &["LOOPBACK"], "--loopback", BOOL),
+        setting(Client, "address_policy", Text, "", &["ADDRESS_POLICY"], "--address-policy", POLICY),
+        setting(Client, "any_source_port", Bool, "", &["ANY_SOURCE_PORT"], "--any-source-port", BOOL),
+        setting(Client, "max_servers", Number, "", &["MAX_SERVERS"], "--max-servers", "a number from 1"),
+        setting(Client, "default_port", Port, "", &["DEFAULT_PORT"], "--default-port", PORT),
+    ]
+};
+
+/// Known to the Python client, which reserves it. It is checked and has no effect.
+static SUBNET_SCAN: Setting = setting(
+    Side::Client,
+    "",
+    Kind::Bool,
+    "",
+    &["ENABLE_SUBNET_SCAN"],
+    "",
+    BOOL,
+);
 
 const fn setting(
-    key: &'static str,
     side: Side,
+    key: &'static str,
     kind: Kind,
     variable: &'static str,
+    suffixes: &'static [&'static str],
     option: &'static str,
     allowed: &'static str,
 ) -> Setting {
@@ -82,18 +133,22 @@ const fn setting(
         side,
         kind,
         variable,
-        suffixes: &[],
+        suffixes,
         option,
         allowed,
     }
 }
 
-impl Setting {
-    const fn also(mut self, suffixes: &'static [&'static str]) -> Self {
-        self.suffixes = suffixes;
-        self
-    }
+/// The environment variables of `side`. A later one overrides an earlier one of the same setting.
+pub(crate) fn variables(side: Side) -> Vec<(&'static Setting, String)> {
+    let settings = SETTINGS.iter().chain([&SUBNET_SCAN]);
+    let settings = settings.filter(|setting| setting.side.includes(side));
+    settings
+        .flat_map(|setting| setting.variables(side).map(move |name| (setting, name)))
+        .collect()
+}
 
+impl Setting {
     /// The setting with this key.
     pub(crate) fn of(key: &str) -> Option<&'static Self> {
         SETTINGS.iter().find(|setting| setting.key == key)
@@ -101,120 +156,12 @@ impl Setting {
 
     /// The environment variables that set it for `side`. The last one wins.
     pub(crate) fn variables(&self, side: Side) -> impl Iterator<Item = String> {
-        // The second row of a key has only its suffixes.
-        let is_first = Self::of(self.key).is_some_and(|first| std::ptr::eq(first, self));
-        let own = is_first.then(|| self.key.to_uppercase());
-        let suffixes = self.suffixes.iter().map(ToString::to_string).chain(own);
-        let prefixed = suffixes.map(move |suffix| format!("{}{suffix}", side.prefix()));
-        let shared = (!self.variable.is_empty()).then(|| self.variable.to_owned());
-        shared
-            .into_iter()
-            .chain(prefixed.filter(move |_| side != Side::Both))
+        let shared = Some(self.variable).filter(|name| !name.is_empty());
+        let suffixes = self.suffixes.iter().filter(move |_| side != Side::Both);
+        let own = suffixes.map(move |suffix| format!("{}{suffix}", side.prefix()));
+        shared.map(ToOwned::to_owned).into_iter().chain(own)
     }
 }
-
-pub(crate) static SETTINGS: &[Setting] = {
-    use Kind::{Bool, List, Number, Port, Retries, Text, Timeout};
-    use Side::{Both, Client, Server};
-    &[
-        setting("port", Both, Port, "DISCOVERY_PORT", "--port", PORT),
-        setting(
-            "message",
-            Both,
-            Text,
-            "DISCOVERY_MESSAGE",
-            "--message",
-            WORD,
-        ),
-        setting("prefix", Both, Text, "RESPONSE_PREFIX", "--prefix", WORD)
-            .also(&["RESPONSE_PREFIX"]),
-        setting(
-            "timeout",
-            Both,
-            Timeout,
-            "DISCOVERY_TIMEOUT",
-            "--timeout",
-            "a duration such as 500ms, 2s or 1h30m, or a number of seconds, more than 0 and at \
-             most a day",
-        ),
-        setting(
-            "buffer_size",
-            Both,
-            Number,
-            "DISCOVERY_BUFFER_SIZE",
-            "--buffer-size",
-            "a number of bytes from 257 to 65535",
-        ),
-        setting("logging", Both, Bool, "ENABLE_LOGGING", "", BOOL),
-        setting(
-            "advertise_ip",
-            Server,
-            Text,
-            "",
-            "--advertise-ip",
-            "the address of a host, such as 192.168.1.7",
-        ),
-        setting("advertise_port", Server, Port, "", "--advertise-port", PORT),
-        setting(
-            "allow",
-            Server,
-            List,
-            "",
-            "--allow",
-            "a list of networks such as 10.15.0.0/16 and addresses, or any",
-        ),
-        setting("rate_limit", Server, Number, "", "--rate-limit", LIMIT),
-        setting("total_limit", Server, Number, "", "--total-limit", LIMIT),
-        setting(
-            "kernel_filter",
-            Server,
-            Bool,
-            "",
-            "--no-kernel-filter",
-            BOOL,
-        ),
-        setting("ipv6", Server, Bool, "", "", BOOL),
-        setting(
-            "probes",
-            Client,
-            Number,
-            "",
-            "--probes",
-            "a number from 1 to 255",
-        ),
-        setting("probes", Client, Retries, "", "", "a number from 0 to 254").also(&["RETRIES"]),
-        setting("interfaces", Client, List, "", "--interface", NAMES)
-            .also(&["INTERFACES_WHITELIST"]),
-        setting(
-            "excluded_interfaces",
-            Client,
-            List,
-            "",
-            "--exclude-interface",
-            NAMES,
-        )
-        .also(&["INTERFACES_BLACKLIST"]),
-        setting("loopback", Client, Bool, "", "", BOOL),
-        setting(
-            "address_policy",
-            Client,
-            Text,
-            "",
-            "--address-policy",
-            "auto, claim, source or match",
-        ),
-        setting("any_source_port", Client, Bool, "", "", BOOL),
-        setting(
-            "max_servers",
-            Client,
-            Number,
-            "",
-            "--max-servers",
-            "a number from 1",
-        ),
-        setting("default_port", Client, Port, "", "--default-port", PORT),
-    ]
-};
 
 impl Kind {
     /// Reads the text of an option or a variable. What isn't of this kind stays text, which serde
@@ -250,6 +197,7 @@ impl Kind {
     /// Whether a command can use `value`, as far as serde doesn't say.
     pub(crate) fn permits(self, value: &Value) -> bool {
         match self {
+            Self::Bool => value.to_bool().is_some(),
             Self::Port => value.to_u128() != Some(0),
             Self::Timeout => duration::deserialize(value)
                 .is_ok_and(|timeout| !timeout.is_zero() && timeout <= LONGEST_TIMEOUT),

@@ -35,7 +35,7 @@ impl Given<'_> {
         let options = self.options.iter();
         let options = options.map(|(key, text)| ((*key).to_owned(), Value::from(*text)));
         let file = self.file.map(|_| path.as_path());
-        let loaded = load(side, file, environment, &options.collect());
+        let loaded = load(side, file, environment, &options.collect::<Dict>());
         let _ = fs::remove_file(&path);
         loaded.map_err(|error: SettingsError| {
             error
@@ -251,7 +251,7 @@ fn a_variable_that_is_not_utf_8_is_refused() {
     use std::os::unix::ffi::OsStringExt as _;
 
     let message = OsString::from_vec(b"FIND\xff".to_vec());
-    let none = Options::new();
+    let none = Dict::new();
     let of_others = [("TERM".into(), message.clone())];
     assert!(load::<ServerConfig>(Side::Server, None, of_others, &none).is_ok());
     let ours = [("DISCOVERY_MESSAGE".into(), message)];

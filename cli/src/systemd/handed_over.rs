@@ -18,9 +18,7 @@ enum HandedOver {
     #[error("systemd handed over {0} sockets, not one")]
     Many(usize),
     #[error("systemd handed over something other than a UDP socket")]
-    NotUdp(#[source] io::Error),
-    #[error("systemd handed over something other than a UDP socket")]
-    OtherProtocol,
+    NotUdp(#[source] Option<io::Error>),
     #[error("systemd handed over a socket bound to {0}, which is not an IPv4 address")]
     NotIpv4(SocketAddr),
     #[error("another socket shares {0} with the one that systemd handed over")]
@@ -58,11 +56,13 @@ fn take() -> Result<UdpSocket, Failure> {
     }
     let socket = sockets
         .take_udp_socket(0)
-        .map_err(|error| Failure::from(HandedOver::NotUdp(error)).with_hint(ONE_IPV4_ADDRESS))?
+        .map_err(|error| {
+            Failure::from(HandedOver::NotUdp(Some(error))).with_hint(ONE_IPV4_ADDRESS)
+        })?
         .ok_or_else(|| Failure::from(HandedOver::None).with_hint(START_BY_SOCKET))?;
     // UDP is not the only protocol with datagrams over IP.
     if SockRef::from(&socket).protocol()? != Some(Protocol::UDP) {
-        return Err(Failure::from(HandedOver::OtherProtocol).with_hint(ONE_IPV4_ADDRESS));
+        return Err(Failure::from(HandedOver::NotUdp(None)).with_hint(ONE_IPV4_ADDRESS));
     }
     Ok(socket)
 }
