@@ -2,7 +2,6 @@
 
 use std::env;
 use std::io;
-use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Sender};
 use std::thread;
@@ -42,14 +41,6 @@ pub(crate) struct DiscoverArgs {
     #[command(flatten)]
     settings: DiscoverSettings,
 
-    /// Stop at the first server that answers
-    #[arg(long, conflicts_with = "expect")]
-    first: bool,
-
-    /// Stop as soon as N servers have answered; fewer are exit code 1
-    #[arg(long, value_name = "N")]
-    expect: Option<NonZeroUsize>,
-
     /// How to print the servers
     #[arg(long, default_value = "table")]
     format: Format,
@@ -71,6 +62,35 @@ struct DiscoverSettings {
     #[command(flatten)]
     #[serde(flatten)]
     shared: SharedOptions,
+
+    /// Stop at the first server that answers
+    #[arg(long, num_args = 0, default_missing_value = "true", conflicts_with = "expect")]
+    first: Option<String>,
+
+    /// Stop as soon as N servers have answered; fewer are exit code 1
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    expect: Option<String>,
+
+    /// Stop when no new server has answered for this long, after the last probe
+    #[arg(long, value_name = "DURATION", allow_negative_numbers = true)]
+    quiet_for: Option<String>,
+
+    /// Ask this host too: a name or an address, with or without a port. Repeatable
+    #[arg(long = "target", value_name = "HOST[:PORT]")]
+    targets: Vec<String>,
+
+    /// Ask only the targets, not the networks of this host
+    #[arg(
+        long = "no-broadcast",
+        num_args = 0,
+        default_missing_value = "false",
+        requires = "targets"
+    )]
+    broadcast: Option<String>,
+
+    /// Ask from this port, for firewalls that need a rule [default: a free one for each search]
+    #[arg(long, value_name = "PORT", allow_negative_numbers = true)]
+    source_port: Option<String>,
 
     /// Ask only on these interfaces: names, or patterns with * and ?. Repeatable [default: all that
     /// are up, except loopback and container bridges]
@@ -139,7 +159,7 @@ pub(crate) fn run(args: &DiscoverArgs) -> Result<ExitCode, Failure> {
     let config = config(args)?;
     let search = Client::new(config.clone()).search().map_err(explain)?;
     let Outcome { found, report } = collect(args, &config, search)?;
-    let expected = args.expect.map_or(1, usize::from);
+    let expected = config.expect().map_or(1, usize::from);
     if !args.verbosity.quiet {
         if found > 0 && found < expected {
             say::warn(format_args!(
@@ -163,10 +183,6 @@ pub(crate) fn run(args: &DiscoverArgs) -> Result<ExitCode, Failure> {
 
 /// Prints the servers as they answer.
 fn collect(args: &DiscoverArgs, config: &Config, search: Search) -> Result<Outcome, Failure> {
-    let wanted = match args.expect {
-        _ if args.first => 1,
-        expect => expect.map_or(usize::MAX, usize::from),
-    };
     let (sender, messages) = mpsc::channel();
     let interrupts = sender.clone();
     stop::on_interrupt(move || {
@@ -174,7 +190,7 @@ fn collect(args: &DiscoverArgs, config: &Config, search: Search) -> Result<Outco
     })?;
     thread::Builder::new()
         .name("search".into())
-        .spawn(move || run_search(search, wanted, &sender))?;
+        .spawn(move || run_search(search, &sender))?;
 
     let mut output = Output::new(args.format, io::stdout());
     let progress = progress(args, config.settings().timeout());
@@ -196,8 +212,8 @@ fn collect(args: &DiscoverArgs, config: &Config, search: Search) -> Result<Outco
     Ok(Outcome { found, report })
 }
 
-fn run_search(mut search: Search, wanted: usize, messages: &Sender<Message>) {
-    for server in search.by_ref().take(wanted) {
+fn run_search(mut search: Search, messages: &Sender<Message>) {
+    for server in &mut search {
         if messages.send(Message::Found(server)).is_err() {
             return;
         }
@@ -226,7 +242,7 @@ fn config(args: &DiscoverArgs) -> Result<Config, Failure> {
     let config: Config = settings::load(Side::Client, file, env::vars_os(), &args.settings)?;
     // Whoever expects more wants to see more.
     let most = config.max_servers();
-    let expected = args.expect.unwrap_or(most);
+    let expected = config.expect().unwrap_or(most);
     Ok(if args.settings.max_servers.is_some() {
         config
     } else {

@@ -107,6 +107,10 @@ struct ServeSettings {
         default_missing_value = "false"
     )]
     kernel_filter: Option<String>,
+
+    /// Answer only on IPv4
+    #[arg(long = "no-ipv6", num_args = 0, default_missing_value = "false")]
+    ipv6: Option<String>,
 }
 
 fn parse_duration(text: &str) -> Result<Duration, Box<dyn Error + Send + Sync>> {

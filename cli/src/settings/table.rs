@@ -73,6 +73,7 @@ const HOST: &str = "the address of a host, such as 192.168.1.7";
 const ALLOW: &str = "a list of networks such as 10.15.0.0/16 and addresses, or any";
 const LIMIT: &str = "a number of answers a second from 1, or off";
 const NAMES: &str = "a list of interface names, or patterns with * and ?";
+const TARGETS: &str = "a list of hosts, each a name or an address, with or without a port";
 const POLICY: &str = "auto, claim, source or match";
 
 /// The settings of both sides, then the server's, then the client's.
@@ -105,6 +106,12 @@ pub(crate) static SETTINGS: &[Setting] = {
         setting(Client, "any_source_port", Bool, "", &["ANY_SOURCE_PORT"], "--any-source-port", BOOL),
         setting(Client, "max_servers", Number, "", &["MAX_SERVERS"], "--max-servers", "a number from 1"),
         setting(Client, "default_port", Port, "", &["DEFAULT_PORT"], "--default-port", PORT),
+        setting(Client, "first", Bool, "", &["FIRST"], "--first", BOOL),
+        setting(Client, "expect", Number, "", &["EXPECT"], "--expect", "a number of servers from 1"),
+        setting(Client, "quiet_for", Timeout, "", &["QUIET_FOR"], "--quiet-for", TIMEOUT),
+        setting(Client, "targets", List, "", &["TARGETS"], "--target", TARGETS),
+        setting(Client, "broadcast", Bool, "", &["BROADCAST"], "--no-broadcast", BOOL),
+        setting(Client, "source_port", Port, "", &["SOURCE_PORT"], "--source-port", PORT),
     ]
 };
 
