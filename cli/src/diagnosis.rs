@@ -14,20 +14,12 @@ const NO_NETWORK: &str =
 
 /// Whom a search asked, on which interfaces it didn't ask, and what came back.
 pub(crate) struct Diagnosis<'a> {
-    config: &'a Config,
-    found: usize,
-    report: &'a Report,
+    pub(crate) config: &'a Config,
+    pub(crate) found: usize,
+    pub(crate) report: &'a Report,
 }
 
-impl<'a> Diagnosis<'a> {
-    pub(crate) fn new(config: &'a Config, found: usize, report: &'a Report) -> Self {
-        Self {
-            config,
-            found,
-            report,
-        }
-    }
-
+impl Diagnosis<'_> {
     /// The lines for standard error: everything if nothing was found or if asked for, else only
     /// warnings.
     pub(crate) fn lines(&self, verbosity: Verbosity) -> Vec<String> {
@@ -41,20 +33,9 @@ impl<'a> Diagnosis<'a> {
         if self.found == 0 || verbosity.verbose > 0 {
             self.explain(&mut lines);
         } else {
-            self.warn_of_links(&mut lines);
+            lines.extend(self.report.links.iter().filter_map(send_warning));
         }
         lines
-    }
-
-    fn warn_of_links(&self, lines: &mut Vec<String>) {
-        for link in &self.report.links {
-            if let Some(error) = link.given_up.as_ref().or(link.last_send_error.as_ref()) {
-                lines.push(format!(
-                    "warning: not every probe could be sent on {} ({}): {error}",
-                    link.interface, link.local
-                ));
-            }
-        }
     }
 
     fn explain(&self, lines: &mut Vec<String>) {
@@ -104,26 +85,23 @@ impl<'a> Diagnosis<'a> {
 
     /// The likeliest reason why nothing was found.
     fn hint(&self) -> String {
-        let port = self.config.settings().port();
         if self.report.last_resort == Some(LastResort::Loopback) {
             return NO_NETWORK.into();
         }
         if self.has_other_prefix() {
             return "if that is the server, set --prefix to what its answers start with".into();
         }
-        let left_out = self.report.skipped.iter();
-        let left_out = left_out.filter(|it| it.reason == SkipReason::ContainerBridge);
-        let names: Vec<&str> = left_out.map(|skipped| skipped.interface.as_str()).collect();
         let mut hint = format!(
             "does a server run on the network, on the same port and with the same words, and do \
-             firewalls permit UDP port {port}?"
+             firewalls permit UDP port {}?",
+            self.config.settings().port()
         );
+        let skipped = self.report.skipped.iter();
+        let bridges = skipped.filter(|it| it.reason == SkipReason::ContainerBridge);
+        let names: Vec<&str> = bridges.map(|it| it.interface.as_str()).collect();
         if !names.is_empty() {
-            let _ = write!(
-                hint,
-                " To ask on a container bridge too, name it: --interface {}",
-                names.join(" ")
-            );
+            hint += " To ask on a container bridge too, name it: --interface ";
+            hint += &names.join(" ");
         }
         hint
     }
@@ -150,6 +128,13 @@ pub(crate) fn explain(error: DiscoverError) -> Failure {
         _ => return error.into(),
     };
     Failure::from(error).with_hint(hint)
+}
+
+fn send_warning(link: &Link) -> Option<String> {
+    let error = link.given_up.as_ref().or(link.last_send_error.as_ref())?;
+    let (interface, local) = (&link.interface, link.local);
+    let warning = "warning: not every probe could be sent on";
+    Some(format!("{warning} {interface} ({local}): {error}"))
 }
 
 fn link(link: &Link) -> String {
@@ -223,7 +208,12 @@ mod tests {
             verbose: 0,
             quiet: false,
         };
-        Diagnosis::new(config, 0, report).lines(verbosity)
+        let diagnosis = Diagnosis {
+            config,
+            found: 0,
+            report,
+        };
+        diagnosis.lines(verbosity)
     }
 
     #[test]

@@ -30,15 +30,10 @@ pub(crate) struct Holders {
 }
 
 impl Holders {
-    /// The programs that have `port`. Only Linux reports them.
-    pub(crate) fn of(port: u16) -> Self {
-        #[cfg(target_os = "linux")]
-        return linux::holders(port);
-        #[cfg(not(target_os = "linux"))]
-        return {
-            let _ = port;
-            Self::default()
-        };
+    /// The programs that have a port. Only Linux reports them.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn of(_port: u16) -> Self {
+        Self::default()
     }
 
     /// Whether they are known, and all are udp-discovery services of the same user.

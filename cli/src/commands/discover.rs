@@ -169,7 +169,11 @@ pub(crate) fn run(args: &DiscoverArgs) -> Result<ExitCode, Failure> {
         match &report {
             None => say::warn(format_args!("interrupted; found so far: {found}")),
             Some(report) => {
-                let diagnosis = Diagnosis::new(&config, found, report);
+                let diagnosis = Diagnosis {
+                    config: &config,
+                    found,
+                    report,
+                };
                 diagnosis.lines(args.verbosity).iter().for_each(say::warn);
             }
         }
@@ -240,13 +244,13 @@ fn progress(args: &DiscoverArgs, timeout: Duration) -> ProgressBar {
 fn config(args: &DiscoverArgs) -> Result<Config, Failure> {
     let file = args.file.config.as_deref();
     let config: Config = settings::load(Side::Client, file, env::vars_os(), &args.settings)?;
-    // Whoever expects more wants to see more.
     let most = config.max_servers();
-    let expected = config.expect().unwrap_or(most);
-    Ok(if args.settings.max_servers.is_some() {
-        config
-    } else {
-        config.with_max_servers(most.max(expected))
+    Ok(match config.expect() {
+        // Whoever expects more wants to see more.
+        Some(expected) if args.settings.max_servers.is_none() => {
+            config.with_max_servers(most.max(expected))
+        }
+        _ => config,
     })
 }
 

@@ -21,7 +21,7 @@ use crate::options::{FileOption, SharedOptions, Verbosity};
 #[cfg(target_os = "linux")]
 use crate::port_holder::mark::Mark;
 use crate::port_holder::{Holders, PortTaken};
-use crate::replace::{REPLACE_HINT, replace};
+use crate::replace::replace;
 use crate::settings::{self, Side};
 #[cfg(target_os = "linux")]
 use crate::systemd;
@@ -137,7 +137,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<ExitCode, Failure> {
     log.flush_until(deadline);
     Ok(match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::from(ERROR),
+        Err(_) => ERROR.into(),
     })
 }
 
@@ -266,7 +266,8 @@ fn explain(error: BindError, replaced: bool) -> Failure {
         return Failure::from(PortTaken::Ended { port }).with_hint("start it again");
     }
     let hint = if holders.are_all_ours() {
-        REPLACE_HINT
+        "it is a udp-discovery service of this user: stop it with --replace, or choose another \
+         port with --port"
     } else {
         "choose another port with --port"
     };

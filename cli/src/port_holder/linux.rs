@@ -20,26 +20,28 @@ const ENDING: Duration = Duration::from_secs(10);
 /// How long to wait before the second look, and at most before later ones.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
 
-/// The programs that have `port`.
-pub(crate) fn holders(port: u16) -> Holders {
-    let deadline = Instant::now() + ENDING;
-    let (mut pause, longest_pause) = PAUSES;
-    let (mut seen, mut unseen) = look(port);
-    while !unseen.is_empty() && Instant::now() < deadline {
-        let may_be_of_ending = is_any_ending();
-        thread::sleep(pause);
-        pause = longest_pause.min(pause * 2);
-        let (seen_now, unseen_now) = look(port);
-        seen = seen_now;
-        unseen.retain(|socket| unseen_now.contains(socket));
-        if !may_be_of_ending {
-            break;
+impl Holders {
+    /// The programs that have `port`.
+    pub(crate) fn of(port: u16) -> Self {
+        let deadline = Instant::now() + ENDING;
+        let (mut pause, longest_pause) = PAUSES;
+        let (mut seen, mut unseen) = look(port);
+        while !unseen.is_empty() && Instant::now() < deadline {
+            let may_be_of_ending = is_any_ending();
+            thread::sleep(pause);
+            pause = longest_pause.min(pause * 2);
+            let (seen_now, unseen_now) = look(port);
+            seen = seen_now;
+            unseen.retain(|socket| unseen_now.contains(socket));
+            if !may_be_of_ending {
+                break;
+            }
         }
-    }
-    Holders {
-        ended: seen.is_empty() && unseen.is_empty(),
-        more: !unseen.is_empty(),
-        seen,
+        Self {
+            ended: seen.is_empty() && unseen.is_empty(),
+            more: !unseen.is_empty(),
+            seen,
+        }
     }
 }
 
@@ -181,7 +183,7 @@ mod tests {
             };
             let port = socket.local_addr().unwrap().port();
             let own = i32::try_from(std::process::id()).unwrap();
-            let holders = holders(port);
+            let holders = Holders::of(port);
             let me = holders
                 .seen
                 .iter()
@@ -238,6 +240,6 @@ mod tests {
             ended: true,
             ..Holders::default()
         };
-        assert_eq!(holders(port), ended);
+        assert_eq!(Holders::of(port), ended);
     }
 }

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use thiserror::Error;
 
@@ -31,7 +31,9 @@ struct Service {
     process: OwnedFd,
 }
 
-pub(super) fn replace(port: u16) -> Result<Vec<i32>, Failure> {
+/// Stops the udp-discovery services of the same user that have `port`, waits until they have ended,
+/// and returns their pids. If any other program has the port, nothing is stopped.
+pub(crate) fn replace(port: u16) -> Result<Vec<i32>, Failure> {
     let holders = Holders::of(port);
     let are_others = !holders.seen.iter().all(|holder| holder.is_ours);
     if are_others || holders.more {
@@ -70,19 +72,16 @@ impl Service {
 
     /// Waits until it has ended, which makes its descriptor readable.
     fn wait(&self, deadline: Instant) -> Result<(), ReplaceError> {
-        loop {
+        let ended = retry_on_intr(|| {
             let left = deadline.saturating_duration_since(Instant::now());
-            let timeout = Timespec {
-                tv_sec: left.as_secs().cast_signed(),
-                tv_nsec: left.subsec_nanos().into(),
-            };
-            let mut ended = [PollFd::new(&self.process, PollFlags::IN)];
-            match poll(&mut ended, Some(&timeout)) {
-                Ok(0) => return Err(ReplaceError::Timeout { pid: self.pid }),
-                Ok(_) => return Ok(()),
-                Err(Errno::INTR) => {}
-                Err(source) => return Err(self.failed(source)),
-            }
+            let timeout = Timespec::try_from(left).expect("the limit is short");
+            let process = PollFd::new(&self.process, PollFlags::IN);
+            poll(&mut [process], Some(&timeout))
+        });
+        match ended {
+            Ok(0) => Err(ReplaceError::Timeout { pid: self.pid }),
+            Ok(_) => Ok(()),
+            Err(source) => Err(self.failed(source)),
         }
     }
 

@@ -48,6 +48,8 @@ pub(crate) struct Setting {
 /// How the text of an option or a variable is read, and what serde doesn't check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
+    /// Text with its white space.
+    Word,
     Text,
     /// Texts with commas between them.
     List,
@@ -79,12 +81,12 @@ const POLICY: &str = "auto, claim, source or match";
 /// The settings of both sides, then the server's, then the client's.
 #[rustfmt::skip]
 pub(crate) static SETTINGS: &[Setting] = {
-    use Kind::{Bool, List, Number, Port, Retries, Text, Timeout};
+    use Kind::{Bool, List, Number, Port, Retries, Text, Timeout, Word};
     use Side::{Both, Client, Server};
     &[
         setting(Both, "port", Port, "DISCOVERY_PORT", &["PORT"], "--port", PORT),
-        setting(Both, "message", Text, "DISCOVERY_MESSAGE", &["MESSAGE"], "--message", WORD),
-        setting(Both, "prefix", Text, "RESPONSE_PREFIX", &["RESPONSE_PREFIX", "PREFIX"], "--prefix", WORD),
+        setting(Both, "message", Word, "DISCOVERY_MESSAGE", &["MESSAGE"], "--message", WORD),
+        setting(Both, "prefix", Word, "RESPONSE_PREFIX", &["RESPONSE_PREFIX", "PREFIX"], "--prefix", WORD),
         setting(Both, "timeout", Timeout, "DISCOVERY_TIMEOUT", &["TIMEOUT"], "--timeout", TIMEOUT),
         setting(Both, "buffer_size", Number, "DISCOVERY_BUFFER_SIZE", &["BUFFER_SIZE"], "--buffer-size", BYTES),
         setting(Both, "logging", Bool, "ENABLE_LOGGING", &["LOGGING"], "", BOOL),
@@ -177,7 +179,8 @@ impl Kind {
         let trimmed = text.trim();
         let lower = trimmed.to_lowercase();
         match self {
-            Self::Text => text.into(),
+            Self::Word => text.into(),
+            Self::Text | Self::Timeout => trimmed.into(),
             Self::List => {
                 let names = trimmed.split(',').map(str::trim);
                 let names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();
@@ -188,16 +191,10 @@ impl Kind {
                 "false" | "0" | "no" | "off" => false.into(),
                 _ => text.into(),
             },
-            Self::Number | Self::Port => lower
-                .parse::<u64>()
-                .map_or_else(|_| lower.into(), Into::into),
-            Self::Timeout => trimmed.into(),
-            Self::Retries => {
-                let probes = lower
-                    .parse::<u64>()
-                    .map(|retries| retries.saturating_add(1));
-                probes.map_or_else(|_| lower.into(), Into::into)
-            }
+            Self::Number | Self::Port | Self::Retries => match lower.parse::<u64>() {
+                Ok(number) => number.saturating_add((self == Self::Retries).into()).into(),
+                Err(_) => lower.into(),
+            },
         }
     }
 

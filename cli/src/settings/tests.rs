@@ -108,7 +108,7 @@ fn a_server_is_set_up_by_file_environment_or_options() {
          allow = [\"10.15.0.0/16\", \"10.1.2.3\"]\nrate_limit = \"off\"\ntotal_limit = 10",
     );
     let by_environment = in_environment(&[
-        ("DISCOVERY_SERVER_ADVERTISE_IP", "10.0.0.7"),
+        ("DISCOVERY_SERVER_ADVERTISE_IP", " 10.0.0.7 "),
         ("DISCOVERY_SERVER_ADVERTISE_PORT", "8000"),
         ("DISCOVERY_SERVER_ALLOW", "10.15.0.0/16, 10.1.2.3"),
         ("DISCOVERY_SERVER_RATE_LIMIT", "OFF"),
