@@ -174,6 +174,7 @@ pub(crate) static SETTINGS: &[Setting] = {
             BOOL,
         ),
         setting("ipv6", Server, Bool, "", "", BOOL),
+        setting("multicast", Server, Bool, "", "", BOOL),
         setting(
             "probes",
             Client,
