@@ -169,11 +169,7 @@ struct Run {
 
 impl Run {
     /// A search, if `interfaces` allow one.
-    fn new(
-        config: Config,
-        interfaces: Vec<Interface>,
-        targets: &[ResolvedTarget],
-    ) -> Option<Self> {
+    fn new(config: Config, interfaces: Vec<Interface>, targets: &[ResolvedTarget]) -> Option<Self> {
         let start = Instant::now();
         let asked: HashSet<SocketAddr> = targets
             .iter()

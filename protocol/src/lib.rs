@@ -84,7 +84,9 @@ mod wire;
 pub use ipnet::IpNet;
 /// A prefix length that an address of that family cannot have.
 pub use ipnet::PrefixLenError;
-pub use net::{Interface, InterfaceAddress, InterfaceFlags, InterfaceRoute};
+pub use net::{
+    Interface, InterfaceAddress, InterfaceFlags, InterfaceRoute, MULTICAST_V4, MULTICAST_V6,
+};
 #[cfg(feature = "interfaces")]
 pub use net::{ReceiveErrorKind, SendErrorKind, is_family_unavailable};
 pub use settings::{

@@ -45,6 +45,7 @@ pub struct Config {
     total_limit: Option<RateLimit>,
     kernel_filter: bool,
     ipv6: bool,
+    multicast: bool,
 }
 
 /// Which clients are answered besides those on the link.
@@ -143,6 +144,20 @@ impl Config {
         self.ipv6
     }
 
+    /// Whether the server joins the multicast groups [`MULTICAST_V4`] and [`MULTICAST_V6`], on every
+    /// interface that is up, except loopback. Default: yes.
+    ///
+    /// It joins again when interfaces come and leaves when they go. A request to a group is answered
+    /// by unicast, like one to a broadcast address. If the system refuses a membership, for example
+    /// because there are more than `igmp_max_memberships`, an
+    /// [`Event`](crate::Event::MulticastUnavailable) reports it.
+    ///
+    /// [`MULTICAST_V4`]: udp_discovery_protocol::MULTICAST_V4
+    /// [`MULTICAST_V6`]: udp_discovery_protocol::MULTICAST_V6
+    pub fn multicast(&self) -> bool {
+        self.multicast
+    }
+
     /// Sets the [`settings`](Self::settings).
     pub fn with_settings(self, settings: Settings) -> Self {
         Self { settings, ..self }
@@ -218,6 +233,11 @@ impl Config {
     pub fn with_ipv6(self, ipv6: bool) -> Self {
         Self { ipv6, ..self }
     }
+
+    /// Sets whether the server joins the [`multicast`](Self::multicast) groups.
+    pub fn with_multicast(self, multicast: bool) -> Self {
+        Self { multicast, ..self }
+    }
 }
 
 impl Default for Config {
@@ -231,6 +251,7 @@ impl Default for Config {
             total_limit: None,
             kernel_filter: true,
             ipv6: true,
+            multicast: true,
         }
     }
 }

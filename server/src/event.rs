@@ -61,6 +61,16 @@ pub enum Event<'a> {
         /// interface has an address.
         error: &'a io::Error,
     },
+    /// The system refused to join a multicast group on an interface. The server answers what is not
+    /// sent to the group. It tries again when interfaces change, and reports it once.
+    MulticastUnavailable {
+        /// The name of the interface.
+        interface: &'a str,
+        /// The group.
+        group: IpAddr,
+        /// The system's error.
+        error: &'a io::Error,
+    },
     /// The kernel did not accept the filter that drops what is not a request. The server drops it
     /// itself.
     KernelFilterUnavailable {
@@ -104,6 +114,11 @@ impl fmt::Display for Event<'_> {
                 write!(f, "cannot list the interfaces: {error}")
             }
             Self::Ipv6Unavailable { error } => write!(f, "cannot answer on IPv6: {error}"),
+            Self::MulticastUnavailable {
+                interface,
+                group,
+                error,
+            } => write!(f, "cannot join {group} on {interface}: {error}"),
             Self::KernelFilterUnavailable { error } => {
                 write!(f, "cannot filter datagrams in the kernel: {error}")
             }

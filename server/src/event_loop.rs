@@ -8,10 +8,11 @@ use udp_discovery_protocol::{Interface, ReceiveErrorKind, SendErrorKind};
 
 use crate::error::RunError;
 use crate::event::Event;
+use crate::memberships::Memberships;
 use crate::reporter::Reporter;
 use crate::responder::{Datagram, Reply, Responder};
 use crate::stats::{Counter, DropReason};
-use crate::sys::{BATCH, Changes, Received, Transport};
+use crate::sys::{BATCH, Changes, Family, Received, Transport};
 
 /// How many errors in a row receiving may fail with for an unknown reason.
 const UNKNOWN_FAILURES: u32 = 64;
@@ -44,6 +45,8 @@ pub(crate) struct EventLoop<T> {
 /// A socket, and how receiving from it goes.
 struct Monitored<T> {
     socket: T,
+    /// `None` if it joins no multicast group.
+    memberships: Option<Memberships>,
     /// Whether there may be datagrams.
     readable: bool,
     /// Consecutive failures to receive.
@@ -53,14 +56,18 @@ struct Monitored<T> {
 }
 
 impl<T: Transport> EventLoop<T> {
+    /// An event loop on `sockets`, each with the family whose multicast group it joins.
     pub(crate) fn new(
-        sockets: impl IntoIterator<Item = T>,
+        sockets: impl IntoIterator<Item = (T, Option<Family>)>,
         responder: Responder,
         interfaces: InterfaceReader,
         reporter: Reporter,
     ) -> Self {
         Self {
-            sockets: sockets.into_iter().map(Monitored::new).collect(),
+            sockets: sockets
+                .into_iter()
+                .map(|(socket, group)| Monitored::new(socket, group))
+                .collect(),
             responder,
             interfaces,
             reporter,
@@ -100,6 +107,23 @@ impl<T: Transport> EventLoop<T> {
     pub(crate) fn read_interfaces(&mut self, now: Instant) {
         self.interfaces
             .read(now, &mut self.responder, &mut self.reporter);
+        self.update_memberships();
+    }
+
+    /// After the interfaces were read.
+    fn update_memberships(&mut self) {
+        self.interfaces.fresh = false;
+        let interfaces = self.responder.interfaces();
+        for Monitored {
+            socket,
+            memberships,
+            ..
+        } in &mut self.sockets
+        {
+            if let Some(memberships) = memberships {
+                memberships.update(socket, interfaces, &mut self.reporter);
+            }
+        }
     }
 
     /// Handles at most [`BATCH`] datagrams of each socket and sends the replies to them.
@@ -120,6 +144,9 @@ impl<T: Transport> EventLoop<T> {
                     Err(error) => self.sockets[at].receive_failed(error, &mut self.reporter)?,
                 });
             }
+        }
+        if self.interfaces.fresh {
+            self.update_memberships();
         }
         Ok(next)
     }
@@ -177,9 +204,10 @@ impl Step {
 }
 
 impl<T> Monitored<T> {
-    fn new(socket: T) -> Self {
+    fn new(socket: T, group: Option<Family>) -> Self {
         Self {
             socket,
+            memberships: group.map(Memberships::new),
             readable: true,
             failures: 0,
             earlier_sends: 0,
@@ -315,6 +343,8 @@ pub(crate) struct InterfaceReader {
     reads: Reads,
     /// Whether the last read failed.
     failed: bool,
+    /// Whether they were read since the memberships were updated.
+    fresh: bool,
 }
 
 /// When the interfaces were read, and when the share of the time for it permits the next read: a
@@ -352,6 +382,7 @@ impl InterfaceReader {
             changes: None,
             reads: Reads::default(),
             failed: false,
+            fresh: false,
         }
     }
 
@@ -381,6 +412,7 @@ impl InterfaceReader {
         reporter.count(Counter::InterfaceReads);
         match listed {
             Ok(interfaces) => {
+                self.fresh = true;
                 let changed = responder.set_interfaces(interfaces);
                 if changed && !first {
                     reporter.report(&Event::InterfacesChanged);

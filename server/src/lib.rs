@@ -93,6 +93,10 @@
 //! # Design decisions
 //! - **One socket for each family.** The IPv6 socket is for IPv6 only, so that every source has one
 //!   form. Both have the same port and the same rules.
+//! - **Multicast beside broadcast.** The server joins [`MULTICAST_V4`](protocol::MULTICAST_V4) and
+//!   [`MULTICAST_V6`](protocol::MULTICAST_V6) on each interface, because IPv6 and some links have no
+//!   broadcast. Where the system reports no changes of interfaces, it joins on a new one at the next
+//!   request that arrives.
 //! - **The port is exclusive.** The sockets have neither `SO_REUSEADDR` nor `SO_REUSEPORT`: a second
 //!   server gets [`BindError::PortInUse`] instead of half of the requests.
 //! - **Only the link is answered.** Anybody can forge a source address, so answers to other networks
@@ -113,6 +117,7 @@ mod error;
 mod event;
 mod event_loop;
 mod lifecycle;
+mod memberships;
 mod rate_limit;
 mod reporter;
 mod responder;

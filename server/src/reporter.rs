@@ -124,6 +124,11 @@ fn trace(event: &Event<'_>) {
         Event::InterfacesChanged => info!("the interfaces have changed"),
         Event::InterfacesUnavailable { error } => warn!(%error, "cannot list the interfaces"),
         Event::Ipv6Unavailable { error } => warn!(%error, "cannot answer on IPv6"),
+        Event::MulticastUnavailable {
+            interface,
+            group,
+            error,
+        } => warn!(interface, %group, %error, "cannot join a multicast group"),
         Event::KernelFilterUnavailable { error } => {
             warn!(%error, "cannot filter datagrams in the kernel");
         }

@@ -21,7 +21,7 @@ use crate::lifecycle::{EndGuard, Lifecycle, State};
 use crate::reporter::Reporter;
 use crate::responder::Responder;
 use crate::stats::{LiveStats, Stats};
-use crate::sys::{self, Changes};
+use crate::sys::{self, Changes, Family};
 
 /// The sockets have the tokens below it.
 const WAKER: Token = Token(2);
@@ -121,7 +121,8 @@ impl Server {
             local_addrs.push(usable_address(&socket)?);
             let mut socket = sys::Socket::new(socket, config.settings().buffer_size().get())?;
             socket.register(poll.registry(), Token(index))?;
-            registered.push(socket);
+            let group = group_to_join(&config, local_addrs[index]);
+            registered.push((socket, group));
         }
         let port = local_addrs[0].port();
         let logging = config.settings().logging();
@@ -324,6 +325,12 @@ fn usable_address(socket: &UdpSocket) -> io::Result<SocketAddr> {
         return Err(io::Error::new(ErrorKind::InvalidInput, text));
     }
     Ok(address)
+}
+
+/// The family whose multicast group a socket bound to `local` joins, unless multicast is off. A
+/// socket that is bound to one address receives no multicast datagrams.
+fn group_to_join(config: &Config, local: SocketAddr) -> Option<Family> {
+    (config.multicast() && local.ip().is_unspecified()).then_some(Family::of(local))
 }
 
 /// A secret of this server. The standard library's hasher gets its keys from the system's

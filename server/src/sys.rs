@@ -49,6 +49,18 @@ pub(crate) trait Transport {
     /// The system's error.
     fn filter(&self, message: &Word) -> io::Result<()>;
 
+    /// Joins the multicast group of the socket's family on an interface.
+    ///
+    /// # Errors
+    /// The system's error; `AddrInUse` if the socket is a member there already.
+    fn join(&self, link: Link) -> io::Result<()>;
+
+    /// Leaves the multicast group on an interface.
+    ///
+    /// # Errors
+    /// The system's error.
+    fn leave(&self, link: Link) -> io::Result<()>;
+
     /// Sends `replies` and calls `sent` with the result of each.
     fn send(&mut self, replies: &[Reply], sent: &mut dyn FnMut(&Reply, io::Result<()>));
 }
@@ -80,6 +92,14 @@ impl Family {
             Self::V6
         }
     }
+}
+
+/// An interface, as the system wants it named to join a multicast group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Link {
+    pub(crate) index: u32,
+    /// Its first IPv4 address, for an IPv4 group.
+    pub(crate) ipv4: Option<Ipv4Addr>,
 }
 
 /// The sockets of a server on every address.

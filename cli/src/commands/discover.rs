@@ -64,7 +64,12 @@ struct DiscoverSettings {
     shared: SharedOptions,
 
     /// Stop at the first server that answers
-    #[arg(long, num_args = 0, default_missing_value = "true", conflicts_with = "expect")]
+    #[arg(
+        long,
+        num_args = 0,
+        default_missing_value = "true",
+        conflicts_with = "expect"
+    )]
     first: Option<String>,
 
     /// Stop as soon as N servers have answered; fewer are exit code 1

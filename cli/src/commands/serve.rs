@@ -111,6 +111,10 @@ struct ServeSettings {
     /// Answer only on IPv4
     #[arg(long = "no-ipv6", num_args = 0, default_missing_value = "false")]
     ipv6: Option<String>,
+
+    /// Don't join the multicast groups
+    #[arg(long = "no-multicast", num_args = 0, default_missing_value = "false")]
+    multicast: Option<String>,
 }
 
 fn parse_duration(text: &str) -> Result<Duration, Box<dyn Error + Send + Sync>> {

@@ -14,6 +14,10 @@ use crate::rate_limit::RateLimit;
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default, rename = "Config")]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "they are independent settings"
+)]
 pub(super) struct Fields {
     port: u16,
     message: Word,
@@ -31,6 +35,7 @@ pub(super) struct Fields {
     total_limit: Limit,
     kernel_filter: bool,
     ipv6: bool,
+    multicast: bool,
 }
 
 impl Default for Fields {
@@ -56,6 +61,7 @@ impl From<Config> for Fields {
             total_limit: Limit(config.total_limit),
             kernel_filter: config.kernel_filter,
             ipv6: config.ipv6,
+            multicast: config.multicast,
         }
     }
 }
@@ -78,6 +84,7 @@ impl TryFrom<Fields> for Config {
             total_limit: fields.total_limit.0,
             kernel_filter: fields.kernel_filter,
             ipv6: fields.ipv6,
+            multicast: fields.multicast,
         })
     }
 }
@@ -212,7 +219,8 @@ mod tests {
         let config = read(
             "port = 0\nadvertise_ip = \"10.0.0.7\"\nadvertise_port = 8000\n\
              allow = [\"10.15.0.0/16\", \"10.1.2.3\"]\nrate_limit = 10\n\
-             total_limit = { rate = 100, burst = 300 }\nkernel_filter = false\nipv6 = false",
+             total_limit = { rate = 100, burst = 300 }\nkernel_filter = false\nipv6 = false\n\
+             multicast = false",
         );
         let networks = ["10.15.0.0/16", "10.1.2.3/32"].map(|text| text.parse().unwrap());
         let expected = Config::default()
@@ -224,7 +232,8 @@ mod tests {
             .with_rate_limit(Some(rate(10)))
             .with_total_limit(Some(rate(100).with_burst(NonZeroU32::new(300).unwrap())))
             .with_kernel_filter(false)
-            .with_ipv6(false);
+            .with_ipv6(false)
+            .with_multicast(false);
         assert_eq!(config, Ok(expected.clone()));
         assert_eq!(read(""), Ok(Config::default()));
 

@@ -1,6 +1,7 @@
 //! The event loop on a socket that fails on demand: the table of socket errors in docs/faults.md,
 //! row by row.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
@@ -11,6 +12,7 @@ use crate::config::Config;
 use crate::reporter::HANDLER_PANICS;
 use crate::responder::Arrival;
 use crate::stats::{LiveStats, Stats};
+use crate::sys::Link;
 
 const REQUEST: &[u8] = b"DISCOVER_SERVER";
 
@@ -30,6 +32,10 @@ struct FailingSocket {
     receives: VecDeque<Act>,
     sends: VecDeque<io::Error>,
     sent: Vec<Reply>,
+    /// Joins and leaves, as `+2` and `-2` with the index of the interface.
+    memberships: RefCell<Vec<String>>,
+    /// The interfaces on which no group can be joined.
+    refused: Vec<u32>,
 }
 
 impl Transport for FailingSocket {
@@ -52,6 +58,21 @@ impl Transport for FailingSocket {
     }
 
     fn filter(&self, _message: &Word) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn join(&self, link: Link) -> io::Result<()> {
+        let mut memberships = self.memberships.borrow_mut();
+        memberships.push(format!("+{}", link.index));
+        if self.refused.contains(&link.index) {
+            return Err(io::Error::other("too many"));
+        }
+        Ok(())
+    }
+
+    fn leave(&self, link: Link) -> io::Result<()> {
+        let mut memberships = self.memberships.borrow_mut();
+        memberships.push(format!("-{}", link.index));
         Ok(())
     }
 
@@ -102,7 +123,7 @@ impl Bench {
         };
         let stats = Arc::new(LiveStats::new());
         let mut event_loop = EventLoop::new(
-            [FailingSocket::default()],
+            [(FailingSocket::default(), Some(Family::V4))],
             Responder::new(Config::default(), 9999, [1, 2]),
             InterfaceReader::new(list_interfaces),
             Reporter::new(Arc::clone(&stats), true),
@@ -439,7 +460,7 @@ fn the_interfaces_are_due_at_the_age_that_is_asked_for() {
 #[test]
 fn a_socket_without_datagrams_is_left_alone_until_it_is_readable() {
     let mut bench = Bench::new();
-    let second = Monitored::new(FailingSocket::default());
+    let second = Monitored::new(FailingSocket::default(), None);
     bench.event_loop.sockets.push(second);
     assert_eq!(bench.step().unwrap(), Step::Wait);
     let second = &mut bench.event_loop.sockets[1].socket;
@@ -457,7 +478,7 @@ fn a_socket_that_fails_does_not_keep_the_other_from_answering() {
     let mut failing = FailingSocket::default();
     let errors = std::iter::repeat_with(|| Act::Fail(io::ErrorKind::OutOfMemory.into()));
     failing.receives.extend(errors.take(3));
-    bench.event_loop.sockets.push(Monitored::new(failing));
+    bench.event_loop.sockets.push(Monitored::new(failing, None));
     bench.receives([Act::Receive(REQUEST, 9)]);
     assert_eq!(bench.step().unwrap(), Step::More);
     assert_eq!(
@@ -465,4 +486,63 @@ fn a_socket_that_fails_does_not_keep_the_other_from_answering() {
         Step::BackOff(Duration::from_millis(2))
     );
     assert_eq!(bench.event_loop.sockets[0].socket.sent.len(), 1);
+}
+
+// FAULTS R43
+
+/// An interface that is up.
+fn up(name: &str, index: u32, address: &str) -> Interface {
+    let mut interface = Interface::new(name, index);
+    interface.flags.up = true;
+    let address = InterfaceAddress::new(address.parse().unwrap(), 24).unwrap();
+    interface.addresses.push(address);
+    interface
+}
+
+impl Bench {
+    /// Has the interfaces read. Returns how the memberships change.
+    fn changes_to(&mut self, interfaces: impl IntoIterator<Item = Interface>) -> Vec<String> {
+        *self.interfaces.lock().unwrap() = Ok(interfaces.into_iter().collect());
+        self.event_loop.read_interfaces(self.now);
+        let socket = &self.event_loop.sockets[0].socket;
+        socket.memberships.take()
+    }
+}
+
+#[test]
+fn a_group_is_joined_once_where_an_interface_is_up_and_left_where_it_goes() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.changes_to([]), ["+2", "-2"]);
+    let mut lo = up("lo", 1, "127.0.0.1");
+    lo.flags.loopback = true;
+    let mut down = up("eth1", 3, "10.1.0.1");
+    down.flags.up = false;
+    let bridge = up("docker0", 4, "172.17.0.1");
+    let wlan0 = up("wlan0", 5, "10.2.0.1");
+    let ipv6_only = up("eth6", 6, "fe80::1");
+    let all = [lo, down.clone(), bridge.clone(), wlan0.clone(), ipv6_only];
+    assert_eq!(bench.changes_to(all.clone()), ["+5", "+4"]);
+    assert_eq!(bench.changes_to(all), [""; 0], "no duplicates");
+    down.flags.up = true;
+    assert_eq!(bench.changes_to([down, bridge.clone()]), ["-5", "+3"]);
+    assert_eq!(bench.changes_to([bridge, wlan0]), ["-3", "+5"]);
+}
+
+#[test]
+fn a_refused_membership_is_reported_once_and_tried_again() {
+    let mut bench = Bench::new();
+    bench.event_loop.sockets[0].socket.refused = vec![3];
+    let eth = || [up("eth0", 2, "10.0.0.1"), up("eth1", 3, "10.1.0.1")];
+    assert_eq!(bench.changes_to(eth()), ["+2", "+3"]);
+    assert_eq!(bench.changes_to(eth()), ["+3"]);
+    bench.event_loop.sockets[0].socket.refused.clear();
+    assert_eq!(bench.changes_to(eth()), ["+3"]);
+    assert_eq!(bench.changes_to(eth()), [""; 0]);
+    let events = bench.events.lock().unwrap();
+    let reports = events
+        .iter()
+        .filter(|it| it.starts_with("MulticastUnavailable"));
+    let reports: Vec<_> = reports.collect();
+    assert_eq!(reports.len(), 1);
+    assert!(reports[0].contains("eth1"), "{reports:?}");
 }

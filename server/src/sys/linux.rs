@@ -17,10 +17,10 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage,
     recvmmsg, sendmmsg, setsockopt, sockopt,
 };
-use socket2::{Domain, SockRef, Type};
-use udp_discovery_protocol::{SendErrorKind, Word};
+use socket2::{Domain, InterfaceIndexOrAddress, SockRef, Type};
+use udp_discovery_protocol::{MULTICAST_V4, MULTICAST_V6, SendErrorKind, Word};
 
-use super::{BATCH, BUFFER, Family, Received, Transport};
+use super::{BATCH, BUFFER, Family, Link, Received, Transport};
 use crate::responder::{Arrival, Reply};
 
 mod changes;
@@ -99,6 +99,7 @@ impl Socket {
         Self::prepare(&socket, family)?;
         socket.set_nonblocking(true)?;
         enlarge_buffers(&socket);
+        ignore_groups_of_others(&socket, family);
         Ok(Self {
             inner: socket,
             family,
@@ -149,6 +150,17 @@ impl Socket {
     }
 }
 
+/// Keeps datagrams to groups that only other sockets have joined from this one. Linux delivers them
+/// by default.
+fn ignore_groups_of_others(socket: &UdpSocket, family: Family) {
+    let socket = SockRef::from(socket);
+    // The IPv6 option is missing before Linux 4.20.
+    let _ = match family {
+        Family::V4 => socket.set_multicast_all_v4(false),
+        Family::V6 => socket.set_multicast_all_v6(false),
+    };
+}
+
 /// Asks for buffers of [`BUFFER`] bytes, unless they are larger. Without the privilege to configure
 /// the network, Linux gives at most `net.core.rmem_max` and `net.core.wmem_max`.
 fn enlarge_buffers(socket: &UdpSocket) {
@@ -173,6 +185,28 @@ impl Transport for Socket {
 
     fn filter(&self, message: &Word) -> io::Result<()> {
         filter::attach(&self.inner, message)
+    }
+
+    fn join(&self, link: Link) -> io::Result<()> {
+        let socket = SockRef::from(&self.inner);
+        match self.family {
+            Family::V4 => {
+                let link = InterfaceIndexOrAddress::Index(link.index);
+                socket.join_multicast_v4_n(&MULTICAST_V4, &link)
+            }
+            Family::V6 => socket.join_multicast_v6(&MULTICAST_V6, link.index),
+        }
+    }
+
+    fn leave(&self, link: Link) -> io::Result<()> {
+        let socket = SockRef::from(&self.inner);
+        match self.family {
+            Family::V4 => {
+                let link = InterfaceIndexOrAddress::Index(link.index);
+                socket.leave_multicast_v4_n(&MULTICAST_V4, &link)
+            }
+            Family::V6 => socket.leave_multicast_v6(&MULTICAST_V6, link.index),
+        }
     }
 
     fn send(&mut self, replies: &[Reply], sent: &mut dyn FnMut(&Reply, io::Result<()>)) {

@@ -6,9 +6,9 @@ use std::net::UdpSocket;
 
 use mio::{Interest, Registry, Token};
 use socket2::SockRef;
-use udp_discovery_protocol::{SendErrorKind, Word};
+use udp_discovery_protocol::{MULTICAST_V4, MULTICAST_V6, SendErrorKind, Word};
 
-use super::{BATCH, BUFFER, Family, Received, Transport};
+use super::{BATCH, BUFFER, Family, Link, Received, Transport};
 use crate::responder::{Arrival, Reply};
 
 /// The server's socket.
@@ -73,6 +73,22 @@ impl Transport for Socket {
 
     fn filter(&self, _message: &Word) -> io::Result<()> {
         Ok(())
+    }
+
+    fn join(&self, link: Link) -> io::Result<()> {
+        let socket = SockRef::from(&self.socket);
+        match link.ipv4 {
+            Some(ip) => socket.join_multicast_v4(&MULTICAST_V4, &ip),
+            None => socket.join_multicast_v6(&MULTICAST_V6, link.index),
+        }
+    }
+
+    fn leave(&self, link: Link) -> io::Result<()> {
+        let socket = SockRef::from(&self.socket);
+        match link.ipv4 {
+            Some(ip) => socket.leave_multicast_v4(&MULTICAST_V4, &ip),
+            None => socket.leave_multicast_v6(&MULTICAST_V6, link.index),
+        }
     }
 
     fn send(&mut self, replies: &[Reply], sent: &mut dyn FnMut(&Reply, io::Result<()>)) {

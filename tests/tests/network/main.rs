@@ -12,6 +12,7 @@ mod kernel;
 mod limits;
 mod links;
 mod loss;
+mod multicast;
 mod peers;
 mod ports;
 mod requests;
