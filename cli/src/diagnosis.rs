@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use udp_discovery_client::{
-    Config, Counts, DiscoverError, LastResort, Link, Report, SkipReason, Skipped,
+    Config, Counts, DiscoverError, LastResort, Link, Report, SkipReason, Skipped, TargetReport,
 };
 
 use crate::failure::Failure;
@@ -49,6 +49,7 @@ impl Diagnosis<'_> {
         for each in &self.report.links {
             lines.push(format!("asked on {}", link(each)));
         }
+        lines.extend(self.report.targets.iter().map(target));
         if !self.report.skipped.is_empty() {
             lines.push(format!("not asked: {}", list(&self.report.skipped)));
         }
@@ -90,6 +91,12 @@ impl Diagnosis<'_> {
         }
         if self.has_other_prefix() {
             return "if that is the server, set --prefix to what its answers start with".into();
+        }
+        let targets = &self.report.targets;
+        if targets.iter().any(|target| target.refused > 0) {
+            return "a target that refuses is up, but no server listens on that port; start one \
+                    there, or name its port: --target HOST:PORT"
+                .into();
         }
         let mut hint = format!(
             "does a server run on the network, on the same port and with the same words, and do \
@@ -163,6 +170,26 @@ fn link(link: &Link) -> String {
     text
 }
 
+/// What became of a target.
+fn target(report: &TargetReport) -> String {
+    let mut text = format!(
+        "target {}: {} of {} {} asked, {} answered",
+        report.target,
+        report.asked,
+        report.addresses,
+        if report.addresses == 1 {
+            "address"
+        } else {
+            "addresses"
+        },
+        report.answered
+    );
+    if report.refused > 0 {
+        let _ = write!(text, ", {} refused (port unreachable)", report.refused);
+    }
+    text
+}
+
 fn list(skipped: &[Skipped]) -> String {
     let texts: Vec<String> = skipped
         .iter()
@@ -180,6 +207,7 @@ fn dropped(counts: &Counts) -> String {
             counts.wrong_source_port,
             "from another port than the one asked",
         ),
+        (counts.not_asked, "from a host that was not asked"),
         (counts.refused_address, "refused by --address-policy"),
         (counts.over_the_cap, "more than --max-servers"),
         (counts.late, "too late"),

@@ -476,3 +476,56 @@ fn a_signal_ends_the_search_and_what_was_found_so_far_is_printed() {
         assert_eq!(text, "interrupted; found so far: 1\n");
     }
 }
+
+#[test]
+fn a_target_is_asked_without_a_broadcast() {
+    let target = format!("127.0.0.1:{}", answer_once(&["SERVER_IP:127.0.0.1:8000"]));
+    let output = run(&[
+        "discover",
+        "--target",
+        &target,
+        "--no-broadcast",
+        "--first",
+        "--format=plain",
+        "--timeout=10s",
+    ]);
+    assert_eq!(stdout(&output), "127.0.0.1:8000\n");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_target_that_refuses_is_named() {
+    let free = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let target = free.local_addr().unwrap().to_string();
+    drop(free);
+    let output = run(&["discover", "--target", &target, "--no-broadcast"]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = stderr(&output);
+    let refused =
+        format!("target {target}: 1 of 1 address asked, 0 answered, 1 refused (port unreachable)");
+    assert!(text.contains(&refused), "{text}");
+    assert!(text.contains("no server listens on that port"), "{text}");
+}
+
+#[test]
+fn a_quiet_time_ends_a_search_that_has_found_something() {
+    let port = answer_once(&["SERVER_IP:127.0.0.1:8000"]);
+    let start = Instant::now();
+    let output = discover(
+        &port,
+        &["--quiet-for=200ms", "--timeout=60s", "--format=plain"],
+    );
+    assert_eq!(stdout(&output), "127.0.0.1:8000\n");
+    assert!(start.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
+fn a_source_port_in_use_is_an_error_that_names_it() {
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let source = taken.local_addr().unwrap().port().to_string();
+    let port = answer_once(&["SERVER_IP:127.0.0.1"]);
+    let output = discover(&port, &["--source-port", &source]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains(&source), "{}", stderr(&output));
+}
