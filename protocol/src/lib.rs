@@ -85,6 +85,7 @@ pub use ipnet::IpNet;
 /// A prefix length that an address of that family cannot have.
 pub use ipnet::PrefixLenError;
 pub use net::{Interface, InterfaceAddress, InterfaceFlags, InterfaceRoute};
+pub use net::{MULTICAST_V4, MULTICAST_V6};
 #[cfg(feature = "interfaces")]
 pub use net::{ReceiveErrorKind, SendErrorKind};
 pub use settings::{

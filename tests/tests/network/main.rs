@@ -7,6 +7,7 @@
 mod addresses;
 mod changes;
 mod endpoints;
+mod ipv6;
 mod kernel;
 mod limits;
 mod links;
