@@ -77,7 +77,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let discovery = Discovery::new(Instant::now(), &config, &Interface::list()?)?;
         let mut sockets = Vec::new();
         for link in discovery.links() {
-            let socket = Async::<UdpSocket>::bind((link.local, 0))?;
+            let socket = Async::<UdpSocket>::bind(link.local_addr())?;
             socket.get_ref().set_broadcast(true)?;
             sockets.push(socket);
         }

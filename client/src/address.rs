@@ -22,8 +22,8 @@ pub enum AddressPolicy {
     /// A server with several networks, or in a container, often claims an address that is useless
     /// here. A network of this host is one of an interface that is up. Loopback does not count, and
     /// container bridges count only if the search asks on them. An address of this host is used
-    /// only if the answer came from this host. A link-local IPv6 address is never used, because it
-    /// needs an interface to go with it.
+    /// only if the answer came from this host. A link-local IPv6 address is used only if the answer
+    /// came from one too, and so from the link of that interface.
     #[default]
     Auto,
     /// The claimed address. An answer from another host that claims a loopback address is dropped.
@@ -72,12 +72,29 @@ impl AddressSelector {
         }
     }
 
-    /// The address to use, or `None` if the policy refuses the answer.
-    pub(crate) fn select(&self, claim: IpAddr, source: SocketAddr) -> Option<IpAddr> {
-        let source = source.ip();
-        if HostIp::new(source).is_err() {
-            return None; // forged
+    /// The address to use of an answer that came by the interface with this `index`, and its scope: the
+    /// index if the address is link-local, otherwise 0. `None` if the policy refuses the answer.
+    pub(crate) fn select(
+        &self,
+        claim: IpAddr,
+        source: SocketAddr,
+        index: u32,
+    ) -> Option<(IpAddr, u32)> {
+        let scope_id = match source {
+            SocketAddr::V6(source) if source.ip().is_unicast_link_local() => source.scope_id(),
+            _ => index,
+        };
+        let forged = HostIp::new(source.ip()).is_err();
+        // From another link.
+        if forged || (index != 0 && scope_id != index) {
+            return None;
         }
+        let ip = self.select_ip(claim, source.ip())?;
+        let scope_id = if is_link_local(ip) { scope_id } else { 0 };
+        Some((ip, scope_id))
+    }
+
+    fn select_ip(&self, claim: IpAddr, source: IpAddr) -> Option<IpAddr> {
         match self.policy {
             AddressPolicy::Auto if self.is_usable(claim, source) => Some(claim),
             AddressPolicy::Auto | AddressPolicy::Source => Some(source),
@@ -91,6 +108,8 @@ impl AddressSelector {
     fn is_usable(&self, claim: IpAddr, source: IpAddr) -> bool {
         if claim == source {
             true
+        } else if is_link_local(claim) && !is_link_local(source) {
+            false
         } else if self.is_this_host(claim) {
             self.is_this_host(source)
         } else {
@@ -110,12 +129,14 @@ impl AddressSelector {
                 let no_host = [network.network(), network.broadcast()];
                 network.contains(&ip) && (network.prefix_len() > 30 || !no_host.contains(&ip))
             }
-            (IpNet::V6(network), IpAddr::V6(ip)) => {
-                network.contains(&ip) && !ip.is_unicast_link_local()
-            }
+            (IpNet::V6(network), IpAddr::V6(ip)) => network.contains(&ip),
             _ => false,
         })
     }
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
 #[cfg(test)]
@@ -159,10 +180,17 @@ mod tests {
         AddressSelector::new(policy, &interfaces, |_| false)
     }
 
+    fn selected(selector: &AddressSelector, claim: &str, source: &str) -> Option<IpAddr> {
+        let address = selector.select(ip(claim), source.parse().unwrap(), 2);
+        address.map(|(ip, _)| ip)
+    }
+
     /// The address to use for a claim from 192.168.1.7, another host.
     fn from_the_lan(policy: AddressPolicy, claim: &str) -> Option<IpAddr> {
         let source = "192.168.1.7:9999".parse().unwrap();
-        selector(policy).select(ip(claim), source)
+        selector(policy)
+            .select(ip(claim), source, 2)
+            .map(|(ip, _)| ip)
     }
 
     #[test]
@@ -226,12 +254,12 @@ mod tests {
                 interface(bridge, &[("10.88.0.1", 16)]),
             ];
             let selector = AddressSelector::new(AddressPolicy::Auto, &interfaces, |_| false);
-            let address = selector.select(ip("10.88.0.5"), "192.168.1.7:9999".parse().unwrap());
+            let address = selected(&selector, "10.88.0.5", "192.168.1.7:9999");
             assert_eq!(address, Some(ip("192.168.1.7")), "{bridge}");
         }
         let interfaces = [interface("br-lan", &[("10.88.0.1", 16)])];
         let selector = AddressSelector::new(AddressPolicy::Auto, &interfaces, |_| false);
-        let address = selector.select(ip("10.88.0.5"), "192.168.1.7:9999".parse().unwrap());
+        let address = selected(&selector, "10.88.0.5", "192.168.1.7:9999");
         assert_eq!(address, Some(ip("10.88.0.5")));
     }
 
@@ -241,7 +269,7 @@ mod tests {
         let network = "10.78.0.0/24".parse().unwrap();
         eth0.routes.extend(InterfaceRoute::new(network, None));
         let selector = AddressSelector::new(AddressPolicy::Auto, &[eth0], |_| true);
-        let address = |claim| selector.select(ip(claim), "10.77.0.1:9999".parse().unwrap());
+        let address = |claim| selected(&selector, claim, "10.77.0.1:9999");
         assert_eq!(address("10.78.0.5"), Some(ip("10.78.0.5")));
         assert_eq!(address("10.79.0.5"), Some(ip("10.77.0.1")));
     }
@@ -251,7 +279,7 @@ mod tests {
         let selector = selector(AddressPolicy::Auto);
         for source in ["127.0.0.1:9999", "192.168.1.2:9999"] {
             for claim in ["127.0.0.1", "192.168.1.2", "10.0.0.2"] {
-                let address = selector.select(ip(claim), source.parse().unwrap());
+                let address = selected(&selector, claim, source);
                 assert_eq!(address, Some(ip(claim)), "{claim} from {source}");
             }
         }
@@ -261,7 +289,7 @@ mod tests {
     fn the_network_of_a_bridge_counts_if_the_search_asks_on_it() {
         let interfaces = [interface("docker0", &[("172.17.0.1", 16)])];
         let selector = AddressSelector::new(AddressPolicy::Auto, &interfaces, |_| true);
-        let address = selector.select(ip("172.17.0.5"), "172.17.0.6:9999".parse().unwrap());
+        let address = selected(&selector, "172.17.0.5", "172.17.0.6:9999");
         assert_eq!(address, Some(ip("172.17.0.5")));
     }
 
@@ -270,8 +298,11 @@ mod tests {
         let taken = |claim| from_the_lan(AddressPolicy::Claim, claim);
         assert_eq!(taken("203.0.113.9"), Some(ip("203.0.113.9")));
         assert_eq!(taken("127.0.0.1"), None);
-        let local = selector(AddressPolicy::Claim)
-            .select(ip("127.0.0.1"), "192.168.1.2:9999".parse().unwrap());
+        let local = selected(
+            &selector(AddressPolicy::Claim),
+            "127.0.0.1",
+            "192.168.1.2:9999",
+        );
         assert_eq!(local, Some(ip("127.0.0.1")));
     }
 
@@ -303,9 +334,46 @@ mod tests {
                 "224.0.0.1:9999",
             ] {
                 let source: SocketAddr = source.parse().unwrap();
-                assert_eq!(selector(policy).select(ip("192.168.1.8"), source), None);
-                assert_eq!(selector(policy).select(source.ip(), source), None);
+                assert_eq!(selector(policy).select(ip("192.168.1.8"), source, 2), None);
+                assert_eq!(selector(policy).select(source.ip(), source, 2), None);
             }
         }
+    }
+
+    #[test]
+    fn fault_42_a_link_local_address_comes_with_the_interface_of_the_answer() {
+        for index in [2, 3] {
+            let source = format!("[fe80::7%{index}]:9999").parse().unwrap();
+            for (policy, claim, expected) in [
+                (AddressPolicy::Auto, "fe80::7", Some(("fe80::7", index))),
+                (AddressPolicy::Auto, "fe80::8", Some(("fe80::8", index))),
+                // An address that this host has on one of its links.
+                (AddressPolicy::Auto, "fe80::2", Some(("fe80::7", index))),
+                (AddressPolicy::Auto, "2001:db8::7", Some(("2001:db8::7", 0))),
+                (AddressPolicy::Auto, "192.168.1.8", Some(("192.168.1.8", 0))),
+                (AddressPolicy::Claim, "fe80::8", Some(("fe80::8", index))),
+                (
+                    AddressPolicy::Source,
+                    "2001:db8::7",
+                    Some(("fe80::7", index)),
+                ),
+                (AddressPolicy::Match, "fe80::8", None),
+                (AddressPolicy::Match, "fe80::7", Some(("fe80::7", index))),
+            ] {
+                let expected = expected.map(|(text, scope_id)| (ip(text), scope_id));
+                let selector = selector(policy);
+                let selected = selector.select(ip(claim), source, index);
+                assert_eq!(selected, expected, "{policy:?} {claim}");
+                // The other link.
+                assert_eq!(selector.select(ip(claim), source, 5 - index), None);
+            }
+        }
+    }
+
+    #[test]
+    fn fault_42_another_host_with_the_address_that_this_host_has_on_another_link_is_found() {
+        let source = "[fe80::2%3]:9999".parse().unwrap();
+        let address = selector(AddressPolicy::Auto).select(ip("fe80::2"), source, 3);
+        assert_eq!(address, Some((ip("fe80::2"), 3)));
     }
 }

@@ -17,6 +17,33 @@ pub const DEFAULT_PROBES: NonZeroU8 = NonZeroU8::new(3).unwrap();
 /// The default limit on the servers that a search keeps: 4096.
 pub const DEFAULT_MAX_SERVERS: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
+/// Which of IPv4 and IPv6 a search asks its networks by. [Targets](Config::targets) are asked by their
+/// own.
+///
+/// By IPv4 a search asks by broadcast, by IPv6 with the multicast group
+/// [`MULTICAST_V6`](udp_discovery_protocol::MULTICAST_V6). The plain answer does not name its server,
+/// so a server that answers by both is listed twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[non_exhaustive]
+pub enum Family {
+    /// IPv4 on each interface that has it, and IPv6 on the others. On an interface with both, IPv6
+    /// joins from the second probe on, as long as no server on that interface has answered. A server
+    /// is rarely listed twice. The default, and the right choice for most networks.
+    #[default]
+    #[cfg_attr(feature = "serde", serde(rename = "auto"))]
+    Auto,
+    /// IPv4 only.
+    #[cfg_attr(feature = "serde", serde(rename = "4"))]
+    V4,
+    /// IPv6 only.
+    #[cfg_attr(feature = "serde", serde(rename = "6"))]
+    V6,
+    /// Both, IPv4 first. For networks where some of the servers have IPv6 only.
+    #[cfg_attr(feature = "serde", serde(rename = "both"))]
+    Both,
+}
+
 /// The configuration of a [`Client`](crate::Client): the [`Settings`] that servers and clients share,
 /// and those of clients only.
 ///
@@ -63,6 +90,8 @@ pub struct Config {
     targets: Vec<Target>,
     broadcast: bool,
     source_port: Option<NonZeroU16>,
+    family: Family,
+    multicast: bool,
 }
 
 impl Config {
@@ -176,6 +205,20 @@ impl Config {
     /// ([`DiscoverError::SourcePortInUse`](crate::DiscoverError::SourcePortInUse)).
     pub fn source_port(&self) -> Option<NonZeroU16> {
         self.source_port
+    }
+
+    /// Which of IPv4 and IPv6 to ask by. Default: [`Family::Auto`].
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    /// Whether to ask also with the IPv4 multicast group
+    /// [`MULTICAST_V4`](udp_discovery_protocol::MULTICAST_V4), which takes turns with the broadcast
+    /// addresses. Default: no. An interface without broadcast is asked with the group in any case.
+    ///
+    /// It helps where the network drops broadcasts. Servers receive it if they joined the group.
+    pub fn multicast(&self) -> bool {
+        self.multicast
     }
 
     /// Sets the [`settings`](Self::settings).
@@ -297,6 +340,16 @@ impl Config {
         }
     }
 
+    /// Sets the [`family`](Self::family).
+    pub fn with_family(self, family: Family) -> Self {
+        Self { family, ..self }
+    }
+
+    /// Sets [`multicast`](Self::multicast).
+    pub fn with_multicast(self, multicast: bool) -> Self {
+        Self { multicast, ..self }
+    }
+
     /// Sets [`first`](Self::first).
     pub fn with_first(self, first: bool) -> Self {
         Self { first, ..self }
@@ -337,6 +390,8 @@ impl Default for Config {
             targets: Vec::new(),
             broadcast: true,
             source_port: None,
+            family: Family::Auto,
+            multicast: false,
         }
     }
 }

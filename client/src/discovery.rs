@@ -38,8 +38,9 @@ const UNKNOWN_ERRORS: u32 = 64;
 /// # How to drive it
 /// 1. [`new`](Self::new) starts the search. Its deadline is `now` plus the timeout; nothing moves
 ///    it.
-/// 2. Open a socket for each of the [`links`](Self::links), bound to its [`local`](Link::local)
-///    address and any free port, with `SO_BROADCAST`. If that fails, call
+/// 2. Open a socket for each of the [`links`](Self::links), bound to its
+///    [`local_addr`](Link::local_addr), with `SO_BROADCAST`. Multicasts must leave by the interface of
+///    the link, with a time to live of 1. If that fails, call
 ///    [`give_up`](Self::give_up).
 /// 3. Until [`poll_timeout`](Self::poll_timeout) returns `None`, repeat in this order:
 ///    - Send what [`poll_transmit`](Self::poll_transmit) returns, until it returns `None`. If a
@@ -67,6 +68,7 @@ const UNKNOWN_ERRORS: u32 = 64;
 ///
 /// let mut eth0 = Interface::new("eth0", 2);
 /// eth0.flags.up = true;
+/// eth0.flags.broadcast = true;
 /// eth0.addresses.push(InterfaceAddress::new("192.168.1.2".parse()?, 24)?);
 ///
 /// let now = Instant::now();
@@ -101,6 +103,8 @@ pub struct Discovery {
     /// How many probes have been started.
     probes: usize,
     last_transmit: Option<LastTransmit>,
+    /// The names of the interfaces on which a server was found.
+    answered: HashSet<String>,
     known: HashSet<ServerKey>,
     /// The addresses of the targets.
     asked: HashMap<SocketAddr, Asked>,
@@ -228,6 +232,7 @@ impl Discovery {
             links: selection.links.iter().map(state).collect(),
             probes: 0,
             last_transmit: None,
+            answered: HashSet::new(),
             known: HashSet::new(),
             asked,
             found: VecDeque::new(),
@@ -305,8 +310,9 @@ impl Discovery {
         }
         let destination = &mut report.destinations[destination];
         destination.sent += 1;
-        let address = destination.socket_addr();
-        if destination.sent == 1
+        let (address, first) = (*destination, destination.sent == 1);
+        let address = report.socket_addr(&address);
+        if first
             && let Some(asked) = self.asked.get(&address)
             && asked.link == link
         {
@@ -320,23 +326,24 @@ impl Discovery {
     }
 
     /// Handles an error from sending the datagram that [`poll_transmit`](Self::poll_transmit)
-    /// returned last. If it was a broadcast, the probe goes to the link's other broadcast address
-    /// instead, which `poll_transmit` returns next.
+    /// returned last. If it was a broadcast or multicast, the probe goes to another such address of the
+    /// link instead, which `poll_transmit` returns next.
     pub fn handle_send_error(&mut self, error: io::Error) {
         let Some(last) = self.last_transmit.take() else {
             return;
         };
         let state = &mut self.links[last.link];
         let report = &mut self.report.links[last.link];
+        let address = report.socket_addr(&report.destinations[last.destination]);
         let destination = &mut report.destinations[last.destination];
         destination.sent -= 1;
         if destination.sent == 0
-            && let Some(asked) = self.asked.get(&destination.socket_addr())
+            && let Some(asked) = self.asked.get(&address)
             && asked.link == last.link
         {
             self.report.targets[asked.target].asked -= 1;
         }
-        if destination.kind == DestinationKind::Broadcast {
+        if destination.kind != DestinationKind::Unicast {
             state.pending.fall_back();
         }
         if !last.probe_sent_before {
@@ -387,12 +394,14 @@ impl Discovery {
                     claimed_ip: response.ip(),
                     source,
                     interface: self.report.links[link].interface.clone(),
+                    scope_id: key.scope_id,
                     rtt,
                     raw: Bytes::copy_from_slice(payload),
                 };
                 self.trace.found(&server);
                 self.report.counts.accepted += 1;
                 self.known.insert(key);
+                self.answered.insert(server.interface.clone());
                 self.found.push_back(server);
                 if let Some(quiet) = &mut self.quiet {
                     quiet.since = now;
@@ -520,8 +529,10 @@ impl Discovery {
         if !self.schedule.take(self.now) {
             return;
         }
+        let first = self.probes == 0;
         for (state, link) in self.links.iter_mut().zip(&self.report.links) {
-            if link.given_up.is_none() {
+            let waits = link.waits_for_ipv4 && (first || self.answered.contains(&link.interface));
+            if link.given_up.is_none() && !waits {
                 state.pending = Pending::new(self.probes, &link.destinations);
                 state.probe_sent = false;
             }
@@ -582,12 +593,14 @@ impl Discovery {
             Err(DecodeError::TooLong { .. }) => return Err(DropReason::TooLong),
             Ok(Message::Request(_)) | Err(_) => return Err(DropReason::Malformed),
         };
-        let ip = self
+        let index = self.report.links[link].index;
+        let (ip, scope_id) = self
             .addresses
-            .select(response.ip(), source)
+            .select(response.ip(), source, index)
             .ok_or(DropReason::RefusedAddress)?;
         let key = ServerKey {
             ip,
+            scope_id,
             port: response.port().or(self.default_port),
         };
         if self.known.contains(&key) {

@@ -204,10 +204,24 @@ impl<S: Endpoint> Driver<S> {
 /// Opens the socket of a link. It shares its port with no other.
 fn open(link: &Link, config: &Config) -> io::Result<UdpSocket> {
     let port = config.source_port().map_or(0, NonZeroU16::get);
-    let local = SocketAddr::new(link.local, port);
+    let mut local = link.local_addr();
+    local.set_port(port);
     let socket = Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
-    socket.set_broadcast(!link.targets_only)?;
+    match local {
+        SocketAddr::V4(local) => {
+            socket.set_broadcast(!link.targets_only)?;
+            socket.set_multicast_if_v4(local.ip())?;
+            socket.set_multicast_ttl_v4(1)?;
+        }
+        SocketAddr::V6(_) => {
+            socket.set_only_v6(true)?;
+            if link.index != 0 {
+                socket.set_multicast_if_v6(link.index)?;
+            }
+            socket.set_multicast_hops_v6(1)?;
+        }
+    }
     if !config.targets().is_empty() {
         refusals::enable(&socket, local)?;
     }
@@ -308,6 +322,7 @@ mod tests {
     fn interface(name: &str, address: &str) -> Interface {
         let mut interface = Interface::new(name, 2);
         interface.flags.up = true;
+        interface.flags.broadcast = true;
         let address = InterfaceAddress::new(address.parse().unwrap(), 24).unwrap();
         interface.addresses.push(address);
         interface

@@ -1,5 +1,5 @@
 //! Finds servers on the local network. A search asks every network that this host is on, by UDP
-//! broadcast, and collects the answers until a deadline.
+//! broadcast and IPv6 multicast, and collects the answers until a deadline.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -131,6 +131,7 @@
 //! # Design
 //! - **One socket for each interface address.** A broadcast from an unbound socket leaves by one
 //!   interface only. Each IPv4 address of each interface that is up gets a socket of its own,
+//!   and the IPv6 addresses of an interface share one,
 //!   except on loopback and [container bridges](protocol::Interface::is_container_bridge). If there
 //!   is nothing else, the search asks on container bridges after all, or else on loopback
 //!   ([`Report::last_resort`]).
@@ -142,6 +143,10 @@
 //!   refuses to send to one of the two, the probe goes to the other. A point-to-point link has only
 //!   the address of its other end to ask. Up to 16 hosts that only a peer address or a host route
 //!   puts on the link are also asked by unicast.
+//! - **IPv4 first.** A server that answers by IPv4 and by IPv6 would be listed twice, because the plain
+//!   answer does not name it. So IPv6 asks at once only where an interface has no IPv4, and otherwise
+//!   from the second probe on, while nobody there has answered ([`Family::Auto`]). Choose
+//!   [`Family::Both`] where some servers have IPv6 only.
 //! - **Targets by unicast.** Routers do not forward broadcasts. A [`Target`] is asked from the address
 //!   that the system's routes lead from, with every probe. Only the address and port that were asked
 //!   may answer. A host that refuses is reported ([`TargetReport::refused`]), on Linux.
@@ -197,7 +202,7 @@ mod trace;
 pub use address::AddressPolicy;
 pub use blocking::Search;
 pub use client::Client;
-pub use config::{Config, DEFAULT_MAX_SERVERS, DEFAULT_PROBES};
+pub use config::{Config, DEFAULT_MAX_SERVERS, DEFAULT_PROBES, Family};
 pub use discovery::{Discovery, Transmit};
 pub use error::DiscoverError;
 pub use report::{

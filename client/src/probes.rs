@@ -53,34 +53,32 @@ impl Schedule {
 /// The destinations that one probe on one link has not been sent to, as indices into
 /// [`Link::destinations`](crate::Link::destinations).
 ///
-/// A probe goes to one broadcast address and to every unicast address. The broadcast addresses take
+/// A probe goes to one broadcast or multicast address and to every unicast address. The former take
 /// turns, because a host that receives both would answer twice. If the system refuses to send to
 /// one, the probe goes to the next. Without a default route, for example, it refuses
 /// 255.255.255.255.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
     due: VecDeque<usize>,
-    /// The other broadcast addresses.
+    /// The other broadcast and multicast addresses.
     fallbacks: VecDeque<usize>,
 }
 
 impl Pending {
     /// The destinations of the probe with this number, counted from 0.
     pub(crate) fn new(probe: usize, destinations: &[Destination]) -> Self {
-        let positions = |kind| {
+        let positions = |unicast: bool| {
             let all = destinations.iter().enumerate();
-            all.filter(move |(_, destination)| destination.kind == kind)
+            all.filter(move |(_, it)| (it.kind == DestinationKind::Unicast) == unicast)
                 .map(|(at, _)| at)
         };
-        let mut fallbacks: VecDeque<usize> = positions(DestinationKind::Broadcast).collect();
+        let mut fallbacks: VecDeque<usize> = positions(false).collect();
         if !fallbacks.is_empty() {
             fallbacks.rotate_left(probe % fallbacks.len());
         }
         let broadcast = fallbacks.pop_front().into_iter();
         Self {
-            due: broadcast
-                .chain(positions(DestinationKind::Unicast))
-                .collect(),
+            due: broadcast.chain(positions(true)).collect(),
             fallbacks,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -54,9 +54,12 @@ pub struct Link {
     pub index: u32,
     /// The address.
     pub local: IpAddr,
-    /// The addresses that the probes go to: each probe to one of the broadcast addresses, in
-    /// turn, and to every unicast one.
+    /// The addresses that the probes go to: each probe to one of the broadcast and multicast
+    /// addresses, in turn, and to every unicast one.
     pub destinations: Vec<Destination>,
+    /// Whether it asks by IPv6 on an interface that has IPv4 too, only from the second probe on and as
+    /// long as no server on that interface has answered ([`Family::Auto`](crate::Family::Auto)).
+    pub waits_for_ipv4: bool,
     /// Whether it asks only targets, and not the network of the interface.
     pub targets_only: bool,
     /// How many probes were sent to at least one destination.
@@ -72,6 +75,18 @@ pub struct Link {
 }
 
 impl Link {
+    /// The address to bind a socket to, with any port, and with the interface as the scope of a
+    /// link-local IPv6 address.
+    pub fn local_addr(&self) -> SocketAddr {
+        scoped(self.local, 0, self.index)
+    }
+
+    /// The address and port of a destination, with the interface as the scope of a link-local IPv6
+    /// address (RFC 4007, section 6).
+    pub fn socket_addr(&self, destination: &Destination) -> SocketAddr {
+        scoped(destination.ip, destination.port, self.index)
+    }
+
     pub(crate) fn new(
         interface: &str,
         index: u32,
@@ -83,6 +98,7 @@ impl Link {
             index,
             local,
             destinations,
+            waits_for_ipv4: false,
             targets_only: false,
             probes_sent: 0,
             send_errors: 0,
@@ -90,6 +106,20 @@ impl Link {
             given_up: None,
         }
     }
+}
+
+/// The address and port, with `scope_id` if the address needs one.
+pub(crate) fn scoped(ip: IpAddr, port: u16, scope_id: u32) -> SocketAddr {
+    match ip {
+        IpAddr::V6(ip) if needs_scope(ip) => SocketAddrV6::new(ip, port, 0, scope_id).into(),
+        _ => SocketAddr::new(ip, port),
+    }
+}
+
+/// Whether an address is unique only on one link: a link-local one, or a multicast group of that
+/// scope.
+pub(crate) fn needs_scope(ip: Ipv6Addr) -> bool {
+    ip.is_unicast_link_local() || ip.segments()[0] & 0xff0f == 0xff02
 }
 
 /// An address that the probes of a [`Link`] go to.
@@ -123,11 +153,6 @@ impl Destination {
             refused: false,
         }
     }
-
-    /// The address and the port.
-    pub fn socket_addr(&self) -> SocketAddr {
-        SocketAddr::new(self.ip, self.port)
-    }
 }
 
 /// The kind of the address of a [`Destination`].
@@ -141,6 +166,8 @@ impl Destination {
 pub enum DestinationKind {
     /// It reaches every host of a network.
     Broadcast,
+    /// It reaches the hosts of a network that joined the group.
+    Multicast,
     /// It reaches one host.
     Unicast,
 }
@@ -322,9 +349,9 @@ impl fmt::Display for Skipped {
 )]
 #[non_exhaustive]
 pub enum LastResort {
-    /// Container bridges: no other interface is up and has an IPv4 address.
+    /// Container bridges: no other interface is up and has an address to ask from.
     ContainerBridges,
-    /// Loopback: no interface that leads to other hosts is up and has an IPv4 address.
+    /// Loopback: no interface that leads to other hosts is up and has an address to ask from.
     Loopback,
 }
 
@@ -356,8 +383,12 @@ pub enum SkipReason {
     Loopback,
     /// It is a [container bridge](udp_discovery_protocol::Interface::is_container_bridge).
     ContainerBridge,
-    /// It has no IPv4 address to ask from.
+    /// It has no address to ask from.
+    NoAddress,
+    /// It has no IPv4 address to ask from, and [`Config::family`](crate::Config::family) is IPv4 only.
     NoIpv4Address,
+    /// It has no IPv6 address to ask from, and [`Config::family`](crate::Config::family) is IPv6 only.
+    NoIpv6Address,
     /// It leads to one other host, whose address is unknown.
     NobodyToAsk,
 }
@@ -370,7 +401,9 @@ impl fmt::Display for SkipReason {
             Self::Down => "down",
             Self::Loopback => "loopback",
             Self::ContainerBridge => "container bridge",
+            Self::NoAddress => "no address",
             Self::NoIpv4Address => "no IPv4 address",
+            Self::NoIpv6Address => "no IPv6 address",
             Self::NobodyToAsk => "point-to-point, without the address of its other end",
         })
     }

@@ -7,10 +7,11 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use udp_discovery_protocol::HostIp;
+use udp_discovery_protocol::{HostIp, Interface};
 
 use crate::config::Config;
 use crate::error::DiscoverError;
+use crate::report::scoped;
 use crate::target::{ResolvedTarget, Route, Target};
 
 /// How many addresses of one name are asked. The others are ignored.
@@ -32,6 +33,7 @@ pub(crate) fn targets(
 ) -> Result<Vec<ResolvedTarget>, DiscoverError> {
     let names = config.targets().iter().filter_map(Target::name);
     let names = resolve(names, timeout, |name| (name, 0).to_socket_addrs());
+    let interfaces = Interface::list().unwrap_or_default();
     let addresses = |target: &Target| -> Result<Vec<IpAddr>, DiscoverError> {
         let Some(name) = target.name() else {
             return Ok(target.ip().into_iter().collect());
@@ -61,8 +63,9 @@ pub(crate) fn targets(
         .map(|target| {
             let port = target.port_or(config.settings().port());
             // An address that no route leads to is missing in the report.
+            let scope_id = scope_id(target, &interfaces)?;
             let route = |ip| {
-                let remote = SocketAddr::new(ip, port);
+                let remote = scoped(ip, port, scope_id);
                 let local = local_address(remote).ok()?;
                 Some(Route { remote, local })
             };
@@ -70,6 +73,22 @@ pub(crate) fn targets(
             Ok(ResolvedTarget::new(target.clone(), routes))
         })
         .collect()
+}
+
+/// The index of the interface of a link-local target, otherwise 0.
+fn scope_id(target: &Target, interfaces: &[Interface]) -> Result<u32, DiscoverError> {
+    let Some(name) = target.interface() else {
+        return Ok(0);
+    };
+    let named = interfaces.iter().find(|it| it.name == name);
+    let index = named.map_or_else(|| name.parse().ok(), |it| Some(it.index));
+    index.ok_or_else(|| DiscoverError::Resolve {
+        target: target.clone(),
+        source: Arc::new(io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("there is no network interface `{name}`"),
+        )),
+    })
 }
 
 /// The address of ours from which the system would send to `remote`. Nothing is sent.
@@ -132,7 +151,9 @@ fn hosts(addresses: impl Iterator<Item = SocketAddr>) -> Vec<IpAddr> {
         if hosts.len() == MAX_ADDRESSES {
             break;
         }
-        if HostIp::new(ip).is_ok() && !hosts.contains(&ip) {
+        // A link-local address names no interface.
+        let is_link_local = matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+        if HostIp::new(ip).is_ok() && !is_link_local && !hosts.contains(&ip) {
             hosts.push(ip);
         }
     }
@@ -160,8 +181,9 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_no_host_has_are_ignored() {
-        let hosts = hosts([address(0), address(u32::MAX)].into_iter());
+    fn addresses_that_no_host_has_or_that_name_no_interface_are_ignored() {
+        let link_local = "[fe80::7]:0".parse().unwrap();
+        let hosts = hosts([address(0), address(u32::MAX), link_local].into_iter());
         assert!(hosts.is_empty());
     }
 

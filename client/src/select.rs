@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use udp_discovery_protocol::{HostIp, Interface, InterfaceAddress, InterfaceRoute, IpNet};
+use udp_discovery_protocol::{
+    HostIp, Interface, InterfaceAddress, InterfaceRoute, IpNet, MULTICAST_V4, MULTICAST_V6,
+};
 use wildmatch::WildMatch;
 
-use crate::config::Config;
+use crate::config::{Config, Family};
 use crate::error::DiscoverError;
 use crate::report::{Destination, DestinationKind, LastResort, Link, SkipReason, Skipped};
 use crate::target::{ResolvedTarget, Route};
@@ -97,15 +99,23 @@ impl Selection {
         for (at, link) in self.links.iter().enumerate() {
             let mut destinations = link.destinations.iter();
             let is_asked = |it: &Destination| {
-                it.kind == DestinationKind::Unicast && it.socket_addr() == route.remote
+                it.kind == DestinationKind::Unicast && link.socket_addr(it) == route.remote
             };
             if let Some(destination) = destinations.position(is_asked) {
                 return (at, destination);
             }
         }
-        let link = self.links.iter().position(|link| link.local == route.local);
+        let scope_id = match route.remote {
+            SocketAddr::V6(remote) if remote.ip().is_unicast_link_local() => remote.scope_id(),
+            _ => 0,
+        };
+        let is_its_link =
+            |link: &Link| link.local == route.local && (scope_id == 0 || link.index == scope_id);
+        let link = self.links.iter().position(is_its_link);
         let link = link.unwrap_or_else(|| {
-            let interface = interfaces.iter().find(|it| it.holds(route.local));
+            let interface = interfaces
+                .iter()
+                .find(|it| it.holds(route.local) && (scope_id == 0 || it.index == scope_id));
             let (name, index) = interface.map_or(("", 0), |it| (it.name.as_str(), it.index));
             let link = Link::new(name, index, route.local, Vec::new());
             self.links.push(Link {
@@ -122,7 +132,6 @@ impl Selection {
 
     fn new(config: &Config, interfaces: &[Interface]) -> Result<Self, DiscoverError> {
         let names = Names::new(config);
-        let port = config.settings().port();
         if !names.include.is_empty() && !interfaces.iter().any(|it| names.include(it)) {
             return Err(DiscoverError::NoSuchInterface {
                 available: interfaces.iter().map(|it| it.name.clone()).collect(),
@@ -132,20 +141,20 @@ impl Selection {
             container_bridges: false,
             loopback: config.loopback(),
         };
-        let mut selection = Self::of(interfaces, &names, kinds, port);
+        let mut selection = Self::of(interfaces, &names, kinds, config);
         if names.include.is_empty() {
             // A host that has only container bridges asks on those. A host without a network still
             // finds its own servers.
             if !selection.leaves_this_host() {
                 kinds.container_bridges = true;
-                selection = Self::of(interfaces, &names, kinds, port);
+                selection = Self::of(interfaces, &names, kinds, config);
                 if selection.leaves_this_host() {
                     selection.last_resort = Some(LastResort::ContainerBridges);
                 }
             }
             if selection.links.is_empty() {
                 kinds.loopback = true;
-                selection = Self::of(interfaces, &names, kinds, port);
+                selection = Self::of(interfaces, &names, kinds, config);
                 selection.last_resort = Some(LastResort::Loopback);
             }
         }
@@ -171,12 +180,12 @@ impl Selection {
         !self.links.iter().all(itself)
     }
 
-    fn of(interfaces: &[Interface], names: &Names, kinds: Kinds, port: u16) -> Self {
+    fn of(interfaces: &[Interface], names: &Names, kinds: Kinds, config: &Config) -> Self {
         let mut selection = Self::default();
         for interface in interfaces {
             match names
                 .check(interface, kinds)
-                .and_then(|()| links(interface, port))
+                .and_then(|()| links(interface, config))
             {
                 Ok(links) => selection.links.extend(links),
                 Err(reason) => selection.skipped.push(Skipped {
@@ -185,6 +194,8 @@ impl Selection {
                 }),
             }
         }
+        // IPv4 first, in the order of the interfaces.
+        selection.links.sort_by_key(|link| link.local.is_ipv6());
         selection
     }
 }
@@ -245,27 +256,72 @@ fn any_matches(globs: &[WildMatch], interface: &Interface) -> bool {
     globs.iter().any(|glob| glob.matches(&interface.name))
 }
 
-/// The links of an interface, one for each IPv4 address.
-fn links(interface: &Interface, port: u16) -> Result<Vec<Link>, SkipReason> {
-    if interface.ipv4_addresses().next().is_none() {
-        return Err(SkipReason::NoIpv4Address);
+/// The links of an interface, one for each IPv4 address, and one for IPv6.
+fn links(interface: &Interface, config: &Config) -> Result<Vec<Link>, SkipReason> {
+    let family = config.family();
+    let v4 = if family == Family::V6 {
+        Vec::new()
+    } else {
+        ipv4_links(interface, config)
+    };
+    let waits_for_ipv4 = family == Family::Auto && !v4.is_empty();
+    let v6 = if family == Family::V4 {
+        None
+    } else {
+        ipv6_link(interface, config.settings().port())
+    };
+    let v6 = v6.map(|link| Link {
+        waits_for_ipv4,
+        ..link
+    });
+    let links: Vec<Link> = v4.into_iter().chain(v6).collect();
+    if !links.is_empty() {
+        return Ok(links);
     }
-    let links: Vec<Link> = interface
-        .addresses
-        .iter()
-        .filter_map(|address| {
-            let IpAddr::V4(local) = address.ip() else {
-                return None;
-            };
-            let destinations = destinations(interface, address, local, port);
-            (!destinations.is_empty())
-                .then(|| Link::new(&interface.name, interface.index, local.into(), destinations))
-        })
-        .collect();
-    if links.is_empty() {
-        return Err(SkipReason::NobodyToAsk);
-    }
-    Ok(links)
+    let mut addresses = interface.addresses.iter();
+    let has = |v6: bool| addresses.clone().any(|it| it.ip().is_ipv6() == v6);
+    Err(match family {
+        Family::V4 if !has(false) => SkipReason::NoIpv4Address,
+        Family::V6 if !has(true) => SkipReason::NoIpv6Address,
+        _ if addresses.next().is_none() => SkipReason::NoAddress,
+        _ => SkipReason::NobodyToAsk,
+    })
+}
+
+fn ipv4_links(interface: &Interface, config: &Config) -> Vec<Link> {
+    let addresses = interface.addresses.iter();
+    let link = |address: &InterfaceAddress| {
+        let IpAddr::V4(local) = address.ip() else {
+            return None;
+        };
+        let destinations = destinations(interface, address, local, config);
+        (!destinations.is_empty())
+            .then(|| Link::new(&interface.name, interface.index, local.into(), destinations))
+    };
+    addresses.filter_map(link).collect()
+}
+
+/// The link that asks by IPv6, from the link-local address if there is one. Loopback asks its own
+/// address. A point-to-point link without a link-local address does not carry multicast.
+fn ipv6_link(interface: &Interface, port: u16) -> Option<Link> {
+    let all = interface.addresses.iter().filter_map(|it| match it.ip() {
+        IpAddr::V6(ip) => Some(ip),
+        IpAddr::V4(_) => None,
+    });
+    let link_local = all.clone().find(Ipv6Addr::is_unicast_link_local);
+    let other = all.clone().find(|ip| !ip.is_unicast_link_local());
+    let (local, destination) = if interface.flags.loopback {
+        let local = other?;
+        let destination = Destination::new(local.into(), port, DestinationKind::Unicast);
+        (local, destination)
+    } else {
+        let other = other.filter(|_| !interface.flags.point_to_point);
+        let group = MULTICAST_V6.into();
+        let destination = Destination::new(group, port, DestinationKind::Multicast);
+        (link_local.or(other)?, destination)
+    };
+    let (name, index) = (&interface.name, interface.index);
+    Some(Link::new(name, index, local.into(), vec![destination]))
 }
 
 /// The destinations of the probes from `local`.
@@ -273,17 +329,20 @@ fn destinations(
     interface: &Interface,
     address: &InterfaceAddress,
     local: Ipv4Addr,
-    port: u16,
+    config: &Config,
 ) -> Vec<Destination> {
+    let port = config.settings().port();
     let broadcast = |ip: Ipv4Addr| Destination::new(ip.into(), port, DestinationKind::Broadcast);
     let unicast = |ip: Ipv4Addr| Destination::new(ip.into(), port, DestinationKind::Unicast);
     if interface.flags.loopback {
         return vec![unicast(local)];
     }
+    let group = Destination::new(MULTICAST_V4.into(), port, DestinationKind::Multicast);
+    let group = config.multicast().then_some(group);
     let directed = address.directed_broadcast().map(broadcast);
     if interface.flags.point_to_point {
         return match directed {
-            Some(directed) => vec![directed],
+            Some(directed) => group.into_iter().chain([directed]).collect(),
             None => other_hosts(address.network(), local)
                 .into_iter()
                 .map(unicast)
@@ -294,7 +353,13 @@ fn destinations(
     let limited = broadcast(Ipv4Addr::BROADCAST);
     let hosts = routed_hosts(interface, local).take(HOSTS_ASKED);
     let hosts = hosts.map(unicast);
-    directed.into_iter().chain([limited]).chain(hosts).collect()
+    let networks = if interface.flags.broadcast {
+        group.into_iter().chain(directed).chain([limited]).collect()
+    } else {
+        let group = Destination::new(MULTICAST_V4.into(), port, DestinationKind::Multicast);
+        vec![group]
+    };
+    networks.into_iter().chain(hosts).collect()
 }
 
 /// The hosts other than `local`, in a network of one or two addresses. None in a larger one.
@@ -380,11 +445,12 @@ mod tests {
     }
 
     fn select(config: &Config) -> Selection {
-        Selection::new(config, &host()).unwrap()
+        Selection::new(&config.clone().with_family(Family::V4), &host()).unwrap()
     }
 
     fn destinations_of(interface: Interface) -> Vec<Vec<String>> {
-        let selection = Selection::new(&Config::default(), &[interface]).unwrap();
+        let selection =
+            Selection::new(&Config::default().with_family(Family::V4), &[interface]).unwrap();
         let text = |link: Link| {
             link.destinations
                 .iter()
@@ -408,6 +474,79 @@ mod tests {
                 "docker0: container bridge"
             ]
         );
+    }
+
+    /// The links of [`host`], with what each asks.
+    fn asked(family: Family) -> Vec<String> {
+        let config = Config::default().with_family(family).with_loopback(true);
+        let text = |link: &Link| {
+            let destinations = link.destinations.iter().map(|it| it.ip.to_string());
+            let waits = if link.waits_for_ipv4 { "waits: " } else { "" };
+            let destinations: Vec<_> = destinations.collect();
+            format!(
+                "{waits}{} {} {}",
+                link.interface,
+                link.local,
+                destinations.join(" ")
+            )
+        };
+        let selection = Selection::new(&config, &host()).unwrap();
+        selection.links.iter().map(text).collect()
+    }
+
+    #[test]
+    fn the_family_decides_which_links_ask_ipv4_first() {
+        let lo = "lo 127.0.0.1 127.0.0.1";
+        let lo6 = "lo ::1 ::1";
+        let eth0 = "eth0 192.168.1.2 192.168.1.255 255.255.255.255";
+        let eth0_6 = "eth0 fe80::2 ff12::8000:270f";
+        let eth2 = "eth2 fe80::3 ff12::8000:270f";
+        assert_eq!(asked(Family::V4), [lo, eth0]);
+        assert_eq!(asked(Family::V6), [lo6, eth0_6, eth2]);
+        assert_eq!(asked(Family::Both), [lo, eth0, lo6, eth0_6, eth2]);
+        let (lo6, eth0_6) = (format!("waits: {lo6}"), format!("waits: {eth0_6}"));
+        assert_eq!(asked(Family::Auto), [lo, eth0, &lo6, &eth0_6, eth2]);
+    }
+
+    #[test]
+    fn fault_44_a_host_without_ipv6_is_asked_by_ipv4_unless_that_is_excluded() {
+        let eth0 = [interface("eth0", &[("192.168.1.2", 24)])];
+        for family in [Family::Auto, Family::V4, Family::Both] {
+            let config = Config::default().with_family(family);
+            assert_eq!(Selection::new(&config, &eth0).unwrap().links.len(), 1);
+        }
+        let config = Config::default().with_family(Family::V6);
+        match Selection::new(&config, &eth0) {
+            Err(DiscoverError::NoUsableInterface { skipped }) => {
+                assert_eq!(skipped[0].reason, SkipReason::NoIpv6Address);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn without_a_link_local_address_another_one_asks_by_ipv6() {
+        let eth0 = interface("eth0", &[("2001:db8::2", 64), ("2001:db8::3", 64)]);
+        let selection = Selection::new(&Config::default(), &[eth0]).unwrap();
+        let links: Vec<_> = selection.links.iter().map(|it| it.local).collect();
+        assert_eq!(links, [ip("2001:db8::2")]);
+    }
+
+    #[test]
+    fn the_ipv4_group_takes_turns_if_configured_and_replaces_a_missing_broadcast() {
+        let asks = |config: &Config, interface| {
+            let selection = Selection::new(config, &[interface]).unwrap();
+            let destinations = selection.links[0].destinations.iter();
+            destinations.map(|it| it.ip.to_string()).collect::<Vec<_>>()
+        };
+        let eth0 = || interface("eth0", &[("192.168.1.2", 24)]);
+        assert_eq!(
+            asks(&Config::default().with_multicast(true), eth0()),
+            ["239.255.39.15", "192.168.1.255", "255.255.255.255"]
+        );
+        let mut without = eth0();
+        without.flags.broadcast = false;
+        assert_eq!(asks(&Config::default(), without), ["239.255.39.15"]);
     }
 
     #[test]
@@ -596,7 +735,7 @@ mod tests {
     #[test]
     fn a_point_to_point_link_without_a_known_end_is_skipped() {
         // A prefix of 0 bits has no directed broadcast address.
-        let mut wg0 = interface("wg0", &[("10.8.0.1", 32), ("10.8.0.1", 0)]);
+        let mut wg0 = interface("wg0", &[("10.8.0.1", 32), ("10.8.0.1", 0), ("fd00::1", 64)]);
         wg0.flags.point_to_point = true;
         match Selection::new(&Config::default(), &[wg0]) {
             Err(DiscoverError::NoUsableInterface { skipped }) => {

@@ -8,10 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use udp_discovery_protocol::{DEFAULT_PORT, DEFAULT_RESPONSE_PREFIX};
 
+use crate::report::scoped;
+
 /// A server that answered.
 ///
 /// It is displayed as what a user connects to: `192.168.1.7`, `192.168.1.7:8000`,
-/// `[2001:db8::7]:8000`.
+/// `[2001:db8::7]:8000`, `[fe80::7%eth0]:8000`.
 ///
 /// ```
 /// use udp_discovery_client::DiscoveredServer;
@@ -31,14 +33,22 @@ use udp_discovery_protocol::{DEFAULT_PORT, DEFAULT_RESPONSE_PREFIX};
 /// [`key`](Self::key).
 ///
 /// With the feature `serde` it implements `Serialize`. The keys are named as the fields, except that
-/// the round-trip time is `rtt_ms`, in milliseconds; `raw` is text.
+/// the round-trip time is `rtt_ms`, in milliseconds; `raw` is text; and a link-local `ip` has its
+/// interface behind it: `fe80::7%eth0`.
 #[doc(alias = "DiscoveryResult")]
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(into = "serialized::Server")
+)]
 #[non_exhaustive]
 pub struct DiscoveredServer {
     /// The address to use, selected by the [`AddressPolicy`](crate::AddressPolicy).
     pub ip: IpAddr,
+    /// The index of the interface that a link-local [`ip`](Self::ip) belongs to. 0 for any other
+    /// address.
+    pub scope_id: u32,
     /// The port of the service: the one in the answer, or else
     /// [`Config::default_port`](crate::Config::default_port). It is not the discovery port.
     pub port: Option<NonZeroU16>,
@@ -53,26 +63,24 @@ pub struct DiscoveredServer {
     ///
     /// Answers do not name the probe that they belong to. If an answer takes longer than the
     /// interval between two probes, this value is too short by a multiple of that interval.
-    #[cfg_attr(
-        feature = "serde",
-        serde(rename = "rtt_ms", serialize_with = "crate::serialize::milliseconds")
-    )]
     pub rtt: Duration,
     /// The received datagram.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::text"))]
     pub raw: Bytes,
 }
 
 /// What identifies a server: the address to use and the port. The wire format has no other name
 /// for it.
 ///
-/// It is displayed like the server.
+/// It is displayed like the server, except that the scope of a link-local address is the index of the
+/// interface: `[fe80::7%2]:8000`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ServerKey {
     /// The address to use.
     pub ip: IpAddr,
+    /// The index of the interface that a link-local address belongs to. 0 for any other address.
+    pub scope_id: u32,
     /// The port of the service, if it is known.
     pub port: Option<NonZeroU16>,
 }
@@ -85,9 +93,14 @@ impl DiscoveredServer {
     pub fn new(ip: impl Into<IpAddr>, port: impl Into<Option<u16>>) -> Self {
         let ip = ip.into();
         let port = port.into().and_then(NonZeroU16::new);
-        let key = ServerKey { ip, port };
+        let key = ServerKey {
+            ip,
+            scope_id: 0,
+            port,
+        };
         Self {
             ip,
+            scope_id: 0,
             port,
             claimed_ip: ip,
             source: SocketAddr::new(ip, DEFAULT_PORT),
@@ -121,6 +134,17 @@ impl DiscoveredServer {
         }
     }
 
+    /// Sets the [`scope_id`](Self::scope_id), and that of a link-local [`source`](Self::source).
+    #[must_use]
+    pub fn with_scope_id(self, scope_id: u32) -> Self {
+        let source = scoped(self.source.ip(), self.source.port(), scope_id);
+        Self {
+            scope_id,
+            source,
+            ..self
+        }
+    }
+
     /// Sets the [`rtt`](Self::rtt).
     #[must_use]
     pub fn with_rtt(self, rtt: Duration) -> Self {
@@ -138,35 +162,66 @@ impl DiscoveredServer {
 
     /// The address and port to connect to, if the port is known.
     pub fn socket_addr(&self) -> Option<SocketAddr> {
-        self.port.map(|port| SocketAddr::new(self.ip, port.get()))
+        self.port
+            .map(|port| scoped(self.ip, port.get(), self.scope_id))
     }
 
     /// The address and port to connect to, with `port` if the server's is unknown.
     pub fn socket_addr_or(&self, port: u16) -> SocketAddr {
         self.socket_addr()
-            .unwrap_or_else(|| SocketAddr::new(self.ip, port))
+            .unwrap_or_else(|| scoped(self.ip, port, self.scope_id))
     }
 
     /// Displays the server as the beginning of a URL, such as `http://192.168.1.7:8000`.
     ///
-    /// An IPv6 address is in brackets (RFC 3986, section 3.2.2). If the port is unknown, the URL
+    /// An IPv6 address is in brackets (RFC 3986, section 3.2.2). A link-local one has its interface
+    /// behind `%25`, percent-encoded where needed (RFC 6874): `http://[fe80::7%25eth0]:8000`. If the port is unknown, the URL
     /// has none, which means the default port of `scheme`.
     pub fn url<'a>(&'a self, scheme: &'a str) -> impl fmt::Display + 'a {
-        struct Url<'a>(&'a str, ServerKey);
+        struct Url<'a>(&'a str, &'a DiscoveredServer);
 
         impl fmt::Display for Url<'_> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{}://{}", self.0, self.1)
+                write!(f, "{}://", self.0)?;
+                self.1.write_address(f, "%25", Encoded)
             }
         }
 
-        Url(scheme, self.key())
+        Url(scheme, self)
+    }
+
+    /// Writes the address and the port, with `separator` and the interface behind a link-local address.
+    fn write_address<Z: fmt::Display>(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        separator: &str,
+        zone: fn(String) -> Z,
+    ) -> fmt::Result {
+        match self.zone() {
+            Some(name) => write!(f, "[{}{separator}{}]", self.ip, zone(name))?,
+            None if self.ip.is_ipv6() => write!(f, "[{}]", self.ip)?,
+            None => write!(f, "{}", self.ip)?,
+        }
+        match self.port {
+            Some(port) => write!(f, ":{port}"),
+            None => Ok(()),
+        }
+    }
+
+    /// The interface of a link-local address (RFC 4007, section 11): its name or its index.
+    fn zone(&self) -> Option<String> {
+        match (self.scope_id, self.interface.as_str()) {
+            (0, _) => None,
+            (index, "") => Some(index.to_string()),
+            (_, name) => Some(name.to_owned()),
+        }
     }
 
     /// What identifies the server.
     pub fn key(&self) -> ServerKey {
         ServerKey {
             ip: self.ip,
+            scope_id: self.scope_id,
             port: self.port,
         }
     }
@@ -174,16 +229,71 @@ impl DiscoveredServer {
 
 impl fmt::Display for DiscoveredServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.key().fmt(f)
+        self.write_address(f, "%", |zone| zone)
+    }
+}
+
+/// A name of an interface as a part of a URL: what is not unreserved is percent-encoded (RFC 3986,
+/// section 2).
+struct Encoded(String);
+
+impl fmt::Display for Encoded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for byte in self.0.bytes() {
+            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                write!(f, "{}", char::from(byte))?;
+            } else {
+                write!(f, "%{byte:02X}")?;
+            }
+        }
+        Ok(())
     }
 }
 
 impl fmt::Display for ServerKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.ip, self.port) {
-            (ip, Some(port)) => write!(f, "{}", SocketAddr::new(ip, port.get())),
+            (ip, Some(port)) => write!(f, "{}", scoped(ip, port.get(), self.scope_id)),
             (IpAddr::V4(ip), None) => write!(f, "{ip}"),
-            (IpAddr::V6(ip), None) => write!(f, "[{ip}]"),
+            (IpAddr::V6(ip), None) if self.scope_id == 0 => write!(f, "[{ip}]"),
+            (IpAddr::V6(ip), None) => write!(f, "[{ip}%{}]", self.scope_id),
+        }
+    }
+}
+
+#[cfg(feature = "serde")]
+mod serialized {
+    use super::{Bytes, Duration, IpAddr, NonZeroU16, SocketAddr};
+
+    /// A server as it is serialized.
+    #[derive(serde::Serialize)]
+    pub(super) struct Server {
+        ip: String,
+        port: Option<NonZeroU16>,
+        claimed_ip: IpAddr,
+        source: SocketAddr,
+        interface: String,
+        #[serde(rename = "rtt_ms", serialize_with = "crate::serialize::milliseconds")]
+        rtt: Duration,
+        #[serde(serialize_with = "crate::serialize::text")]
+        raw: Bytes,
+    }
+
+    impl From<super::DiscoveredServer> for Server {
+        fn from(server: super::DiscoveredServer) -> Self {
+            let ip = match server.zone() {
+                Some(zone) => format!("{}%{zone}", server.ip),
+                None => server.ip.to_string(),
+            };
+            Self {
+                ip,
+                port: server.port,
+                claimed_ip: server.claimed_ip,
+                source: server.source,
+                interface: server.interface,
+                rtt: server.rtt,
+                raw: server.raw,
+            }
         }
     }
 }
@@ -212,6 +322,40 @@ mod tests {
         assert_eq!(url("192.168.1.7", 0), "http://192.168.1.7");
         assert_eq!(url("2001:db8::7", 8000), "http://[2001:db8::7]:8000");
         assert_eq!(url("2001:db8::7", 0), "http://[2001:db8::7]");
+    }
+
+    #[test]
+    fn fault_42_a_link_local_address_goes_with_its_interface_everywhere() {
+        let found = server("fe80::7", 8000)
+            .with_interface("eth0")
+            .with_scope_id(2);
+        assert_eq!(found.to_string(), "[fe80::7%eth0]:8000");
+        assert_eq!(
+            found.url("http").to_string(),
+            "http://[fe80::7%25eth0]:8000"
+        );
+        assert_eq!(
+            found.socket_addr(),
+            Some("[fe80::7%2]:8000".parse().unwrap())
+        );
+        assert_eq!(found.key().to_string(), "[fe80::7%2]:8000");
+        assert_eq!(found.source, "[fe80::7%2]:9999".parse().unwrap());
+        assert_ne!(found.key(), found.clone().with_scope_id(3).key());
+
+        let unnamed = server("fe80::7", None)
+            .with_interface("eth0")
+            .with_scope_id(2);
+        assert_eq!(unnamed.to_string(), "[fe80::7%eth0]");
+        assert_eq!(unnamed.key().to_string(), "[fe80::7%2]");
+        assert_eq!(
+            unnamed.socket_addr_or(80),
+            "[fe80::7%2]:80".parse().unwrap()
+        );
+
+        let windows = found.with_interface("Ethernet 2 (ä)");
+        let url = "http://[fe80::7%25Ethernet%202%20%28%C3%A4%29]:8000";
+        assert_eq!(windows.url("http").to_string(), url);
+        assert_eq!(windows.with_interface("").to_string(), "[fe80::7%2]:8000");
     }
 
     #[test]
@@ -263,6 +407,12 @@ mod tests {
             serde_json::to_string(&found).unwrap(),
             r#"{"ip":"192.168.1.7","port":8000,"claimed_ip":"172.17.0.1","source":"192.168.1.7:9999","interface":"eth0","rtt_ms":1.234,"raw":"SERVER_IP:172.17.0.1:8000\n"}"#
         );
+        let link_local = server("fe80::7", 8000)
+            .with_interface("eth0")
+            .with_scope_id(2);
+        let link_local = serde_json::to_value(link_local).unwrap();
+        assert_eq!(link_local["ip"], "fe80::7%eth0");
+        assert_eq!(link_local["source"], "[fe80::7%2]:9999");
         let unnamed = serde_json::to_value(server("2001:db8::7", None)).unwrap();
         assert!(unnamed["port"].is_null());
         assert_eq!(unnamed["source"], "[2001:db8::7]:9999");

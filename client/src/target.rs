@@ -11,7 +11,8 @@ use udp_discovery_protocol::HostIp;
 /// A host to ask by unicast: a name or an address, with or without a port.
 ///
 /// Without a port, the search asks the port of its
-/// [`Settings`](udp_discovery_protocol::Settings::port).
+/// [`Settings`](udp_discovery_protocol::Settings::port). A link-local IPv6 address needs the name or the
+/// index of its interface (RFC 4007, section 11).
 ///
 /// ```
 /// use udp_discovery_client::Target;
@@ -23,6 +24,7 @@ use udp_discovery_protocol::HostIp;
 ///     "10.15.0.7:7777",
 ///     "2001:db8::7",
 ///     "[2001:db8::7]:7777",
+///     "fe80::7%eth0",
 /// ] {
 ///     let target: Target = text.parse()?;
 ///     assert_eq!(target.to_string(), text);
@@ -45,6 +47,8 @@ pub struct Target {
 enum TargetHost {
     Name(String),
     Ip(HostIp),
+    /// A link-local address and its interface.
+    LinkLocal(HostIp, String),
 }
 
 /// Why a text is not a [`Target`].
@@ -63,6 +67,14 @@ pub enum ParseTargetError {
         /// The text.
         target: String,
     },
+    /// It is a link-local IPv6 address without its interface, or another address with one.
+    #[error(
+        "the target `{target}` needs an interface if its address is link-local (fe80::7%eth0), and only then"
+    )]
+    Interface {
+        /// The text.
+        target: String,
+    },
     /// Its port is not a number from 1 to 65535.
     #[error("the port of the target `{target}` is not a number from 1 to 65535")]
     Port {
@@ -76,15 +88,23 @@ impl Target {
     pub(crate) fn name(&self) -> Option<&str> {
         match &self.host {
             TargetHost::Name(name) => Some(name),
-            TargetHost::Ip(_) => None,
+            TargetHost::Ip(_) | TargetHost::LinkLocal(..) => None,
+        }
+    }
+
+    /// The interface of a link-local address.
+    pub(crate) fn interface(&self) -> Option<&str> {
+        match &self.host {
+            TargetHost::LinkLocal(_, interface) => Some(interface),
+            TargetHost::Name(_) | TargetHost::Ip(_) => None,
         }
     }
 
     /// The address, if the target has one.
     pub(crate) fn ip(&self) -> Option<IpAddr> {
-        match self.host {
+        match &self.host {
             TargetHost::Name(_) => None,
-            TargetHost::Ip(ip) => Some(ip.get()),
+            TargetHost::Ip(ip) | TargetHost::LinkLocal(ip, _) => Some(ip.get()),
         }
     }
 
@@ -100,6 +120,10 @@ impl fmt::Display for Target {
             (TargetHost::Name(name), None) => f.write_str(name),
             (TargetHost::Name(name), Some(port)) => write!(f, "{name}:{port}"),
             (TargetHost::Ip(ip), None) => ip.fmt(f),
+            (TargetHost::LinkLocal(ip, interface), None) => write!(f, "{ip}%{interface}"),
+            (TargetHost::LinkLocal(ip, interface), Some(port)) => {
+                write!(f, "[{ip}%{interface}]:{port}")
+            }
             (TargetHost::Ip(ip), Some(port)) => {
                 write!(f, "{}", SocketAddr::new(ip.get(), port.get()))
             }
@@ -122,12 +146,32 @@ impl FromStr for Target {
                 })
             })
             .transpose()?;
-        let host = match host.parse::<IpAddr>() {
-            Ok(ip) => TargetHost::Ip(HostIp::new(ip).map_err(|_| ParseTargetError::NotAHost {
-                target: text.to_owned(),
-            })?),
-            Err(_) if is_name(host) => TargetHost::Name(host.to_owned()),
-            Err(_) => return Err(malformed()),
+        let (address, interface) = match host.split_once('%') {
+            Some((address, interface)) => (address, Some(interface)),
+            None => (host, None),
+        };
+        let Ok(ip) = address.parse::<IpAddr>() else {
+            return if is_name(host) {
+                let host = TargetHost::Name(host.to_owned());
+                Ok(Self { host, port })
+            } else {
+                Err(malformed())
+            };
+        };
+        let ip = HostIp::new(ip).map_err(|_| ParseTargetError::NotAHost {
+            target: text.to_owned(),
+        })?;
+        let is_link_local = matches!(ip.get(), IpAddr::V6(ip) if ip.is_unicast_link_local());
+        let host = match interface {
+            None if !is_link_local => TargetHost::Ip(ip),
+            Some(name) if is_link_local && !name.is_empty() => {
+                TargetHost::LinkLocal(ip, name.to_owned())
+            }
+            _ => {
+                return Err(ParseTargetError::Interface {
+                    target: text.to_owned(),
+                });
+            }
         };
         Ok(Self { host, port })
     }
@@ -137,7 +181,8 @@ impl FromStr for Target {
 fn split(text: &str) -> Option<(&str, Option<&str>)> {
     if let Some(rest) = text.strip_prefix('[') {
         let (host, rest) = rest.split_once(']')?;
-        host.parse::<Ipv6Addr>().ok()?;
+        let (address, _) = host.split_once('%').unwrap_or((host, ""));
+        address.parse::<Ipv6Addr>().ok()?;
         return match rest.strip_prefix(':') {
             Some(port) => Some((host, Some(port))),
             None if rest.is_empty() => Some((host, None)),
@@ -233,6 +278,8 @@ mod tests {
             "10.0.0.7:65535",
             "fd00::7",
             "[fd00::7]:80",
+            "fe80::7%eth0",
+            "[fe80::7%2]:80",
         ] {
             let target = text.parse::<Target>().map(|it| it.to_string());
             assert_eq!(target.as_deref(), Ok(text));
@@ -299,6 +346,19 @@ mod tests {
         ] {
             let error = text.parse::<Target>().unwrap_err();
             assert!(matches!(error, ParseTargetError::NotAHost { .. }), "{text}");
+        }
+        for text in [
+            "fe80::7",
+            "[fe80::7]:80",
+            "fe80::7%",
+            "fd00::7%eth0",
+            "10.0.0.7%eth0",
+        ] {
+            let error = text.parse::<Target>().unwrap_err();
+            assert!(
+                matches!(error, ParseTargetError::Interface { .. }),
+                "{text}"
+            );
         }
     }
 }

@@ -7,7 +7,7 @@ use std::net::UdpSocket;
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use udp_discovery_client::{Client, Config};
+use udp_discovery_client::{Client, Config, Family};
 
 fn open_descriptors() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
@@ -19,6 +19,7 @@ fn client(server: &UdpSocket, timeout: Duration) -> Client {
     let config = Config::default()
         .with_port(port)
         .with_timeout(timeout)
+        .with_family(Family::V4)
         .with_interfaces(["lo"]);
     Client::new(config)
 }

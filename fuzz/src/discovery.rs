@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use udp_discovery_client::{
     AddressPolicy, Config, Counts, DestinationKind, DiscoverError, DiscoveredServer, Discovery,
-    ResolvedTarget, Route, TargetReport,
+    Family, Link, ResolvedTarget, Route, TargetReport,
 };
 use udp_discovery_protocol::Interface;
 
@@ -115,6 +115,8 @@ fn config(input: &mut Input<'_>) -> Config {
     }
     if byte & 0x80 != 0 {
         config = config
+            .with_family(input.choose(&[Family::Auto, Family::V4, Family::V6, Family::Both]))
+            .with_multicast(input.flag())
             .with_targets(["host.example".parse().expect("it is a name")])
             .with_broadcast(input.flag());
     }
@@ -150,8 +152,8 @@ struct Run {
     transmits: usize,
     /// How many of them could be sent.
     sent: usize,
-    /// The servers that must be found, by address and port.
-    known: HashSet<(IpAddr, Option<NonZeroU16>)>,
+    /// The servers that must be found, by address, scope and port.
+    known: HashSet<(IpAddr, u32, Option<NonZeroU16>)>,
     /// Those that were not returned yet.
     expected: VecDeque<Expected>,
     counts: Counts,
@@ -309,7 +311,14 @@ impl Run {
     fn datagram(&mut self, input: &mut Input<'_>) {
         let now = self.time(input);
         let link = self.link(input);
-        let source = input.socket_address(&host::ADDRESSES, &[PORT, 50_000]);
+        let mut source = input.socket_address(&host::ADDRESSES, &[PORT, 50_000]);
+        if let SocketAddr::V6(source) = &mut source
+            && is_link_local(source.ip().to_owned().into())
+        {
+            // The system names the link, or the test another one.
+            let index = self.search.links().get(link).map_or(0, |link| link.index);
+            source.set_scope_id(index + u32::from(input.flag()));
+        }
         let payload = payload(input);
         if self.is_over() {
             self.counts.late += 1;
@@ -350,24 +359,38 @@ impl Run {
             }
         };
         let port = port.or_else(|| NonZeroU16::new(self.config.default_port()?));
-        let Some(ip) = self.address(claim, source.ip()) else {
+        let index = self.search.links()[link].index;
+        let scope_of_source = match source {
+            SocketAddr::V6(source) if is_link_local(source.ip().to_owned().into()) => {
+                source.scope_id()
+            }
+            _ => index,
+        };
+        let address = self.address(claim, source.ip());
+        let Some(ip) = address.filter(|_| index == 0 || scope_of_source == index) else {
             self.counts.refused_address += 1;
             return;
+        };
+        let scope_id = if is_link_local(ip) {
+            scope_of_source
+        } else {
+            0
         };
         if self.asked.contains(&source) {
             self.answered.insert(source);
         }
         let counts = &mut self.counts;
-        if self.known.contains(&(ip, port)) {
+        if self.known.contains(&(ip, scope_id, port)) {
             counts.duplicates += 1;
         } else if self.known.len() == self.config.max_servers().get() {
             counts.over_the_cap += 1;
         } else {
             counts.accepted += 1;
-            self.known.insert((ip, port));
+            self.known.insert((ip, scope_id, port));
             self.quiet_since = self.now;
             self.expected.push_back(Expected {
                 ip,
+                scope_id,
                 port,
                 claim,
                 source,
@@ -383,8 +406,8 @@ impl Run {
         let from_this_host = self.is_this_host(source);
         let usable = match claim {
             _ if claim == source => true,
+            _ if is_link_local(claim) && !is_link_local(source) => false,
             _ if self.is_this_host(claim) => from_this_host,
-            IpAddr::V6(ip) if ip.segments()[0] >> 6 == 0xfe80 >> 6 => false,
             _ => self.is_reachable(claim),
         };
         let address = match self.config.address_policy() {
@@ -426,7 +449,8 @@ impl Run {
             assert!(link.given_up.is_none());
             let destination = transmit.destination;
             let mut destinations = link.destinations.iter();
-            assert!(destinations.any(|it| it.socket_addr() == destination));
+            assert!(destinations.any(|it| link.socket_addr(it) == destination));
+            self.check_family(link, destination);
             assert!(destination.port() == PORT || self.asked.contains(&destination));
             self.transmits += 1;
             if fails {
@@ -435,6 +459,17 @@ impl Run {
             } else {
                 self.sent += 1;
             }
+        }
+    }
+
+    /// IPv6 waits for the second probe, and for a network without an answer, where IPv4 asks too.
+    fn check_family(&self, link: &Link, destination: SocketAddr) {
+        let family = self.config.family();
+        assert_eq!(link.local.is_ipv6(), destination.is_ipv6());
+        assert!(link.targets_only || family != Family::V4 || destination.is_ipv4());
+        assert!(family == Family::Auto || !link.waits_for_ipv4);
+        if link.waits_for_ipv4 && !self.asked.contains(&destination) {
+            assert!(self.probes_due > 1);
         }
     }
 
@@ -533,7 +568,8 @@ impl Run {
                 of_kind.map(|destination| destination.sent)
             };
             let broadcasts: u32 = sent(DestinationKind::Broadcast).sum();
-            assert!(broadcasts <= link.probes_sent);
+            let multicasts: u32 = sent(DestinationKind::Multicast).sum();
+            assert!(broadcasts + multicasts <= link.probes_sent);
             assert!(sent(DestinationKind::Unicast).all(|sent| sent <= link.probes_sent));
         }
     }
@@ -563,6 +599,7 @@ impl Run {
 #[derive(Debug, PartialEq, Eq)]
 struct Expected {
     ip: IpAddr,
+    scope_id: u32,
     port: Option<NonZeroU16>,
     claim: IpAddr,
     source: SocketAddr,
@@ -574,6 +611,7 @@ impl From<DiscoveredServer> for Expected {
     fn from(server: DiscoveredServer) -> Self {
         Self {
             ip: server.ip,
+            scope_id: server.scope_id,
             port: server.port,
             claim: server.claimed_ip,
             source: server.source,
@@ -581,6 +619,10 @@ impl From<DiscoveredServer> for Expected {
             raw: server.raw.to_vec(),
         }
     }
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.segments()[0] >> 6 == 0xfe80 >> 6)
 }
 
 /// A response with an address of a list and a port, or any bytes, or too many of them.

@@ -95,6 +95,7 @@ fn interface(name: &str, index: u32, addresses: &[(&str, u8)]) -> Interface {
     let mut interface = Interface::new(name, index);
     interface.flags = InterfaceFlags {
         up: true,
+        broadcast: true,
         ..InterfaceFlags::default()
     };
     interface.addresses = addresses

@@ -93,6 +93,14 @@ struct DiscoverSettings {
     )]
     broadcast: Option<String>,
 
+    /// Which IP versions to ask by [default: auto]
+    #[arg(long, value_name = "FAMILY", value_parser = families())]
+    family: Option<String>,
+
+    /// Ask by IPv4 multicast too
+    #[arg(long, num_args = 0, default_missing_value = "true")]
+    multicast: Option<String>,
+
     /// Ask from this port, for firewalls that need a rule [default: a free one for each search]
     #[arg(long, value_name = "PORT", allow_negative_numbers = true)]
     source_port: Option<String>,
@@ -134,6 +142,20 @@ struct DiscoverSettings {
     /// Also take answers from a port other than the one asked
     #[arg(long, num_args = 0, default_missing_value = "true")]
     any_source_port: Option<String>,
+}
+
+fn families() -> PossibleValuesParser {
+    PossibleValuesParser::new([
+        PossibleValue::new("auto").help(
+            "IPv4, and IPv6 on interfaces without IPv4, or where nothing has answered by IPv4",
+        ),
+        PossibleValue::new("4").help("Only IPv4"),
+        PossibleValue::new("6").help("Only IPv6"),
+        PossibleValue::new("both").help(
+            "IPv4 and IPv6, which lists a server that has both twice; for networks where some \
+             servers have only IPv6",
+        ),
+    ])
 }
 
 fn policies() -> PossibleValuesParser {

@@ -76,6 +76,7 @@ const ALLOW: &str = "a list of networks such as 10.15.0.0/16 and addresses, or a
 const LIMIT: &str = "a number of answers a second from 1, or off";
 const NAMES: &str = "a list of interface names, or patterns with * and ?";
 const TARGETS: &str = "a list of hosts, each a name or an address, with or without a port";
+const FAMILY: &str = "auto, 4, 6 or both";
 const POLICY: &str = "auto, claim, source or match";
 
 /// The settings of both sides, then the server's, then the client's.
@@ -115,6 +116,8 @@ pub(crate) static SETTINGS: &[Setting] = {
         setting(Client, "targets", List, "", &["TARGETS"], "--target", TARGETS),
         setting(Client, "broadcast", Bool, "", &["BROADCAST"], "--no-broadcast", BOOL),
         setting(Client, "source_port", Port, "", &["SOURCE_PORT"], "--source-port", PORT),
+        setting(Client, "family", Text, "", &["FAMILY"], "--family", FAMILY),
+        setting(Client, "multicast", Bool, "", &["MULTICAST"], "--multicast", BOOL),
     ]
 };
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use udp_discovery_protocol::{BufferSize, Codec, Settings, Word, WordsConflict};
 
-use super::Config;
+use super::{Config, Family};
 use crate::address::AddressPolicy;
 use crate::target::Target;
 
@@ -42,6 +42,8 @@ pub(super) struct Fields {
     broadcast: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     source_port: Option<NonZeroU16>,
+    family: Family,
+    multicast: bool,
 }
 
 /// A duration that is written as text.
@@ -79,6 +81,8 @@ impl From<Config> for Fields {
             targets: config.targets,
             broadcast: config.broadcast,
             source_port: config.source_port,
+            family: config.family,
+            multicast: config.multicast,
         }
     }
 }
@@ -108,6 +112,8 @@ impl TryFrom<Fields> for Config {
             targets: fields.targets,
             broadcast: fields.broadcast,
             source_port: fields.source_port,
+            family: fields.family,
+            multicast: fields.multicast,
         })
     }
 }
@@ -128,7 +134,7 @@ mod tests {
              any_source_port = true\nmax_servers = 10\ndefault_port = 8000\n\
              first = true\nexpect = 3\nquiet_for = \"200ms\"\n\
              targets = [\"printer.example\", \"10.15.0.7:7777\"]\nbroadcast = false\n\
-             source_port = 40000",
+             source_port = 40000\nfamily = \"6\"\nmulticast = true",
         );
         let expected = Config::default()
             .with_port(7777)
@@ -149,7 +155,9 @@ mod tests {
                 "10.15.0.7:7777".parse().unwrap(),
             ])
             .with_broadcast(false)
-            .with_source_port(40000);
+            .with_source_port(40000)
+            .with_family(Family::V6)
+            .with_multicast(true);
         assert_eq!(config, Ok(expected.clone()));
         assert_eq!(read(""), Ok(Config::default()));
 
@@ -167,6 +175,7 @@ mod tests {
                 "expected one of `auto`, `claim`",
             ),
             ("message = \"SERVER_IP:?\"", "start with the other"),
+            ("family = \"5\"", "expected one of `auto`, `4`, `6`, `both`"),
             ("targets = [\"a:0\"]", "the port of the target `a:0`"),
         ] {
             let error = read(text).unwrap_err();

@@ -3,6 +3,7 @@
 mod answers;
 mod deadline;
 mod end;
+mod family;
 mod links;
 mod probes;
 mod properties;

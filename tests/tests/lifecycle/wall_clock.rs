@@ -17,6 +17,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 fn eth0() -> Interface {
     let mut eth0 = Interface::new("eth0", 2);
     eth0.flags.up = true;
+    eth0.flags.broadcast = true;
     let address = InterfaceAddress::new([192, 168, 1, 7].into(), 24).unwrap();
     eth0.addresses.push(address);
     eth0

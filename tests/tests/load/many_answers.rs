@@ -174,6 +174,7 @@ fn of_a_hundred_thousand_answers_a_search_keeps_as_many_as_it_may() {
     let _turn = site::turn();
     let mut eth0 = Interface::new("eth0", 2);
     eth0.flags.up = true;
+    eth0.flags.broadcast = true;
     let address = InterfaceAddress::new([10, 77, 1, 2].into(), 24).unwrap();
     eth0.addresses.push(address);
     let start = Instant::now();

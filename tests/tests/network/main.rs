@@ -8,6 +8,7 @@ mod addresses;
 mod changes;
 mod endpoints;
 mod ipv6;
+mod ipv6_search;
 mod kernel;
 mod limits;
 mod links;
