@@ -71,7 +71,7 @@ impl Column {
     fn cell(self, server: &DiscoveredServer) -> String {
         let if_port = |text: String| server.port.map_or(NONE.into(), |_| text);
         match self {
-            Address => server.ip.to_string(),
+            Address => server.ip_text(),
             Port => server.port.map_or(NONE.into(), |port| port.to_string()),
             Url => if_port(server.url("http").to_string()),
             Interface => server.interface.clone(),

@@ -6,6 +6,10 @@
 use std::net::SocketAddr;
 
 /// An error of an earlier datagram.
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "only Linux reports refusals")
+)]
 pub(crate) enum Queued {
     /// The host with this address refused it.
     Refused(SocketAddr),

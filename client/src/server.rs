@@ -175,8 +175,8 @@ impl DiscoveredServer {
     /// Displays the server as the beginning of a URL, such as `http://192.168.1.7:8000`.
     ///
     /// An IPv6 address is in brackets (RFC 3986, section 3.2.2). A link-local one has its interface
-    /// behind `%25`, percent-encoded where needed (RFC 6874): `http://[fe80::7%25eth0]:8000`. If the port is unknown, the URL
-    /// has none, which means the default port of `scheme`.
+    /// behind `%25`, percent-encoded where needed (RFC 6874): `http://[fe80::7%25eth0]:8000`. If the
+    /// port is unknown, the URL has none, which means the default port of `scheme`.
     pub fn url<'a>(&'a self, scheme: &'a str) -> impl fmt::Display + 'a {
         struct Url<'a>(&'a str, &'a DiscoveredServer);
 
@@ -214,6 +214,15 @@ impl DiscoveredServer {
             (0, _) => None,
             (index, "") => Some(index.to_string()),
             (_, name) => Some(name.to_owned()),
+        }
+    }
+
+    /// The address to use as text, without the port. A link-local one has its interface behind `%`
+    /// (RFC 4007, section 11): `fe80::7%eth0`.
+    pub fn ip_text(&self) -> String {
+        match self.zone() {
+            Some(zone) => format!("{}%{zone}", self.ip),
+            None => self.ip.to_string(),
         }
     }
 
@@ -281,12 +290,8 @@ mod serialized {
 
     impl From<super::DiscoveredServer> for Server {
         fn from(server: super::DiscoveredServer) -> Self {
-            let ip = match server.zone() {
-                Some(zone) => format!("{}%{zone}", server.ip),
-                None => server.ip.to_string(),
-            };
             Self {
-                ip,
+                ip: server.ip_text(),
                 port: server.port,
                 claimed_ip: server.claimed_ip,
                 source: server.source,

@@ -10,9 +10,7 @@ use clap::Args;
 use serde::Serialize;
 use tracing_subscriber::filter::LevelFilter;
 use udp_discovery_protocol::duration;
-use udp_discovery_server::{
-    Allow, BindError, Config, Control, Event, RateLimit, Server, compat::format_duration,
-};
+use udp_discovery_server::{Allow, BindError, Config, Control, Event, RateLimit, Server};
 
 use crate::event_log::EventLog;
 use crate::failure::Failure;
@@ -174,9 +172,14 @@ fn serve(args: &ServeArgs, output: &LossyWriter, log: &LossyWriter) -> Result<()
     configuration(&config, level, &server)
         .into_iter()
         .for_each(print);
-    let limit = args.duration.map(format_duration);
+    let limit = args.duration.map(duration::format);
     let limit = limit.map_or(String::new(), |duration| format!(" for {duration}"));
-    print(format!("listening on {}{limit}", server.local_addr()));
+    let addresses: Vec<String> = server
+        .local_addrs()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    print(format!("listening on {}{limit}", addresses.join(" and ")));
     if let Some(duration) = args.duration {
         stop::after(duration, control.clone())?;
     }

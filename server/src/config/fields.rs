@@ -177,18 +177,20 @@ impl<'de> Visitor<'de> for AllowVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Allow, A::Error> {
         let mut networks = Vec::new();
+        let mut any = false;
         while let Some(text) = seq.next_element::<String>()? {
             if text == ANY {
-                // The rest is still read: a deserializer may refuse elements that are left over.
-                while seq.next_element::<de::IgnoredAny>()?.is_some() {}
-                return Ok(Allow::Any);
+                any = true;
+                continue;
             }
             networks.push(
                 network(&text)
                     .ok_or_else(|| de::Error::invalid_value(Unexpected::Str(&text), &self))?,
             );
         }
-        Ok(if networks.is_empty() {
+        Ok(if any {
+            Allow::Any
+        } else if networks.is_empty() {
             Allow::OnLink
         } else {
             Allow::Networks(networks)
@@ -264,6 +266,7 @@ mod tests {
                 "cannot be the address of a host",
             ),
             ("allow = [\"10.0.0.0/33\"]", "a list of networks"),
+            ("allow = [\"any\", \"10.0.0.0/33\"]", "a list of networks"),
             ("allow = \"everybody\"", "a list of networks"),
             ("rate_limit = 0", "a number of answers a second"),
             ("rate_limit = \"fast\"", "a number of answers a second"),
