@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use udp_discovery_client::{AddressPolicy, Client, Config, DiscoveredServer};
+use udp_discovery_client::{AddressPolicy, Client, Config, DiscoveredServer, Family};
 
 use super::counts::Count;
 use super::run::Shared;
@@ -21,7 +21,9 @@ impl Searcher<'_> {
     /// Searches again and again.
     pub(super) fn run(&self, stop: &Stop) {
         // With this policy a wrong claim is a server of its own, and not a duplicate.
+        // The addresses that come and go, which an answer is checked against, are IPv4 addresses.
         let config = Config::default()
+            .with_family(Family::V4)
             .with_timeout(TIMEOUT)
             .with_address_policy(AddressPolicy::Claim);
         let client = Client::new(config);
