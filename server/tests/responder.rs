@@ -91,6 +91,29 @@ fn host() -> Host {
     Host::new(Config::default())
 }
 
+#[test]
+fn our_own_address_is_on_the_link_only_of_its_interface_and_of_loopback() {
+    let own_on_eth1 = "10.0.0.7:4000";
+    let elsewhere = host().broadcast(ETH0, own_on_eth1);
+    assert_eq!(elsewhere, Err(DropReason::OffLink));
+    assert!(host().unicast(LO, own_on_eth1, "10.0.0.7").is_ok());
+    let other = host().unicast(LO, "10.0.0.8:4000", "10.0.0.7");
+    assert_eq!(other, Err(DropReason::OffLink));
+}
+
+#[test]
+fn an_answer_leaves_from_the_address_that_was_asked_on_whichever_interface_it_is() {
+    // The system accepts requests to any of its addresses on every interface.
+    let reply = host()
+        .unicast(ETH0, "192.168.1.20:4000", "10.0.0.7")
+        .unwrap();
+    assert_eq!(reply.local, ip("10.0.0.7"));
+    // An address of the interface counts without the system's word.
+    let mut datagram = broadcast(REQUEST, ETH0, "192.168.1.20:4000");
+    datagram.arrival.destination = Some(ip("192.168.1.8"));
+    assert_eq!(host().handle(&datagram).unwrap().local, ip("192.168.1.8"));
+}
+
 // FAULTS 1 and 12
 
 #[test]
