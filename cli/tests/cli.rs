@@ -529,3 +529,13 @@ fn a_source_port_in_use_is_an_error_that_names_it() {
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains(&source), "{}", stderr(&output));
 }
+
+#[test]
+fn an_empty_interface_is_an_error_and_not_every_interface() {
+    for option in ["--interface", "--exclude-interface", "--target"] {
+        let output = run(&["discover", option, ""]);
+        assert_eq!(output.status.code(), Some(2), "{option}");
+        let text = stderr(&output);
+        assert!(text.contains(option), "{text}");
+    }
+}

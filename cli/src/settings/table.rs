@@ -188,7 +188,12 @@ impl Kind {
             Self::List => {
                 let names = trimmed.split(',').map(str::trim);
                 let names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();
-                names.into()
+                // An empty list would mean every interface, not none.
+                if names.is_empty() {
+                    text.into()
+                } else {
+                    names.into()
+                }
             }
             Self::Bool => match lower.as_str() {
                 "true" | "1" | "yes" | "on" => true.into(),
