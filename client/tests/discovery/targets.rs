@@ -227,3 +227,12 @@ fn a_target_is_made_from_text() {
     let config = Config::default().with_targets(["10.15.0.7".parse::<Target>().unwrap()]);
     assert_eq!(config.targets()[0].to_string(), "10.15.0.7");
 }
+
+#[test]
+fn the_report_says_why_no_network_was_asked_beside_the_targets() {
+    let mut down = eth0();
+    down.flags.up = false;
+    let search = start(&Config::default(), &[down], &[far()]).unwrap();
+    let skipped = search.report().skipped.iter().map(ToString::to_string);
+    assert_eq!(skipped.collect::<Vec<_>>(), ["eth0: down"]);
+}
