@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task;
 use std::time::{Duration, Instant};
 
 use mio::net::UdpSocket;
@@ -37,11 +38,11 @@ pub struct Search {
 impl Search {
     pub(crate) fn start(config: &Config) -> Result<Self, DiscoverError> {
         let start = Instant::now();
-        let targets = resolve::targets(config, config.settings().timeout())?;
+        let host = resolve::host(config, config.settings().timeout())?;
         let poll = Poll::new().map_err(|error| DiscoverError::OpenSocket {
             source: Arc::new(error),
         })?;
-        let driver = Driver::start(config, start, &targets, Instant::now, |link, socket| {
+        let driver = Driver::start(config, start, &host, Instant::now, |link, socket| {
             let mut socket = UdpSocket::from_std(socket);
             let readable = Interest::READABLE;
             poll.registry()
@@ -73,6 +74,43 @@ impl Search {
         self.driver.discovery().deadline()
     }
 
+    /// Waits at most `limit` for the next server, for callers that have other work to do meanwhile.
+    ///
+    /// Returns [`Poll::Pending`] if no server answered in that time, otherwise what
+    /// [`next`](Iterator::next) returns.
+    ///
+    /// ```no_run
+    /// use std::task::Poll;
+    /// use std::time::Duration;
+    /// use udp_discovery_client::Client;
+    ///
+    /// let mut search = Client::default().search()?;
+    /// loop {
+    ///     match search.next_within(Duration::from_millis(100)) {
+    ///         Poll::Ready(Some(server)) => println!("{server}"),
+    ///         Poll::Ready(None) => break,
+    ///         Poll::Pending => println!("searching"),
+    ///     }
+    /// }
+    /// # Ok::<(), udp_discovery_client::DiscoverError>(())
+    /// ```
+    pub fn next_within(&mut self, limit: Duration) -> task::Poll<Option<DiscoveredServer>> {
+        // Without an end if the clock cannot represent it.
+        let end = Instant::now().checked_add(limit);
+        loop {
+            match self.driver.step(Instant::now) {
+                Step::Found(server) => return task::Poll::Ready(Some(server)),
+                Step::Over => return task::Poll::Ready(None),
+                // Other threads run anyway.
+                Step::Yield => {}
+                Step::Wait(at) => self.wait(end.map_or(at, |end| end.min(at))),
+            }
+            if end.is_some_and(|end| end <= Instant::now()) {
+                return task::Poll::Pending;
+            }
+        }
+    }
+
     /// Waits until a socket is readable, or until `at`.
     fn wait(&mut self, at: Instant) {
         let timeout = at.saturating_duration_since(Instant::now());
@@ -99,14 +137,9 @@ impl Iterator for Search {
     type Item = DiscoveredServer;
 
     fn next(&mut self) -> Option<DiscoveredServer> {
-        loop {
-            match self.driver.step(Instant::now) {
-                Step::Found(server) => return Some(server),
-                Step::Over => return None,
-                // Other threads run anyway.
-                Step::Yield => {}
-                Step::Wait(at) => self.wait(at),
-            }
+        match self.next_within(Duration::MAX) {
+            task::Poll::Ready(server) => server,
+            task::Poll::Pending => None,
         }
     }
 }

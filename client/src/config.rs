@@ -1,6 +1,7 @@
 //! The configuration of a client.
 
-use std::num::{NonZeroU8, NonZeroU16, NonZeroUsize};
+use std::num::{NonZeroU8, NonZeroU16, NonZeroU32, NonZeroUsize};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use udp_discovery_protocol::{Settings, WordsError};
@@ -16,6 +17,9 @@ pub const DEFAULT_PROBES: NonZeroU8 = NonZeroU8::new(3).unwrap();
 
 /// The default limit on the servers that a search keeps: 4096.
 pub const DEFAULT_MAX_SERVERS: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+
+/// The default pace of a sweep: 2,000 datagrams a second, about 1 Mbit/s.
+pub const DEFAULT_PACE: NonZeroU32 = NonZeroU32::new(2000).unwrap();
 
 /// Which of IPv4 and IPv6 a search asks its networks by. [Targets](Config::targets) are asked by their
 /// own.
@@ -92,6 +96,9 @@ pub struct Config {
     source_port: Option<NonZeroU16>,
     family: Family,
     multicast: bool,
+    pace: NonZeroU32,
+    large_sweeps: bool,
+    remember: Option<PathBuf>,
 }
 
 impl Config {
@@ -181,12 +188,18 @@ impl Config {
         self.quiet_for
     }
 
-    /// The hosts to ask by unicast, with every probe. Default: empty.
+    /// The hosts and networks to ask by unicast, with every probe. Default: empty.
     ///
     /// A name is resolved when the search starts, within its timeout, and each of its addresses is
     /// asked, at most 1,000. A target is asked wherever the routes of the system lead, whatever
     /// [`interfaces`](Self::interfaces) says. Its answers are accepted only from the address and port
     /// that were asked.
+    ///
+    /// A network is swept: each of its addresses is asked in turn, at the [`pace`](Self::pace), in as
+    /// many passes as there are [`probes`](Self::probes), the later ones without the addresses that
+    /// answered or refused. The deadline may end a sweep early: [`SweepReport`](crate::SweepReport) has
+    /// the time that a pass takes. Left out are the network and broadcast addresses, the addresses of
+    /// this host, and what another target covers.
     pub fn targets(&self) -> &[Target] {
         &self.targets
     }
@@ -219,6 +232,34 @@ impl Config {
     /// It helps where the network drops broadcasts. Servers receive it if they joined the group.
     pub fn multicast(&self) -> bool {
         self.multicast
+    }
+
+    /// How many datagrams a second a sweep sends at most. Default: [`DEFAULT_PACE`]. Bursts are at most
+    /// 10 ms worth.
+    ///
+    /// Addresses on link are asked more slowly, whatever the pace, because each silent one holds an
+    /// entry of the system's neighbor table for 3 s, and without a free entry a host reaches nobody new.
+    /// A sweep leaves two thirds of Linux's table to others, which makes about 110 a second.
+    pub fn pace(&self) -> NonZeroU32 {
+        self.pace
+    }
+
+    /// Whether a target may be a network of more than 65,536 addresses (larger than a /16, in IPv6 than
+    /// a /112). Default: no. More than 16,777,216 are always refused.
+    pub fn large_sweeps(&self) -> bool {
+        self.large_sweeps
+    }
+
+    /// The file that keeps the addresses that answered, so that the next search asks them first.
+    /// Default: none.
+    ///
+    /// Each line has an address and a port, at most 4,096 of them. They are asked by unicast wherever
+    /// they are, like targets. When a search ends, the file has the addresses that answered, and those
+    /// that did not but were asked with fewer than all probes. If nobody answered, the file remains as
+    /// it is. It is replaced as a whole. That it cannot be read or written is no error
+    /// ([`Remembered::error`](crate::Remembered::error)).
+    pub fn remember(&self) -> Option<&Path> {
+        self.remember.as_deref()
     }
 
     /// Sets the [`settings`](Self::settings).
@@ -350,6 +391,27 @@ impl Config {
         Self { multicast, ..self }
     }
 
+    /// Sets the [`pace`](Self::pace).
+    pub fn with_pace(self, pace: NonZeroU32) -> Self {
+        Self { pace, ..self }
+    }
+
+    /// Sets [`large_sweeps`](Self::large_sweeps).
+    pub fn with_large_sweeps(self, large_sweeps: bool) -> Self {
+        Self {
+            large_sweeps,
+            ..self
+        }
+    }
+
+    /// Sets the file to [`remember`](Self::remember) in.
+    pub fn with_remember(self, file: impl Into<PathBuf>) -> Self {
+        Self {
+            remember: Some(file.into()),
+            ..self
+        }
+    }
+
     /// Sets [`first`](Self::first).
     pub fn with_first(self, first: bool) -> Self {
         Self { first, ..self }
@@ -392,6 +454,9 @@ impl Default for Config {
             source_port: None,
             family: Family::Auto,
             multicast: false,
+            pace: DEFAULT_PACE,
+            large_sweeps: false,
+            remember: None,
         }
     }
 }

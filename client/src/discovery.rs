@@ -10,19 +10,21 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use udp_discovery_protocol::{
-    Codec, DecodeError, Interface, Message, ReceiveErrorKind, Request, Response,
+    Codec, DecodeError, Interface, Message, ReceiveErrorKind, Request, Response, SendErrorKind,
 };
 
 use crate::address::AddressSelector;
 use crate::config::Config;
 use crate::error::DiscoverError;
+use crate::host::Host;
 use crate::probes::{Pending, Schedule};
 use crate::report::{
-    Destination, DestinationKind, DropReason, Link, MalformedDatagram, Report, TargetReport,
+    Destination, DestinationKind, DropReason, Link, MalformedDatagram, Remembered, Report,
+    SweepReport, TargetReport,
 };
 use crate::select::{Asked, Selection};
 use crate::server::{DiscoveredServer, ServerKey};
-use crate::target::ResolvedTarget;
+use crate::sweep::{Ask, Sweep, SweepRange};
 use crate::trace::Trace;
 
 /// The longest timeout: a year. Longer ones are cut, so that the clock can represent every
@@ -46,6 +48,7 @@ const UNKNOWN_ERRORS: u32 = 64;
 ///    - Send what [`poll_transmit`](Self::poll_transmit) returns, until it returns `None`. If a
 ///      datagram cannot be sent, call [`handle_send_error`](Self::handle_send_error) before the next
 ///      `poll_transmit`.
+///      A sweep may have thousands of datagrams to send: receive from the sockets in between.
 ///    - Wait until a socket is readable, or until the time that `poll_timeout` returns.
 ///    - Receive from the sockets, a bounded number of times. Pass datagrams to
 ///      [`handle_datagram`](Self::handle_datagram), and errors to
@@ -103,6 +106,10 @@ pub struct Discovery {
     /// How many probes have been started.
     probes: usize,
     last_transmit: Option<LastTransmit>,
+    /// The addresses of networks and those that are remembered.
+    sweep: Option<Sweep>,
+    /// Who answered, if that is to be remembered.
+    sources: Option<Vec<SocketAddr>>,
     /// The names of the interfaces on which a server was found.
     answered: HashSet<String>,
     known: HashSet<ServerKey>,
@@ -148,11 +155,14 @@ struct LinkState {
 
 /// The datagram that `poll_transmit` returned last, and what to restore if it cannot be sent.
 #[derive(Debug)]
-struct LastTransmit {
-    link: usize,
-    destination: usize,
-    sent_before: Instant,
-    probe_sent_before: bool,
+enum LastTransmit {
+    Probe {
+        link: usize,
+        destination: usize,
+        sent_before: Instant,
+        probe_sent_before: bool,
+    },
+    Sweep,
 }
 
 impl Discovery {
@@ -160,39 +170,50 @@ impl Discovery {
     /// host. `config` selects those to ask on.
     ///
     /// # Errors
-    /// As [`with_targets`](Self::with_targets).
+    /// As [`on_host`](Self::on_host).
     pub fn new(
         now: Instant,
         config: &Config,
         interfaces: &[Interface],
     ) -> Result<Self, DiscoverError> {
-        Self::with_targets(now, config, interfaces, &[])
+        Self::on_host(now, config, &Host::new(interfaces))
     }
 
-    /// Starts a search. `interfaces` are all interfaces of this host. `config` selects those to ask
-    /// on. `targets` are the [targets](Config::targets) of `config`, resolved.
+    /// Starts a search on `host`, which has the interfaces and the resolved
+    /// [targets](Config::targets) of `config`.
     ///
     /// # Errors
     /// [`DiscoverError::NoSuchInterface`], [`DiscoverError::NoUsableInterface`],
-    /// [`DiscoverError::NotAHost`], [`DiscoverError::NothingToAsk`] and [`DiscoverError::PortZero`].
-    pub fn with_targets(
-        now: Instant,
-        config: &Config,
-        interfaces: &[Interface],
-        targets: &[ResolvedTarget],
-    ) -> Result<Self, DiscoverError> {
+    /// [`DiscoverError::NotAHost`], [`DiscoverError::LargeNetwork`],
+    /// [`DiscoverError::NetworkTooLarge`], [`DiscoverError::NothingToAsk`] and
+    /// [`DiscoverError::PortZero`].
+    pub fn on_host(now: Instant, config: &Config, host: &Host) -> Result<Self, DiscoverError> {
         let settings = config.settings();
         if settings.port() == 0 || config.default_port() == Some(0) {
             return Err(DiscoverError::PortZero);
         }
-        let (selection, asked) = Selection::with_targets(config, interfaces, targets)?;
-        let mut target_reports: Vec<TargetReport> = targets
+        let mut selection = Selection::of_host(config, host)?;
+        let interfaces = &host.interfaces;
+        let mut target_reports: Vec<TargetReport> = host
+            .targets
             .iter()
             .map(|target| TargetReport::new(target.target.clone()))
             .collect();
-        for asked in asked.values() {
+        for asked in selection.asked.values() {
             target_reports[asked.target].addresses += 1;
         }
+        let mut remembered = config.remember().map(|_| Remembered::default());
+        for range in &selection.ranges {
+            if let Some(target) = range.target {
+                // Not more than 16,777,216, the largest network.
+                target_reports[target].addresses += u32::try_from(range.len()).unwrap_or(u32::MAX);
+            } else if let Some(remembered) = &mut remembered {
+                remembered.addresses += 1;
+            }
+        }
+        let ranges = mem::take(&mut selection.ranges);
+        let sweep =
+            (!ranges.is_empty()).then(|| Sweep::new(now, config.pace(), host.max_silent, ranges));
         let addresses = AddressSelector::new(config.address_policy(), interfaces, |interface| {
             selection.asks_on(interface)
         });
@@ -232,17 +253,26 @@ impl Discovery {
             links: selection.links.iter().map(state).collect(),
             probes: 0,
             last_transmit: None,
+            sources: config.remember().map(|_| Vec::new()),
             answered: HashSet::new(),
             known: HashSet::new(),
-            asked,
+            asked: selection.asked,
             found: VecDeque::new(),
             report: Report {
                 targets: target_reports,
+                sweep: sweep.as_ref().map(|sweep| SweepReport {
+                    addresses: sweep.addresses(),
+                    asked: 0,
+                    passes: 0,
+                    estimate: sweep.estimate(),
+                }),
+                remembered,
                 links: selection.links,
                 skipped: selection.skipped,
                 last_resort: selection.last_resort,
                 ..Report::default()
             },
+            sweep,
             trace: Trace::new(settings.logging()),
         };
         discovery.trace.started(&discovery.report);
@@ -263,6 +293,15 @@ impl Discovery {
     /// What the search has done so far.
     pub fn report(&self) -> &Report {
         &self.report
+    }
+
+    /// The addresses that a next search asks first ([`Config::remember`]): those that answered, then those
+    /// that were remembered but were asked with fewer than all probes. Empty if nobody answered.
+    pub fn to_remember(&self) -> Vec<SocketAddr> {
+        let answered = self.sources.as_deref().unwrap_or_default();
+        let sweep = self.sweep.iter().filter(|_| !answered.is_empty());
+        let unanswered = sweep.flat_map(|sweep| sweep.unanswered(self.schedule.probes()));
+        answered.iter().copied().chain(unanswered).collect()
     }
 
     /// Whether the search could send a probe.
@@ -292,14 +331,21 @@ impl Discovery {
     /// [`handle_send_error`](Self::handle_send_error) follows.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
         let now = self.advance(now);
-        let (link, destination) = self
+        let next = self
             .links
             .iter_mut()
             .enumerate()
-            .find_map(|(at, state)| Some((at, state.pending.next()?)))?;
+            .find_map(|(at, state)| Some((at, state.pending.next()?)));
+        match next {
+            Some((link, destination)) => Some(self.transmit_probe(now, link, destination)),
+            None => self.transmit_sweep(now),
+        }
+    }
+
+    fn transmit_probe(&mut self, now: Instant, link: usize, destination: usize) -> Transmit {
         let state = &mut self.links[link];
         let report = &mut self.report.links[link];
-        self.last_transmit = Some(LastTransmit {
+        self.last_transmit = Some(LastTransmit::Probe {
             link,
             destination,
             sent_before: mem::replace(&mut state.sent_at, now),
@@ -318,42 +364,101 @@ impl Discovery {
         {
             self.report.targets[asked.target].asked += 1;
         }
-        Some(Transmit {
+        Transmit {
             link,
             destination: address,
+            payload: self.request.clone(),
+        }
+    }
+
+    fn transmit_sweep(&mut self, now: Instant) -> Option<Transmit> {
+        if self.is_over() {
+            return None;
+        }
+        let ask = self.sweep.as_mut()?.poll(now)?;
+        self.last_transmit = Some(LastTransmit::Sweep);
+        if ask.first {
+            self.count_asked(&ask, |count| count + 1);
+        }
+        Some(Transmit {
+            link: ask.link,
+            destination: ask.destination,
             payload: self.request.clone(),
         })
     }
 
+    /// Changes how many addresses of the sweep, and of the target of `ask`, were asked.
+    fn count_asked(&mut self, ask: &Ask, change: fn(u64) -> u64) {
+        let small = |count: &mut u32| *count = u32::try_from(change((*count).into())).unwrap_or(0);
+        if let Some(sweep) = &mut self.report.sweep {
+            sweep.asked = change(sweep.asked);
+        }
+        match ask.target {
+            Some(target) => small(&mut self.report.targets[target].asked),
+            None => {
+                if let Some(remembered) = &mut self.report.remembered {
+                    small(&mut remembered.asked);
+                }
+            }
+        }
+    }
+
     /// Handles an error from sending the datagram that [`poll_transmit`](Self::poll_transmit)
     /// returned last. If it was a broadcast or multicast, the probe goes to another such address of the
-    /// link instead, which `poll_transmit` returns next.
+    /// link instead, which `poll_transmit` returns next. An address of a sweep for which the system had no
+    /// room is asked again after 50 ms to 2 s.
     pub fn handle_send_error(&mut self, error: io::Error) {
-        let Some(last) = self.last_transmit.take() else {
-            return;
+        let link = match self.last_transmit.take() {
+            Some(LastTransmit::Probe {
+                link,
+                destination,
+                sent_before,
+                probe_sent_before,
+            }) => {
+                self.take_back(link, destination);
+                let state = &mut self.links[link];
+                if !probe_sent_before {
+                    state.probe_sent = false;
+                    self.report.links[link].probes_sent -= 1;
+                }
+                state.sent_at = sent_before;
+                link
+            }
+            Some(LastTransmit::Sweep) => {
+                let kind = SendErrorKind::of(&error);
+                let sweep = self.sweep.as_mut();
+                let Some(ask) = sweep.and_then(|sweep| sweep.handle_send_error(self.now, kind))
+                else {
+                    return;
+                };
+                if ask.first {
+                    self.count_asked(&ask, |count| count - 1);
+                }
+                ask.link
+            }
+            None => return,
         };
-        let state = &mut self.links[last.link];
-        let report = &mut self.report.links[last.link];
-        let address = report.socket_addr(&report.destinations[last.destination]);
-        let destination = &mut report.destinations[last.destination];
+        let report = &mut self.report.links[link];
+        report.send_errors = report.send_errors.saturating_add(1);
+        self.trace.send_failed(report, &error);
+        report.last_send_error = Some(Arc::new(error));
+    }
+
+    /// Takes back that the current probe was sent to `destination`.
+    fn take_back(&mut self, link: usize, destination: usize) {
+        let report = &mut self.report.links[link];
+        let address = report.socket_addr(&report.destinations[destination]);
+        let destination = &mut report.destinations[destination];
         destination.sent -= 1;
         if destination.sent == 0
             && let Some(asked) = self.asked.get(&address)
-            && asked.link == last.link
+            && asked.link == link
         {
             self.report.targets[asked.target].asked -= 1;
         }
         if destination.kind != DestinationKind::Unicast {
-            state.pending.fall_back();
+            self.links[link].pending.fall_back();
         }
-        if !last.probe_sent_before {
-            state.probe_sent = false;
-            report.probes_sent -= 1;
-        }
-        state.sent_at = last.sent_before;
-        report.send_errors = report.send_errors.saturating_add(1);
-        self.trace.send_failed(report, &error);
-        report.last_send_error = Some(Arc::new(error));
     }
 
     /// Handles a datagram that the socket of `link` received from `source`. The
@@ -378,7 +483,9 @@ impl Discovery {
             return;
         };
         state.unknown_errors = 0;
-        let rtt = now.saturating_duration_since(state.sent_at);
+        let sweep = self.sweep.as_ref();
+        let asked_at = sweep.and_then(|sweep| sweep.asked_at(source));
+        let rtt = now.saturating_duration_since(asked_at.unwrap_or(state.sent_at));
         let result = self.new_server(link, source, payload);
         if matches!(
             &result,
@@ -399,6 +506,9 @@ impl Discovery {
                     raw: Bytes::copy_from_slice(payload),
                 };
                 self.trace.found(&server);
+                if let Some(sources) = &mut self.sources {
+                    sources.push(source);
+                }
                 self.report.counts.accepted += 1;
                 self.known.insert(key);
                 self.answered.insert(server.interface.clone());
@@ -422,6 +532,11 @@ impl Discovery {
             if !mem::replace(&mut report.refused, true) {
                 self.report.targets[asked.target].refused += 1;
             }
+        } else if let Some(sweep) = &mut self.sweep
+            && let Some(range) = sweep.handle_refusal(destination)
+            && let Some(target) = range.target
+        {
+            self.report.targets[target].refused += 1;
         }
     }
 
@@ -431,6 +546,22 @@ impl Discovery {
             if !mem::replace(&mut report.answered, true) {
                 self.report.targets[asked.target].answered += 1;
             }
+        } else if let Some(sweep) = &mut self.sweep
+            && let Some(SweepRange { target, .. }) = sweep.handle_answer(source)
+        {
+            match (target, &mut self.report.remembered) {
+                (Some(target), _) => self.report.targets[target].answered += 1,
+                (None, Some(remembered)) => remembered.answered += 1,
+                (None, None) => {}
+            }
+        }
+    }
+
+    /// Handles that the addresses that answered could not be read from their file or written to it.
+    pub(crate) fn handle_remember_error(&mut self, error: &io::Error) {
+        if let Some(remembered) = &mut self.report.remembered {
+            let error = io::Error::new(error.kind(), error.to_string());
+            remembered.error = Some(Arc::new(error));
         }
     }
 
@@ -469,6 +600,9 @@ impl Discovery {
             return;
         };
         state.pending = Pending::default();
+        if let Some(sweep) = &mut self.sweep {
+            sweep.give_up(link);
+        }
         let report = &mut self.report.links[link];
         if report.given_up.is_none() {
             self.trace.gave_up(report, &error);
@@ -495,14 +629,19 @@ impl Discovery {
         if self.is_over() {
             return None;
         }
-        let due = self.schedule.due().or_else(|| self.quiet_end());
-        Some(due.map_or(self.deadline, |due| due.min(self.deadline)))
+        let probe = self.schedule.due().or_else(|| self.quiet_end());
+        let sweep = self.sweep.as_ref().and_then(Sweep::poll_timeout);
+        let due = [probe, sweep].into_iter().flatten();
+        Some(due.fold(self.deadline, Instant::min))
     }
 
     /// Starts the next probe if it is due, and ends the search at the deadline or after
     /// [`Config::quiet_for`].
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
+        if let (Some(report), Some(sweep)) = (&mut self.report.sweep, &self.sweep) {
+            report.passes = u32::try_from(sweep.passes_over()).unwrap_or(u32::MAX);
+        }
         if now >= self.deadline || self.quiet_end().is_some_and(|end| end <= now) {
             self.end();
         } else if !self.ended {
@@ -519,10 +658,15 @@ impl Discovery {
         }
     }
 
-    /// When the search ends if no other server answers. `None` while probes remain to be sent.
+    /// When the search ends if no other server answers. `None` while probes or the first pass of a sweep
+    /// remain to be sent.
     fn quiet_end(&self) -> Option<Instant> {
         let quiet = self.quiet.filter(|_| self.schedule.due().is_none())?;
-        Some(quiet.since + quiet.duration)
+        let since = match &self.sweep {
+            Some(sweep) => quiet.since.max(sweep.first_pass_over()?),
+            None => quiet.since,
+        };
+        Some(since + quiet.duration)
     }
 
     fn start_probe_if_due(&mut self) {
@@ -538,6 +682,9 @@ impl Discovery {
             }
         }
         self.probes += 1;
+        if let Some(sweep) = &mut self.sweep {
+            sweep.start_pass();
+        }
         if let Some(quiet) = &mut self.quiet {
             quiet.since = self.now;
         }
@@ -551,21 +698,26 @@ impl Discovery {
 
     /// Whether no further server can be found.
     fn is_over(&self) -> bool {
-        let every_probe_was_tried =
-            || self.schedule.due().is_none() && self.links.iter().all(|it| it.pending.is_empty());
+        let every_probe_was_tried = || {
+            self.schedule.due().is_none()
+                && self.links.iter().all(|it| it.pending.is_empty())
+                && self.sweep.as_ref().is_none_or(Sweep::is_over)
+        };
         self.ended
             || self.report.links.iter().all(|link| link.given_up.is_some())
             || (self.nothing_was_sent() && every_probe_was_tried())
     }
 
     fn nothing_was_sent(&self) -> bool {
-        self.report.links.iter().all(|link| link.probes_sent == 0)
+        let swept = self.report.sweep.is_some_and(|sweep| sweep.asked > 0);
+        !swept && self.report.links.iter().all(|link| link.probes_sent == 0)
     }
 
     /// On a link that asks its network, anybody may answer from the port that was asked. The targets
     /// may answer too, each from its address and port.
     fn check_source(&self, link: &Link, source: SocketAddr) -> Result<(), DropReason> {
-        if self.asked.contains_key(&source) {
+        let swept = || self.sweep.as_ref().is_some_and(|it| it.contains(source));
+        if self.asked.contains_key(&source) || swept() {
             return Ok(());
         }
         let is_target = |it: &Destination| it.ip == source.ip();

@@ -3,19 +3,21 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::num::NonZeroU16;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
-use udp_discovery_protocol::{Interface, ReceiveErrorKind, SendErrorKind};
+use udp_discovery_protocol::{ReceiveErrorKind, SendErrorKind};
 
 use crate::config::Config;
 use crate::discovery::{Discovery, Transmit};
 use crate::error::DiscoverError;
+use crate::host::Host;
 use crate::refusals::{self, Queued};
+use crate::remember;
 use crate::report::Link;
 use crate::server::DiscoveredServer;
-use crate::target::ResolvedTarget;
 
 /// The size of the receive buffer that each socket asks for, in bytes. The system may grant less (on
 /// Linux twice `net.core.rmem_max`), and then a burst of answers may lose some.
@@ -54,29 +56,30 @@ pub(crate) struct Driver<S> {
     buffer: Vec<u8>,
     /// How many more datagrams are received before the next yield.
     budget: usize,
+    /// The file to remember in who answered, until that is done.
+    remember: Option<PathBuf>,
 }
 
 impl<S: Endpoint> Driver<S> {
-    /// Starts a search on this host's interfaces: opens its sockets and sends the first probes.
+    /// Starts a search on `host`: opens its sockets and sends the first probes.
     ///
-    /// `start` is when the search was called, which its deadline counts from. `targets` are the
-    /// targets of `config`. `register` prepares the socket of a link for waiting. A link whose socket cannot be opened is
+    /// `start` is when the search was called, which its deadline counts from. `register` prepares the socket of a link for waiting. A link whose socket cannot be opened is
     /// given up. It is an error if no socket can be opened.
     pub(crate) fn start(
         config: &Config,
         start: Instant,
-        targets: &[ResolvedTarget],
+        (host, unread): &(Host, Option<io::Error>),
         clock: impl Fn() -> Instant,
         mut register: impl FnMut(usize, UdpSocket) -> io::Result<S>,
     ) -> Result<Self, DiscoverError> {
-        let interfaces = Interface::list().map_err(|error| DiscoverError::ListInterfaces {
-            source: Arc::new(error),
-        })?;
         let now = clock();
         let timeout = config.settings().timeout();
         let left = timeout.saturating_sub(now.saturating_duration_since(start));
         let config = &config.clone().with_timeout(left);
-        let mut discovery = Discovery::with_targets(now, config, &interfaces, targets)?;
+        let mut discovery = Discovery::on_host(now, config, host)?;
+        if let Some(error) = unread {
+            discovery.handle_remember_error(error);
+        }
         let mut sockets = Vec::with_capacity(discovery.links().len());
         for link in 0..discovery.links().len() {
             let socket = open(&discovery.links()[link], config);
@@ -103,6 +106,7 @@ impl<S: Endpoint> Driver<S> {
             sockets,
             buffer: vec![0; config.settings().buffer_size().get()],
             budget: BUDGET,
+            remember: config.remember().map(PathBuf::from),
         };
         driver.send(clock);
         Ok(driver)
@@ -129,6 +133,7 @@ impl<S: Endpoint> Driver<S> {
     pub(crate) fn step(&mut self, clock: impl Fn() -> Instant) -> Step {
         // After the end nothing is received, but the caller still gets what was found.
         if self.discovery.poll_timeout().is_none() {
+            self.remember();
             return self.discovery.poll_event().map_or(Step::Over, Step::Found);
         }
         if self.budget == 0 {
@@ -139,28 +144,35 @@ impl<S: Endpoint> Driver<S> {
         self.receive_refusals();
         self.receive(&clock);
         self.discovery.handle_timeout(clock());
-        self.send(&clock);
+        let all_sent = self.send(&clock);
         if let Some(server) = self.discovery.poll_event() {
             return Step::Found(server);
         }
         let drained = self.budget > 0;
         self.budget = BUDGET;
         match self.discovery.poll_timeout() {
-            None => Step::Over,
-            Some(at) if drained => Step::Wait(at),
+            None => {
+                self.remember();
+                Step::Over
+            }
+            Some(at) if drained && all_sent => Step::Wait(at),
             Some(_) => Step::Yield,
         }
     }
 
-    /// Sends what is due.
-    fn send(&mut self, clock: impl Fn() -> Instant) {
-        while let Some(transmit) = self.discovery.poll_transmit(clock()) {
+    /// Sends what is due, but not more than there is room for answers. Returns whether that was all.
+    fn send(&mut self, clock: impl Fn() -> Instant) -> bool {
+        for _ in 0..BUDGET {
+            let Some(transmit) = self.discovery.poll_transmit(clock()) else {
+                return true;
+            };
             if let Some(socket) = &self.sockets[transmit.link]
                 && let Err(error) = send(socket, &transmit, &mut self.discovery)
             {
                 self.discovery.handle_send_error(error);
             }
         }
+        false
     }
 
     /// Receives which targets refuse.
@@ -201,6 +213,28 @@ impl<S: Endpoint> Driver<S> {
     }
 }
 
+impl<S> Driver<S> {
+    /// Remembers who answered, once.
+    fn remember(&mut self) {
+        let Some(path) = self.remember.take() else {
+            return;
+        };
+        let addresses = self.discovery.to_remember();
+        if !addresses.is_empty()
+            && let Err(error) = remember::write(&path, &addresses)
+        {
+            self.discovery.handle_remember_error(&error);
+        }
+    }
+}
+
+/// A search that is dropped before its end remembers who answered too.
+impl<S> Drop for Driver<S> {
+    fn drop(&mut self) {
+        self.remember();
+    }
+}
+
 /// Opens the socket of a link. It shares its port with no other.
 fn open(link: &Link, config: &Config) -> io::Result<UdpSocket> {
     let port = config.source_port().map_or(0, NonZeroU16::get);
@@ -222,7 +256,8 @@ fn open(link: &Link, config: &Config) -> io::Result<UdpSocket> {
             socket.set_multicast_hops_v6(1)?;
         }
     }
-    if !config.targets().is_empty() {
+    // For a sweep, also so that a full neighbor table is an error on sending.
+    if !config.targets().is_empty() || config.remember().is_some() {
         refusals::enable(&socket, local)?;
     }
     // The system's default may be larger. A smaller buffer still works.
@@ -269,7 +304,7 @@ mod tests {
     use std::collections::VecDeque;
 
     use socket2::SockRef;
-    use udp_discovery_protocol::{BufferSize, InterfaceAddress};
+    use udp_discovery_protocol::{BufferSize, Interface, InterfaceAddress};
 
     use super::*;
 
@@ -339,6 +374,7 @@ mod tests {
             sockets,
             buffer: vec![0; BufferSize::default().get()],
             budget: BUDGET,
+            remember: None,
         }
     }
 

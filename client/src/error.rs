@@ -51,6 +51,19 @@ pub enum DiscoverError {
         /// The target.
         target: Target,
     },
+    /// A target is a network of more than 65,536 addresses (larger than a /16, in IPv6 than a /112), and
+    /// [`Config::large_sweeps`](crate::Config::large_sweeps) does not allow that.
+    #[error("the target `{target}` has more than 65,536 addresses")]
+    LargeNetwork {
+        /// The target.
+        target: Target,
+    },
+    /// A target is a network of more than 16,777,216 addresses (larger than a /8, in IPv6 than a /104).
+    #[error("the target `{target}` has more than 16,777,216 addresses, the most that can be swept")]
+    NetworkTooLarge {
+        /// The target.
+        target: Target,
+    },
     /// [`Config::broadcast`](crate::Config::broadcast) is off and there is no target that a route
     /// leads to.
     #[error("nothing to ask: broadcasts are off, and no route leads to a target")]

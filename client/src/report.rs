@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -24,6 +25,11 @@ pub struct Report {
     /// The hosts that the search asks by unicast, in the order of
     /// [`Config::targets`](crate::Config::targets).
     pub targets: Vec<TargetReport>,
+    /// How far the sweep is, if a target is a network or addresses are remembered.
+    pub sweep: Option<SweepReport>,
+    /// What became of the addresses that an earlier search remembered
+    /// ([`Config::remember`](crate::Config::remember)).
+    pub remembered: Option<Remembered>,
     /// The interfaces that the search skips.
     pub skipped: Vec<Skipped>,
     /// What the search asks on only because there is nothing else.
@@ -174,8 +180,8 @@ pub enum DestinationKind {
 
 /// What became of a [`Target`].
 ///
-/// An address that several targets share is asked once and counts for the first of them. The
-/// [`Destination`]s of the links name each address.
+/// An address that several targets share is asked once and counts for the first of them, hosts before
+/// networks. The [`Destination`]s of the links name each address, except those of networks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -203,6 +209,43 @@ impl TargetReport {
             refused: 0,
         }
     }
+}
+
+/// How far a sweep is: the addresses of the targets that are networks, and those that are remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct SweepReport {
+    /// How many addresses it has that a route leads to.
+    pub addresses: u64,
+    /// How many of them were asked.
+    pub asked: u64,
+    /// How many times all of them were asked, without those that answered or refused before.
+    pub passes: u32,
+    /// How long one pass takes if nobody answers: the time that the
+    /// [pace](crate::Config::pace) takes, or for each 341 addresses on link (a third of the system's
+    /// neighbor table) 3 s, whichever is longer.
+    #[cfg_attr(
+        feature = "serde",
+        serde(serialize_with = "udp_discovery_protocol::duration::serialize")
+    )]
+    pub estimate: Duration,
+}
+
+/// What became of the addresses that an earlier search remembered.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Remembered {
+    /// How many addresses the file has that a route leads to, besides those of targets.
+    pub addresses: u32,
+    /// How many of them were asked.
+    pub asked: u32,
+    /// How many of them answered.
+    pub answered: u32,
+    /// Why the file could not be read or written.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::error"))]
+    pub error: Option<Arc<io::Error>>,
 }
 
 /// How many datagrams were received, by what became of them. Each is counted once.

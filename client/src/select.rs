@@ -1,7 +1,6 @@
 //! Which interface addresses a search asks from, and the destinations of each.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use udp_discovery_protocol::{
@@ -11,20 +10,30 @@ use wildmatch::WildMatch;
 
 use crate::config::{Config, Family};
 use crate::error::DiscoverError;
+use crate::host::{Host, ResolvedTarget, Route};
 use crate::report::{Destination, DestinationKind, LastResort, Link, SkipReason, Skipped};
-use crate::target::{ResolvedTarget, Route};
+use crate::sweep::{Exclusions, Range, SweepRange, of_network};
 
 /// How many hosts are asked by unicast on an interface. A host with a route to each of its virtual
 /// machines may have hundreds, and the broadcast reaches those too.
 const HOSTS_ASKED: usize = 16;
 
-/// The interface addresses to ask from, and the interfaces to skip.
+/// How many bits number the addresses of the largest network that is swept, and of the largest that is
+/// swept without [`Config::large_sweeps`].
+const LARGEST: u8 = 24;
+const LARGE: u8 = 16;
+
+/// The interface addresses to ask from, the interfaces to skip, and what is asked by unicast.
 #[derive(Debug, Default)]
 pub(crate) struct Selection {
     pub(crate) links: Vec<Link>,
     pub(crate) skipped: Vec<Skipped>,
     /// What the search asks on only because there is nothing else.
     pub(crate) last_resort: Option<LastResort>,
+    /// The addresses of the targets that are hosts.
+    pub(crate) asked: HashMap<SocketAddr, Asked>,
+    /// The addresses of the sweep.
+    pub(crate) ranges: Vec<SweepRange>,
 }
 
 /// An address of a target.
@@ -46,22 +55,19 @@ struct Kinds {
 }
 
 impl Selection {
-    /// The links of a search with its targets, and what each address of a target is.
-    pub(crate) fn with_targets(
-        config: &Config,
-        interfaces: &[Interface],
-        targets: &[ResolvedTarget],
-    ) -> Result<(Self, HashMap<SocketAddr, Asked>), DiscoverError> {
-        let names_no_host = |target: &&ResolvedTarget| {
-            let ip = target.target.ip();
-            ip.is_some_and(|ip| is_network_or_broadcast_address(interfaces, ip))
-        };
-        if let Some(target) = targets.iter().find(names_no_host) {
-            return Err(DiscoverError::NotAHost {
-                target: target.target.clone(),
-            });
+    /// What a search on `host` asks, and from where.
+    pub(crate) fn of_host(config: &Config, host: &Host) -> Result<Self, DiscoverError> {
+        let Host {
+            interfaces,
+            targets,
+            remembered,
+            ..
+        } = host;
+        for target in targets {
+            check_target(config, interfaces, target)?;
         }
-        let has_routes = targets.iter().any(|target| !target.routes.is_empty());
+        let leads_somewhere = |target: &ResolvedTarget| !target.routes.is_empty();
+        let has_routes = targets.iter().any(leads_somewhere) || !remembered.is_empty();
         let mut selection = if config.broadcast() {
             match Self::new(config, interfaces) {
                 // The targets are asked after all.
@@ -76,21 +82,67 @@ impl Selection {
         } else {
             return Err(DiscoverError::NothingToAsk);
         };
-        let mut asked = HashMap::new();
         for (target, resolved) in targets.iter().enumerate() {
+            if resolved.target.network().is_some() {
+                continue;
+            }
             for route in &resolved.routes {
                 // Each address is asked once.
-                if let Entry::Vacant(entry) = asked.entry(route.remote) {
+                if !selection.asked.contains_key(&route.remote) {
                     let (link, destination) = selection.add_route(interfaces, *route);
-                    entry.insert(Asked {
+                    let asked = Asked {
                         target,
                         link,
                         destination,
+                    };
+                    selection.asked.insert(route.remote, asked);
+                }
+            }
+        }
+        selection.add_sweep(config, host);
+        Ok(selection)
+    }
+
+    /// Adds the ranges of a sweep: first the addresses that are remembered, then the networks. What is
+    /// asked anyway is left out.
+    fn add_sweep(&mut self, config: &Config, host: &Host) {
+        let interfaces = &host.interfaces;
+        let port = config.settings().port();
+        let mut exclusions = Exclusions::of_host(interfaces);
+        let asked_on_port = self.asked.keys().filter(|address| address.port() == port);
+        asked_on_port.for_each(|address| exclusions.add_one(address.ip()));
+        let mut known = HashSet::new();
+        for route in &host.remembered {
+            let (ip, at) = (route.remote.ip(), route.remote.port());
+            if self.asked.contains_key(&route.remote) || !known.insert(route.remote) {
+                continue;
+            }
+            if at == port {
+                exclusions.add_one(ip);
+            }
+            let on_link = interfaces.iter().any(|it| it.flags.up && it.is_on_link(ip));
+            let link = self.link_from(interfaces, route.local, 0);
+            self.ranges.push(SweepRange {
+                range: Range::one(ip, route.local, on_link),
+                port: at,
+                link,
+                target: None,
+            });
+        }
+        for (target, resolved) in host.targets.iter().enumerate() {
+            if let Some(network) = resolved.target.network() {
+                let local = resolved.routes.first().map(|route| route.local);
+                for range in of_network(network, local, interfaces, &mut exclusions) {
+                    let link = self.link_from(interfaces, range.local, 0);
+                    self.ranges.push(SweepRange {
+                        range,
+                        port,
+                        link,
+                        target: Some(target),
                     });
                 }
             }
         }
-        Ok((selection, asked))
     }
 
     /// Adds the address of a target to the link that asks it. Returns the positions of both.
@@ -109,25 +161,28 @@ impl Selection {
             SocketAddr::V6(remote) if remote.ip().is_unicast_link_local() => remote.scope_id(),
             _ => 0,
         };
-        let is_its_link =
-            |link: &Link| link.local == route.local && (scope_id == 0 || link.index == scope_id);
-        let link = self.links.iter().position(is_its_link);
-        let link = link.unwrap_or_else(|| {
-            let interface = interfaces
-                .iter()
-                .find(|it| it.holds(route.local) && (scope_id == 0 || it.index == scope_id));
-            let (name, index) = interface.map_or(("", 0), |it| (it.name.as_str(), it.index));
-            let link = Link::new(name, index, route.local, Vec::new());
-            self.links.push(Link {
-                targets_only: true,
-                ..link
-            });
-            self.links.len() - 1
-        });
+        let link = self.link_from(interfaces, route.local, scope_id);
         let destinations = &mut self.links[link].destinations;
         let (ip, port) = (route.remote.ip(), route.remote.port());
         destinations.push(Destination::new(ip, port, DestinationKind::Unicast));
         (link, destinations.len() - 1)
+    }
+
+    /// The position of the link that asks from `local`, on the interface `scope_id` unless that is 0.
+    fn link_from(&mut self, interfaces: &[Interface], local: IpAddr, scope_id: u32) -> usize {
+        let is_it = |link: &Link| link.local == local && (scope_id == 0 || link.index == scope_id);
+        if let Some(link) = self.links.iter().position(is_it) {
+            return link;
+        }
+        let interface = interfaces
+            .iter()
+            .find(|it| it.holds(local) && (scope_id == 0 || it.index == scope_id));
+        let (name, index) = interface.map_or(("", 0), |it| (it.name.as_str(), it.index));
+        self.links.push(Link {
+            targets_only: true,
+            ..Link::new(name, index, local, Vec::new())
+        });
+        self.links.len() - 1
     }
 
     fn new(config: &Config, interfaces: &[Interface]) -> Result<Self, DiscoverError> {
@@ -236,6 +291,30 @@ impl Names {
         } else {
             Ok(())
         }
+    }
+}
+
+/// Refuses a target that is no host, or a network that is too large.
+fn check_target(
+    config: &Config,
+    interfaces: &[Interface],
+    resolved: &ResolvedTarget,
+) -> Result<(), DiscoverError> {
+    let target = || resolved.target.clone();
+    let ip = resolved.target.ip();
+    if ip.is_some_and(|ip| is_network_or_broadcast_address(interfaces, ip)) {
+        return Err(DiscoverError::NotAHost { target: target() });
+    }
+    let Some(network) = resolved.target.network() else {
+        return Ok(());
+    };
+    let bits = network.max_prefix_len() - network.prefix_len();
+    if bits > LARGEST {
+        Err(DiscoverError::NetworkTooLarge { target: target() })
+    } else if bits > LARGE && !config.large_sweeps() {
+        Err(DiscoverError::LargeNetwork { target: target() })
+    } else {
+        Ok(())
     }
 }
 

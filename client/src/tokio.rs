@@ -99,17 +99,17 @@ impl Search {
     pub(crate) async fn start(config: &Config) -> Result<Self, DiscoverError> {
         let start = now();
         let timeout = config.settings().timeout();
-        let targets = if resolve::has_names(config) {
+        let host = if resolve::has_names(config) {
             let config = config.clone();
-            task::spawn_blocking(move || resolve::targets(&config, timeout))
+            task::spawn_blocking(move || resolve::host(&config, timeout))
                 .await
                 .map_err(|error| DiscoverError::OpenSocket {
                     source: Arc::new(error.into()),
                 })??
         } else {
-            resolve::targets(config, timeout)?
+            resolve::host(config, timeout)?
         };
-        let driver = Driver::start(config, start, &targets, now, |_, socket| {
+        let driver = Driver::start(config, start, &host, now, |_, socket| {
             Registered::new(socket)
         })?;
         let deadline = time::Instant::from_std(driver.discovery().deadline());

@@ -1,0 +1,289 @@
+//! Which addresses a sweep asks, as ranges.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use udp_discovery_protocol::{Interface, IpNet};
+
+/// Addresses that are asked in order, from one address of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Range {
+    pub(crate) first: u128,
+    pub(crate) last: u128,
+    /// The address to ask from.
+    pub(crate) local: IpAddr,
+    /// Whether they are on link, where each takes an entry of the system's neighbor table.
+    pub(crate) on_link: bool,
+}
+
+impl Range {
+    /// One address.
+    pub(crate) fn one(ip: IpAddr, local: IpAddr, on_link: bool) -> Self {
+        Self {
+            first: number(ip),
+            last: number(ip),
+            local,
+            on_link,
+        }
+    }
+}
+
+/// The number of an address. IPv4 addresses are numbered as IPv4-mapped ones, which are never asked.
+pub(crate) fn number(ip: IpAddr) -> u128 {
+    match ip {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().into(),
+        IpAddr::V6(ip) => ip.into(),
+    }
+}
+
+/// The address with this number.
+pub(crate) fn address(number: u128) -> IpAddr {
+    let ip = Ipv6Addr::from(number);
+    ip.to_ipv4_mapped().map_or(ip.into(), IpAddr::V4)
+}
+
+/// What is left out of a sweep: addresses that no host has, our own, and those asked already.
+#[derive(Debug, Default)]
+pub(crate) struct Exclusions(Vec<(u128, u128)>);
+
+impl Exclusions {
+    /// Leaves out the addresses of this host and the network and broadcast addresses of its networks.
+    pub(crate) fn of_host(interfaces: &[Interface]) -> Self {
+        let mut exclusions = Self::default();
+        for interface in interfaces {
+            for address in &interface.addresses {
+                exclusions.add_one(address.ip());
+            }
+            for network in interface.networks() {
+                exclusions.add_edges(network);
+            }
+        }
+        exclusions
+    }
+
+    pub(crate) fn add_one(&mut self, ip: IpAddr) {
+        self.add(number(ip), number(ip));
+    }
+
+    fn add(&mut self, first: u128, last: u128) {
+        self.0.push((first, last));
+    }
+
+    /// Leaves out the addresses of `network` that name no host.
+    fn add_edges(&mut self, network: IpNet) {
+        let (first, last) = hosts(network);
+        for edge in [number(network.network()), number(network.broadcast())] {
+            if edge < first || edge > last {
+                self.add(edge, edge);
+            }
+        }
+    }
+
+    /// What remains of the numbers from `first` to `last`.
+    fn subtract(&mut self, first: u128, last: u128) -> Vec<(u128, u128)> {
+        self.0.sort_unstable();
+        let mut rest = Vec::new();
+        let mut next = Some(first);
+        for &(from, to) in &self.0 {
+            let Some(start) = next.filter(|next| *next <= last && from <= last) else {
+                break;
+            };
+            if to < start {
+                continue;
+            }
+            if from > start {
+                rest.push((start, from - 1));
+            }
+            next = to.checked_add(1);
+        }
+        rest.extend(next.filter(|next| *next <= last).map(|next| (next, last)));
+        rest
+    }
+}
+
+/// The numbers of the first and the last host. The first and the last address of an IPv4 network name
+/// no host, unless it has only two (RFC 3021), nor does the first of an IPv6 network (RFC 4291, section
+/// 2.6.1; RFC 6164).
+fn hosts(network: IpNet) -> (u128, u128) {
+    let (first, last) = (number(network.network()), number(network.broadcast()));
+    match network {
+        _ if last - first < 2 => (first, last),
+        IpNet::V4(_) => (first + 1, last - 1),
+        IpNet::V6(_) => (first + 1, last),
+    }
+}
+
+/// The ranges of `network`, and leaves it out of what follows. `local` is the address that routes lead
+/// from, if there is a route. Addresses on link are asked from the address of their network.
+///
+/// The first and the last address of `network` are asked if it is a part of a network of this host,
+/// where other addresses are the first and the last.
+pub(crate) fn of_network(
+    network: IpNet,
+    local: Option<IpAddr>,
+    interfaces: &[Interface],
+    exclusions: &mut Exclusions,
+) -> Vec<Range> {
+    let mut on_link: Vec<(IpNet, IpAddr)> = interfaces
+        .iter()
+        .filter(|interface| interface.flags.up)
+        .flat_map(|interface| {
+            let towards = |net: IpNet| Some((net, interface.address_towards(net.addr())?));
+            interface.networks().filter_map(towards)
+        })
+        .filter(|(net, _)| net.contains(&network) || network.contains(net))
+        .collect();
+    // The longest prefix decides, as in the system's routes.
+    on_link.sort_by_key(|(net, _)| std::cmp::Reverse(net.prefix_len()));
+    let mut ranges = Vec::new();
+    let mut add = |(first, last): (u128, u128), local: Option<IpAddr>, on_link| {
+        let rest = exclusions.subtract(first, last).into_iter();
+        exclusions.add(first, last);
+        ranges.extend(local.into_iter().flat_map(|local| {
+            let range = move |(first, last)| Range {
+                first,
+                last,
+                local,
+                on_link,
+            };
+            rest.clone().map(range)
+        }));
+    };
+    for (net, local) in on_link {
+        let part = if net.contains(&network) { network } else { net };
+        let all = (number(part.network()), number(part.broadcast()));
+        add(all, Some(local), true);
+    }
+    add(hosts(network), local, false);
+    ranges.sort_unstable_by_key(|range| range.first);
+    ranges
+}
+
+#[cfg(test)]
+mod tests {
+    use udp_discovery_protocol::InterfaceAddress;
+
+    use super::*;
+
+    const ROUTED: &str = "192.0.2.1";
+
+    fn eth0(address: &str, prefix_len: u8) -> Interface {
+        let mut interface = Interface::new("eth0", 2);
+        interface.flags.up = true;
+        let address = InterfaceAddress::new(address.parse().unwrap(), prefix_len).unwrap();
+        interface.addresses.push(address);
+        interface
+    }
+
+    fn show(ranges: &[Range]) -> Vec<String> {
+        let ranges = ranges.iter().map(|range| {
+            let kind = if range.on_link { "on" } else { "by" };
+            let (first, last) = (address(range.first), address(range.last));
+            format!("{first}-{last} {kind} {}", range.local)
+        });
+        ranges.collect()
+    }
+
+    fn ranges(network: &str, interfaces: &[Interface]) -> Vec<String> {
+        let mut exclusions = Exclusions::of_host(interfaces);
+        let local = Some(ROUTED.parse().unwrap());
+        show(&of_network(
+            network.parse().unwrap(),
+            local,
+            interfaces,
+            &mut exclusions,
+        ))
+    }
+
+    #[test]
+    fn the_first_and_the_last_address_of_a_network_name_no_host() {
+        let by = |network| ranges(network, &[]);
+        assert_eq!(by("10.15.0.0/18"), ["10.15.0.1-10.15.63.254 by 192.0.2.1"]);
+        assert_eq!(by("10.15.0.8/31"), ["10.15.0.8-10.15.0.9 by 192.0.2.1"]);
+        assert_eq!(by("10.15.0.8/32"), ["10.15.0.8-10.15.0.8 by 192.0.2.1"]);
+        assert_eq!(by("fd00::/120"), ["fd00::1-fd00::ff by 192.0.2.1"]);
+        assert_eq!(by("fd00::8/127"), ["fd00::8-fd00::9 by 192.0.2.1"]);
+    }
+
+    #[test]
+    fn a_part_of_our_network_has_the_edges_of_the_whole_and_our_address_is_left_out() {
+        let eth0 = [eth0("10.15.2.7", 16)];
+        let on = |network| ranges(network, &eth0);
+        let all = [
+            "10.15.2.0-10.15.2.6 on 10.15.2.7",
+            "10.15.2.8-10.15.2.255 on 10.15.2.7",
+        ];
+        assert_eq!(on("10.15.2.0/24"), all);
+        assert_eq!(on("10.15.0.0/24"), ["10.15.0.1-10.15.0.255 on 10.15.2.7"]);
+        let last = ["10.15.255.0-10.15.255.254 on 10.15.2.7"];
+        assert_eq!(on("10.15.255.0/24"), last);
+    }
+
+    #[test]
+    fn what_is_on_link_within_a_larger_network_is_asked_from_its_own_address() {
+        let expected = [
+            "10.15.0.1-10.15.6.255 by 192.0.2.1",
+            "10.15.7.1-10.15.7.6 on 10.15.7.7",
+            "10.15.7.8-10.15.7.254 on 10.15.7.7",
+            "10.15.8.0-10.15.255.254 by 192.0.2.1",
+        ];
+        assert_eq!(ranges("10.15.0.0/16", &[eth0("10.15.7.7", 24)]), expected);
+    }
+
+    #[test]
+    fn the_longest_prefix_on_link_decides() {
+        let interfaces = [eth0("10.15.0.7", 16), eth0("10.15.7.7", 24)];
+        let around = ranges("10.15.6.0/23", &interfaces);
+        let expected = [
+            "10.15.6.0-10.15.6.255 on 10.15.0.7",
+            "10.15.7.1-10.15.7.6 on 10.15.7.7",
+            "10.15.7.8-10.15.7.254 on 10.15.7.7",
+        ];
+        assert_eq!(around, expected);
+    }
+
+    #[test]
+    fn networks_that_overlap_are_asked_once() {
+        let mut exclusions = Exclusions::default();
+        let mut add = |network: &str| {
+            let local = Some(ROUTED.parse().unwrap());
+            show(&of_network(
+                network.parse().unwrap(),
+                local,
+                &[],
+                &mut exclusions,
+            ))
+        };
+        assert_eq!(
+            add("10.15.1.128/25"),
+            ["10.15.1.129-10.15.1.254 by 192.0.2.1"]
+        );
+        assert_eq!(add("10.15.1.0/24"), ["10.15.1.1-10.15.1.128 by 192.0.2.1"]);
+        assert!(add("10.15.1.64/26").is_empty());
+        // 10.15.1.0 and 10.15.1.255 are hosts of the larger network.
+        let around = [
+            "10.15.0.1-10.15.1.0 by 192.0.2.1",
+            "10.15.1.255-10.15.255.254 by 192.0.2.1",
+        ];
+        assert_eq!(add("10.15.0.0/16"), around);
+        assert!(add("10.15.0.0/16").is_empty());
+    }
+
+    #[test]
+    fn without_a_route_only_what_is_on_link_is_asked() {
+        let interfaces = [eth0("10.15.7.6", 30)];
+        let mut exclusions = Exclusions::of_host(&interfaces);
+        let network = "10.15.0.0/16".parse().unwrap();
+        let ranges = of_network(network, None, &interfaces, &mut exclusions);
+        let expected = ["10.15.7.5-10.15.7.5 on 10.15.7.6"];
+        assert_eq!(show(&ranges), expected);
+    }
+
+    #[test]
+    fn the_largest_addresses_do_not_overflow() {
+        let network = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ff00/120";
+        let expected = [
+            "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ff01-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff by 192.0.2.1",
+        ];
+        assert_eq!(ranges(network, &[]), expected);
+    }
+}
