@@ -1,6 +1,7 @@
 //! What a search did, for users who wonder why it found so little.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use udp_discovery_client::{
     Config, Counts, DiscoverError, LastResort, Link, Report, SkipReason, Skipped, TargetReport,
@@ -30,6 +31,8 @@ impl Diagnosis<'_> {
                 self.found
             ));
         }
+        lines.extend(self.remembered());
+        lines.extend(self.unfinished_sweep());
         if self.found == 0 || verbosity.verbose > 0 {
             self.explain(&mut lines);
         } else {
@@ -64,6 +67,31 @@ impl Diagnosis<'_> {
         if self.found == 0 {
             lines.push(format!("hint: {}", self.hint()));
         }
+    }
+
+    /// Why the file of addresses that answered could not be used.
+    fn remembered(&self) -> Option<String> {
+        let error = self.report.remembered.as_ref()?.error.as_ref()?;
+        let path = self.config.remember()?.display();
+        Some(format!("warning: cannot use {path}: {error}"))
+    }
+
+    /// How far a sweep came that the timeout ended early.
+    fn unfinished_sweep(&self) -> Option<String> {
+        let sweep = self.report.sweep.filter(|it| it.asked < it.addresses)?;
+        // A search that ended with enough servers was not too short.
+        let enough = self.config.first() && self.found > 0
+            || self
+                .config
+                .expect()
+                .is_some_and(|it| self.found >= it.get());
+        let asked = format!(
+            "asked {} of {} addresses in {:?}",
+            grouped(sweep.asked),
+            grouped(sweep.addresses),
+            self.config.settings().timeout()
+        );
+        (!enough).then(|| format!("warning: {asked}; {}", too_short(sweep.estimate)))
     }
 
     /// What was answered instead of a response.
@@ -129,12 +157,47 @@ pub(crate) fn explain(error: DiscoverError) -> Failure {
         DiscoverError::NoUsableInterface { .. } => {
             "switch an interface on, or name another with --interface"
         }
+        DiscoverError::LargeNetwork { .. } => "to ask all of them, add --force",
         DiscoverError::NothingSent { .. } => {
             "is a network connected? Name the interface to ask on with --interface"
         }
         _ => return error.into(),
     };
     Failure::from(error).with_hint(hint)
+}
+
+/// What to say before a sweep that its timeout ends early.
+pub(crate) fn estimate(config: &Config, report: &Report) -> Option<String> {
+    let sweep = report
+        .sweep
+        .filter(|it| it.estimate > config.settings().timeout())?;
+    let addresses = grouped(sweep.addresses);
+    let too_short = too_short(sweep.estimate);
+    Some(format!(
+        "there are {addresses} addresses to ask; {too_short}"
+    ))
+}
+
+/// How long a sweep takes, and the timeout that is long enough: its last addresses need time to answer.
+fn too_short(estimate: Duration) -> String {
+    let seconds = estimate.as_secs() + u64::from(estimate.subsec_nanos() > 0);
+    let takes = humantime::format_duration(Duration::from_secs(seconds));
+    let enough = humantime::format_duration(Duration::from_secs(seconds + 1));
+    let enough = enough.to_string().replace(' ', "");
+    format!("to ask each once takes {takes}: --timeout {enough}")
+}
+
+/// A number with a comma after each three digits.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 fn send_warning(link: &Link) -> Option<String> {
@@ -175,8 +238,8 @@ fn target(report: &TargetReport) -> String {
     let mut text = format!(
         "target {}: {} of {} {} asked, {} answered",
         report.target,
-        report.asked,
-        report.addresses,
+        grouped(report.asked.into()),
+        grouped(report.addresses.into()),
         if report.addresses == 1 {
             "address"
         } else {

@@ -539,3 +539,65 @@ fn an_empty_interface_is_an_error_and_not_every_interface() {
         assert!(text.contains(option), "{text}");
     }
 }
+
+/// FAULTS R47
+#[test]
+fn fault_47_a_large_network_needs_force() {
+    let output = run(&["discover", "--no-broadcast", "--target", "127.0.0.0/15"]);
+    assert_eq!(output.status.code(), Some(2));
+    let error = stderr(&output);
+    assert!(
+        error.contains("`127.0.0.0/15` has more than 65,536 addresses"),
+        "{error}"
+    );
+    assert!(error.contains("add --force"), "{error}");
+    for target in ["127.0.0.0/33", "0.0.0.0/0", "127.0.0.0/"] {
+        let output = run(&["discover", "--force", "--target", target]);
+        assert_eq!(output.status.code(), Some(2), "{target}");
+        assert!(stderr(&output).contains(target), "{target}");
+    }
+}
+
+#[test]
+fn a_sweep_that_the_timeout_ends_says_how_long_it_takes() {
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port().to_string();
+    let arguments = [
+        "discover",
+        "--no-broadcast",
+        "--port",
+        &port,
+        "--timeout",
+        "200ms",
+    ];
+    let output = command(&arguments)
+        .args(["--target", "127.7.3.9/20"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let error = stderr(&output);
+    let before = "there are 4,096 addresses to ask; to ask each once takes 3s: --timeout 4s\n";
+    assert!(error.starts_with(before), "{error}");
+    assert!(
+        error.contains(" of 4,096 addresses in 200ms; to ask each once takes 3s"),
+        "{error}"
+    );
+}
+
+/// FAULTS R48
+#[test]
+fn fault_48_a_broken_file_of_remembered_addresses_is_a_warning() {
+    let broken = file("remembered", "hosts = [\"10.0.0.1\"]\n");
+    let port = answer_once(&["SERVER_IP:127.0.0.1:8000"]);
+    let arguments = ["discover", "--first", "--port", &port, "--remember"];
+    let output = command(&arguments).arg(&broken).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(stdout(&output).contains("127.0.0.1"));
+    let error = stderr(&output);
+    assert!(
+        error.contains("warning: cannot use ") && error.contains("remembered"),
+        "{error}"
+    );
+    let known = fs::read_to_string(broken).unwrap();
+    assert!(known.ends_with(&format!("\n127.0.0.1:{port}\n")), "{known}");
+}

@@ -23,6 +23,10 @@ use crate::server::DiscoveredServer;
 /// Linux twice `net.core.rmem_max`), and then a burst of answers may lose some.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
+/// The size of the send buffer that the sockets of targets ask for, in bytes. With less room, a sweep of
+/// the link waits for it.
+const SEND_BUFFER: usize = 4 << 20;
+
 /// How many datagrams are received before other work runs. It takes a few milliseconds, so that a
 /// flood does not delay the deadline or the other tasks of the thread.
 const BUDGET: usize = 1024;
@@ -259,6 +263,8 @@ fn open(link: &Link, config: &Config) -> io::Result<UdpSocket> {
     // For a sweep, also so that a full neighbor table is an error on sending.
     if !config.targets().is_empty() || config.remember().is_some() {
         refusals::enable(&socket, local)?;
+        // Each datagram to a silent address on link keeps its room for 3 s.
+        let _ = socket.set_send_buffer_size(SEND_BUFFER);
     }
     // The system's default may be larger. A smaller buffer still works.
     if socket

@@ -120,7 +120,8 @@ impl Selection {
             if at == port {
                 exclusions.add_one(ip);
             }
-            let on_link = interfaces.iter().any(|it| it.flags.up && it.is_on_link(ip));
+            let mut neighbors = interfaces.iter().filter(|it| !it.flags.loopback);
+            let on_link = neighbors.any(|it| it.flags.up && it.is_on_link(ip));
             let link = self.link_from(interfaces, route.local, 0);
             self.ranges.push(SweepRange {
                 range: Range::one(ip, route.local, on_link),

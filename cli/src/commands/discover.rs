@@ -4,16 +4,17 @@ use std::env;
 use std::io;
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Sender};
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser};
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use udp_discovery_client::{Client, Config, DiscoverError, DiscoveredServer, Report, Search};
 
-use crate::diagnosis::{Diagnosis, explain};
+use crate::diagnosis::{Diagnosis, estimate, explain};
 use crate::failure::Failure;
 use crate::options::{FileOption, SharedOptions, Verbosity};
 use crate::output::{Format, Output};
@@ -80,17 +81,25 @@ struct DiscoverSettings {
     #[arg(long, value_name = "DURATION", allow_negative_numbers = true)]
     quiet_for: Option<String>,
 
-    /// Ask this host too: a name or an address, with or without a port. Repeatable
-    #[arg(long = "target", value_name = "HOST[:PORT]")]
+    /// Ask this host too, a name or an address, with or without a port; or every address of a network
+    /// such as 10.15.0.0/18. Repeatable
+    #[arg(long = "target", value_name = "HOST[:PORT]|NETWORK")]
     targets: Vec<String>,
 
+    /// How many addresses of networks to ask a second at most; on the link fewer [default: 2000]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pace: Option<String>,
+
+    /// Ask networks of more than 65,536 addresses too
+    #[arg(long = "force", num_args = 0, default_missing_value = "true")]
+    large_sweeps: Option<String>,
+
+    /// Keep the addresses that answer in this file, and ask them first the next time
+    #[arg(long, value_name = "FILE")]
+    remember: Option<String>,
+
     /// Ask only the targets, not the networks of this host
-    #[arg(
-        long = "no-broadcast",
-        num_args = 0,
-        default_missing_value = "false",
-        requires = "targets"
-    )]
+    #[arg(long = "no-broadcast", num_args = 0, default_missing_value = "false")]
     broadcast: Option<String>,
 
     /// Which IP versions to ask by [default: auto]
@@ -178,6 +187,8 @@ struct Outcome {
 /// What the main thread waits for.
 enum Message {
     Found(DiscoveredServer),
+    /// How many addresses a sweep has asked.
+    Asked(u64),
     Over(Result<Report, DiscoverError>),
     Interrupted,
 }
@@ -185,6 +196,11 @@ enum Message {
 pub(crate) fn run(args: &DiscoverArgs) -> Result<ExitCode, Failure> {
     let config = config(args)?;
     let search = Client::new(config.clone()).search().map_err(explain)?;
+    if !args.verbosity.quiet
+        && let Some(line) = estimate(&config, search.report())
+    {
+        say::warn(line);
+    }
     let Outcome { found, report } = collect(args, &config, search)?;
     let expected = config.expect().map_or(1, usize::from);
     if !args.verbosity.quiet {
@@ -214,6 +230,7 @@ pub(crate) fn run(args: &DiscoverArgs) -> Result<ExitCode, Failure> {
 
 /// Prints the servers as they answer.
 fn collect(args: &DiscoverArgs, config: &Config, search: Search) -> Result<Outcome, Failure> {
+    let addresses = search.report().sweep.map(|sweep| sweep.addresses);
     let (sender, messages) = mpsc::channel();
     let interrupts = sender.clone();
     stop::on_interrupt(move || {
@@ -224,7 +241,7 @@ fn collect(args: &DiscoverArgs, config: &Config, search: Search) -> Result<Outco
         .spawn(move || run_search(search, &sender))?;
 
     let mut output = Output::new(args.format, io::stdout());
-    let progress = progress(args, config.settings().timeout());
+    let progress = progress(args, config.settings().timeout(), addresses);
     let mut found = 0;
     let over = loop {
         match messages.recv().expect("the search reports its end") {
@@ -233,6 +250,7 @@ fn collect(args: &DiscoverArgs, config: &Config, search: Search) -> Result<Outco
                 progress.set_message(format!("searching, found {found}"));
                 output.add(server).map_err(OutputError::from)?;
             }
+            Message::Asked(asked) => progress.set_position(asked),
             Message::Over(result) => break Some(result),
             Message::Interrupted => break None,
         }
@@ -243,9 +261,17 @@ fn collect(args: &DiscoverArgs, config: &Config, search: Search) -> Result<Outco
     Ok(Outcome { found, report })
 }
 
+/// How often the progress is told.
+const TICK: Duration = Duration::from_millis(100);
+
 fn run_search(mut search: Search, messages: &Sender<Message>) {
-    for server in &mut search {
-        if messages.send(Message::Found(server)).is_err() {
+    loop {
+        let message = match search.next_within(TICK) {
+            Poll::Ready(Some(server)) => Message::Found(server),
+            Poll::Ready(None) => break,
+            Poll::Pending => Message::Asked(search.report().sweep.map_or(0, |sweep| sweep.asked)),
+        };
+        if messages.send(message).is_err() {
             return;
         }
     }
@@ -253,17 +279,25 @@ fn run_search(mut search: Search, messages: &Sender<Message>) {
     let _ = messages.send(Message::Over(outcome));
 }
 
-/// A line on the terminal while a search with a table at its end goes on.
-fn progress(args: &DiscoverArgs, timeout: Duration) -> ProgressBar {
+/// A line on the terminal while a search with a table at its end goes on: with a bar if it has
+/// `addresses` to ask.
+fn progress(args: &DiscoverArgs, timeout: Duration, addresses: Option<u64>) -> ProgressBar {
     /// A shorter search has nothing to show.
     const SHORTEST: Duration = Duration::from_secs(1);
-    const TICK: Duration = Duration::from_millis(100);
     let shown = args.format == Format::Table && !args.verbosity.quiet && timeout >= SHORTEST;
     if !shown {
         return ProgressBar::hidden();
     }
     // It draws only on a terminal.
-    let progress = ProgressBar::new_spinner().with_message("searching");
+    let progress = match addresses {
+        Some(addresses) => {
+            let bar = "{msg} [{bar:16}] {human_pos}/{human_len}, {eta} left";
+            let style = ProgressStyle::with_template(bar).expect("the template is valid");
+            ProgressBar::new(addresses).with_style(style.progress_chars("=> "))
+        }
+        None => ProgressBar::new_spinner(),
+    };
+    progress.set_message("searching");
     progress.enable_steady_tick(TICK);
     progress
 }

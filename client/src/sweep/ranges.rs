@@ -123,17 +123,20 @@ pub(crate) fn of_network(
     interfaces: &[Interface],
     exclusions: &mut Exclusions,
 ) -> Vec<Range> {
-    let mut on_link: Vec<(IpNet, IpAddr)> = interfaces
+    // Loopback has no neighbors.
+    let mut on_link: Vec<(IpNet, IpAddr, bool)> = interfaces
         .iter()
         .filter(|interface| interface.flags.up)
         .flat_map(|interface| {
-            let towards = |net: IpNet| Some((net, interface.address_towards(net.addr())?));
+            let neighbors = !interface.flags.loopback;
+            let towards =
+                move |net: IpNet| Some((net, interface.address_towards(net.addr())?, neighbors));
             interface.networks().filter_map(towards)
         })
-        .filter(|(net, _)| net.contains(&network) || network.contains(net))
+        .filter(|(net, ..)| net.contains(&network) || network.contains(net))
         .collect();
     // The longest prefix decides, as in the system's routes.
-    on_link.sort_by_key(|(net, _)| std::cmp::Reverse(net.prefix_len()));
+    on_link.sort_by_key(|(net, ..)| std::cmp::Reverse(net.prefix_len()));
     let mut ranges = Vec::new();
     let mut add = |(first, last): (u128, u128), local: Option<IpAddr>, on_link| {
         let rest = exclusions.subtract(first, last).into_iter();
@@ -148,10 +151,10 @@ pub(crate) fn of_network(
             rest.clone().map(range)
         }));
     };
-    for (net, local) in on_link {
+    for (net, local, neighbors) in on_link {
         let part = if net.contains(&network) { network } else { net };
         let all = (number(part.network()), number(part.broadcast()));
-        add(all, Some(local), true);
+        add(all, Some(local), neighbors);
     }
     add(hosts(network), local, false);
     ranges.sort_unstable_by_key(|range| range.first);
@@ -227,6 +230,16 @@ mod tests {
             "10.15.8.0-10.15.255.254 by 192.0.2.1",
         ];
         assert_eq!(ranges("10.15.0.0/16", &[eth0("10.15.7.7", 24)]), expected);
+    }
+
+    #[test]
+    fn loopback_has_no_neighbors() {
+        let mut lo = eth0("127.0.0.1", 8);
+        lo.flags.loopback = true;
+        assert_eq!(
+            ranges("127.9.0.0/31", &[lo]),
+            ["127.9.0.0-127.9.0.1 by 127.0.0.1"]
+        );
     }
 
     #[test]

@@ -150,6 +150,14 @@ impl Host {
         refuse_sends(&self.namespace, refuse);
     }
 
+    /// Adds rules to its firewall (nft(8)). Needs the program `nft`, see [`have`](super::have).
+    ///
+    /// # Panics
+    /// If `nft` is missing or refuses them.
+    pub fn nft(&self, rules: &str) {
+        self.namespace.command("nft", "-f -", rules);
+    }
+
     /// A sender of forged datagrams from one of its interfaces.
     ///
     /// # Panics

@@ -21,4 +21,5 @@ mod routes;
 mod search;
 mod source_port;
 mod sources;
+mod sweep;
 mod targets;
