@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use udp_discovery_client::{Client, Config};
+use udp_discovery_client::{Client, Config, DiscoveredServer};
 use udp_discovery_server as server;
 use udp_discovery_tests::lab::{self, Host, Lab};
 
@@ -61,7 +61,11 @@ fn of_65534_addresses_behind_a_router_the_500_servers_are_found() {
         let config =
             sweep(["10.15.0.0/16"], live.len()).with_pace(NonZeroU32::new(20_000).unwrap());
         let found = search(&client, config.with_probes(NonZeroU8::new(2).unwrap()));
-        let ips: HashSet<String> = found.servers.iter().map(|it| it.ip_text()).collect();
+        let ips: HashSet<String> = found
+            .servers
+            .iter()
+            .map(DiscoveredServer::ip_text)
+            .collect();
         assert_eq!(ips, live.into_iter().collect());
         let report = &found.report.targets[0];
         assert_eq!((report.addresses, report.answered), (65_534, 500));
@@ -121,7 +125,11 @@ fn a_sweep_of_the_link_finds_every_server_while_other_traffic_goes_on() {
                 std::thread::park_timeout(Duration::from_millis(500));
             }
             let found = sweeping.join().unwrap();
-            let ips: HashSet<String> = found.servers.iter().map(|it| it.ip_text()).collect();
+            let ips: HashSet<String> = found
+                .servers
+                .iter()
+                .map(DiscoveredServer::ip_text)
+                .collect();
             assert_eq!(ips, live.iter().cloned().collect());
             met
         });
