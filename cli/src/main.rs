@@ -54,7 +54,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::ServeArgs),
-    Discover(discover::DiscoverArgs),
+    Discover(Box<discover::DiscoverArgs>),
     /// Run a server and a client on loopback; nothing leaves this host
     Demo,
     Completions(completions::CompletionsArgs),
