@@ -1,5 +1,6 @@
 //! What docs/ says of settings, options and commands is true.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::fs;
 
@@ -34,25 +35,27 @@ fn has_option(command: &Command, option: &str) -> bool {
     })
 }
 
-fn defaults() -> Dict {
-    let server = Value::serialize(udp_discovery_server::Config::default());
-    let client = Value::serialize(udp_discovery_client::Config::default());
-    let mut defaults = server.unwrap().into_dict().unwrap();
-    defaults.extend(client.unwrap().into_dict().unwrap());
-    defaults
+/// The defaults of `side`, by their keys.
+fn defaults(side: Side) -> Dict {
+    let defaults = match side {
+        Side::Client => Value::serialize(udp_discovery_client::Config::default()),
+        Side::Server | Side::Both => Value::serialize(udp_discovery_server::Config::default()),
+    };
+    defaults.unwrap().into_dict().unwrap()
 }
 
 /// The table of the settings of `side`.
 fn settings_table(side: Side) -> String {
-    let defaults = defaults();
+    let defaults = defaults(side);
     let code = |text: &str| match text {
         "" => String::new(),
         text => format!("`{text}`"),
     };
     let mut table =
         "| key | option | environment | default | allowed |\n|---|---|---|---|---|\n".to_owned();
+    let mut keys = HashSet::new();
     for setting in SETTINGS.iter().filter(|setting| setting.side == side) {
-        let is_alias = !std::ptr::eq(setting, Setting::of(setting.key).unwrap());
+        let is_alias = !keys.insert(setting.key);
         let key = if is_alias { "" } else { setting.key };
         let default = match defaults.get(setting.key).filter(|_| !is_alias) {
             Some(value) => serde_json::to_string(value).unwrap(),

@@ -53,7 +53,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
     Discover(Box<discover::DiscoverArgs>),
     /// Run a server and a client on loopback; nothing leaves this host
     Demo,

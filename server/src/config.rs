@@ -36,6 +36,10 @@ const DEFAULT_RATE_LIMIT: RateLimit =
     derive(serde::Deserialize, serde::Serialize),
     serde(try_from = "fields::Fields", into = "fields::Fields")
 )]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "they are independent settings"
+)]
 pub struct Config {
     settings: Settings,
     advertise_ip: Option<HostIp>,
@@ -46,6 +50,7 @@ pub struct Config {
     kernel_filter: bool,
     ipv6: bool,
     multicast: bool,
+    shared_port: bool,
 }
 
 /// Which clients are answered besides those on the link.
@@ -144,6 +149,18 @@ impl Config {
         self.ipv6
     }
 
+    /// Whether other servers on this host may have the same port, if they run as the same user and share
+    /// it too. Default: no. Only Linux can (`SO_REUSEPORT`, socket(7)).
+    ///
+    /// For several services on a host that are found separately: each receives every broadcast and
+    /// multicast and answers it, under limits of its own. Clients tell the servers apart by the ports that
+    /// they [advertise](Self::advertise_port), so each needs one of its own. A request by unicast reaches
+    /// only one of them, so clients must not use [targets](https://docs.rs/udp-discovery-client) to find
+    /// them.
+    pub fn shared_port(&self) -> bool {
+        self.shared_port
+    }
+
     /// Whether the server joins the multicast groups [`MULTICAST_V4`] and [`MULTICAST_V6`], on every
     /// interface that is up, except loopback. Default: yes.
     ///
@@ -234,6 +251,14 @@ impl Config {
         Self { ipv6, ..self }
     }
 
+    /// Sets whether the server has a [`shared_port`](Self::shared_port).
+    pub fn with_shared_port(self, shared_port: bool) -> Self {
+        Self {
+            shared_port,
+            ..self
+        }
+    }
+
     /// Sets whether the server joins the [`multicast`](Self::multicast) groups.
     pub fn with_multicast(self, multicast: bool) -> Self {
         Self { multicast, ..self }
@@ -252,6 +277,7 @@ impl Default for Config {
             kernel_filter: true,
             ipv6: true,
             multicast: true,
+            shared_port: false,
         }
     }
 }

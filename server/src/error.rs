@@ -25,6 +25,10 @@ pub enum BindError {
         /// The system's error.
         source: io::Error,
     },
+    /// The configuration shares the port ([`Config::shared_port`](crate::Config::shared_port)), which
+    /// this system cannot. Only Linux can.
+    #[error("this system cannot share a UDP port between servers")]
+    SharedPortUnsupported,
     /// The configuration advertises port 0, which no service can have.
     #[error("port 0 cannot be advertised")]
     AdvertisePortZero,

@@ -75,15 +75,22 @@ impl Server {
     ///
     /// # Errors
     /// - [`BindError::PortInUse`], if another socket has the port, on any address of either family
-    ///   and with any socket options.
+    ///   and with any socket options, unless both share it ([`Config::shared_port`]).
+    /// - [`BindError::SharedPortUnsupported`], if the port is shared and the system cannot.
     /// - [`BindError::NotPermitted`], if this user may not listen on the port.
     /// - [`BindError::AdvertisePortZero`], if `config` advertises port 0.
     /// - [`BindError::Socket`], for any other error of the system.
     pub fn bind(config: Config) -> Result<Self, BindError> {
         check_advertised_port(&config)?;
         let port = config.settings().port();
-        let sockets = sys::bind(port, config.ipv6());
-        let sockets = sockets.map_err(|error| BindError::of_port(port, error))?;
+        let sockets = sys::bind(port, config.ipv6(), config.shared_port());
+        let sockets = sockets.map_err(|error| {
+            if config.shared_port() && error.kind() == ErrorKind::Unsupported {
+                BindError::SharedPortUnsupported
+            } else {
+                BindError::of_port(port, error)
+            }
+        })?;
         let (v6, ipv6) = match sockets.v6 {
             None => (None, None),
             Some(Ok(socket)) => (Some(socket), Some(Ok(()))),
@@ -96,7 +103,8 @@ impl Server {
 
     /// Makes a server of a bound UDP socket, such as one that a service manager passed to this
     /// process, or one that is bound to a loopback address only. It serves the family of that
-    /// socket. The port of `config` is not used.
+    /// socket. The port of `config` is not used, nor
+    /// is [`Config::shared_port`].
     ///
     /// The socket is made non-blocking and, on Linux, set to report where datagrams arrive
     /// (`IP_PKTINFO`, `IPV6_RECVPKTINFO`). A datagram that arrived before that is dropped and counted. The socket's

@@ -110,26 +110,27 @@ pub(crate) struct Sockets {
 }
 
 /// Opens a socket on `port` of every IPv4 address and, with `ipv6`, one on the same port of every
-/// IPv6 address. With port 0 the system chooses a port that is free for both.
-pub(crate) fn bind(port: u16, ipv6: bool) -> io::Result<Sockets> {
+/// IPv6 address. With port 0 the system chooses a port that is free for both. With `shared`, other
+/// sockets of the same user that are shared too may have the port.
+pub(crate) fn bind(port: u16, ipv6: bool, shared: bool) -> io::Result<Sockets> {
     /// How many ports the system chooses before the last error is returned.
     const ATTEMPTS: u32 = 16;
     let mut attempts = 0;
     loop {
         attempts += 1;
-        match bind_once(port, ipv6) {
+        match bind_once(port, ipv6, shared) {
             Err(error) if port == 0 && attempts < ATTEMPTS && is_port_in_use(&error) => {}
             result => return result,
         }
     }
 }
 
-fn bind_once(port: u16, ipv6: bool) -> io::Result<Sockets> {
-    let v4 = bind_family(Family::V4, port)?;
+fn bind_once(port: u16, ipv6: bool, shared: bool) -> io::Result<Sockets> {
+    let v4 = bind_family(Family::V4, port, shared)?;
     if !ipv6 {
         return Ok(Sockets { v4, v6: None });
     }
-    let v6 = match bind_family(Family::V6, v4.local_addr()?.port()) {
+    let v6 = match bind_family(Family::V6, v4.local_addr()?.port(), shared) {
         Err(error) if !is_family_unavailable(&error) => return Err(error),
         result => Some(result),
     };
@@ -138,10 +139,10 @@ fn bind_once(port: u16, ipv6: bool) -> io::Result<Sockets> {
 
 /// Opens a socket on `port` of every address of `family`.
 ///
-/// It has neither `SO_REUSEADDR` nor `SO_REUSEPORT`, with which a second server would share the
-/// port silently, and no `SO_BROADCAST`, so that the kernel refuses to send answers to broadcast
+/// Unless `shared`, it has neither `SO_REUSEADDR` nor `SO_REUSEPORT`, with which a second server would
+/// share the port silently. It has no `SO_BROADCAST`, so that the kernel refuses to send answers to broadcast
 /// addresses.
-fn bind_family(family: Family, port: u16) -> io::Result<UdpSocket> {
+fn bind_family(family: Family, port: u16, shared: bool) -> io::Result<UdpSocket> {
     let (domain, any) = match family {
         Family::V4 => (Domain::IPV4, Ipv4Addr::UNSPECIFIED.into()),
         Family::V6 => (Domain::IPV6, Ipv6Addr::UNSPECIFIED.into()),
@@ -149,6 +150,9 @@ fn bind_family(family: Family, port: u16) -> io::Result<UdpSocket> {
     let socket = socket2::Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
     if family == Family::V6 {
         socket.set_only_v6(true)?;
+    }
+    if shared {
+        Socket::share(&socket)?;
     }
     // Before binding: every datagram must come with its arrival.
     Socket::prepare(&socket, family)?;

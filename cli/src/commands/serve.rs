@@ -52,7 +52,7 @@ pub(crate) struct ServeArgs {
     /// Take the UDP socket that systemd hands over instead of opening one. Its port is used,
     /// whatever the settings say
     #[cfg(target_os = "linux")]
-    #[arg(long, conflicts_with_all = ["port", "replace"])]
+    #[arg(long, conflicts_with_all = ["port", "replace", "shared_port"])]
     socket_activation: bool,
 
     #[command(flatten)]
@@ -105,6 +105,16 @@ struct ServeSettings {
         default_missing_value = "false"
     )]
     kernel_filter: Option<String>,
+
+    /// Share the port with other servers of the same user that share it too. Each answers broadcasts,
+    /// so each needs an --advertise-port of its own (Linux only)
+    #[arg(
+        long = "share-port",
+        num_args = 0,
+        default_missing_value = "true",
+        conflicts_with = "replace"
+    )]
+    shared_port: Option<String>,
 
     /// Answer only on IPv4
     #[arg(long = "no-ipv6", num_args = 0, default_missing_value = "false")]

@@ -101,6 +101,7 @@ pub(crate) static SETTINGS: &[Setting] = {
         setting(Server, "kernel_filter", Bool, "", &["KERNEL_FILTER"], "--no-kernel-filter", BOOL),
         setting(Server, "ipv6", Bool, "", &["IPV6"], "--no-ipv6", BOOL),
         setting(Server, "multicast", Bool, "", &["MULTICAST"], "--no-multicast", BOOL),
+        setting(Server, "shared_port", Bool, "", &["SHARED_PORT"], "--share-port", BOOL),
 
         setting(Client, "probes", Number, "", &["PROBES"], "--probes", "a number from 1 to 255"),
         setting(Client, "probes", Retries, "", &["RETRIES"], "", "a number from 0 to 254"),

@@ -94,10 +94,13 @@ fn watch(pulse: &Pulse, interval: Duration, stopped: &Receiver<Infallible>, aliv
     }
 }
 
+const LOOPBACK_BROADCAST: Ipv4Addr = Ipv4Addr::new(127, 255, 255, 255);
+
 /// Finds out whether an event loop runs.
 #[derive(Debug)]
 struct Pulse {
     socket: UdpSocket,
+    server: SocketAddr,
     request: Vec<u8>,
     control: Control,
     limit: Duration,
@@ -110,15 +113,17 @@ impl Pulse {
         control: Control,
         limit: Duration,
     ) -> io::Result<Self> {
-        let target = match server.ip() {
-            ip if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-            ip => ip,
+        let (local, ip) = match server.ip() {
+            // A broadcast reaches each server that shares the port.
+            ip if ip.is_unspecified() => (Ipv4Addr::LOCALHOST.into(), LOOPBACK_BROADCAST.into()),
+            ip => (ip, ip),
         };
-        let socket = UdpSocket::bind((target, 0))?;
-        socket.connect((target, server.port()))?;
+        let socket = UdpSocket::bind((local, 0))?;
+        socket.set_broadcast(true)?;
         socket.set_read_timeout(Some(limit / TRIES))?;
         Ok(Self {
             socket,
+            server: SocketAddr::new(ip, server.port()),
             request: codec.message().as_bytes().to_vec(),
             control,
             limit,
@@ -129,7 +134,7 @@ impl Pulse {
         let deadline = Instant::now() + self.limit;
         let before = self.control.stats().received();
         loop {
-            let _ = self.socket.send(&self.request);
+            let _ = self.socket.send_to(&self.request, self.server);
             // An answer only ends the wait. So does one to an earlier request.
             let received = self.socket.recv(&mut [0; MAX_DATAGRAM_LEN]);
             if self.control.stats().received() > before {

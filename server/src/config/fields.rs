@@ -36,6 +36,7 @@ pub(super) struct Fields {
     kernel_filter: bool,
     ipv6: bool,
     multicast: bool,
+    shared_port: bool,
 }
 
 impl Default for Fields {
@@ -62,6 +63,7 @@ impl From<Config> for Fields {
             kernel_filter: config.kernel_filter,
             ipv6: config.ipv6,
             multicast: config.multicast,
+            shared_port: config.shared_port,
         }
     }
 }
@@ -85,6 +87,7 @@ impl TryFrom<Fields> for Config {
             kernel_filter: fields.kernel_filter,
             ipv6: fields.ipv6,
             multicast: fields.multicast,
+            shared_port: fields.shared_port,
         })
     }
 }
@@ -222,7 +225,7 @@ mod tests {
             "port = 0\nadvertise_ip = \"10.0.0.7\"\nadvertise_port = 8000\n\
              allow = [\"10.15.0.0/16\", \"10.1.2.3\"]\nrate_limit = 10\n\
              total_limit = { rate = 100, burst = 300 }\nkernel_filter = false\nipv6 = false\n\
-             multicast = false",
+             multicast = false\nshared_port = true",
         );
         let networks = ["10.15.0.0/16", "10.1.2.3/32"].map(|text| text.parse().unwrap());
         let expected = Config::default()
@@ -235,7 +238,8 @@ mod tests {
             .with_total_limit(Some(rate(100).with_burst(NonZeroU32::new(300).unwrap())))
             .with_kernel_filter(false)
             .with_ipv6(false)
-            .with_multicast(false);
+            .with_multicast(false)
+            .with_shared_port(true);
         assert_eq!(config, Ok(expected.clone()));
         assert_eq!(read(""), Ok(Config::default()));
 

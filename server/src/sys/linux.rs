@@ -93,6 +93,12 @@ impl Socket {
         Ok(())
     }
 
+    /// Lets other sockets of the same user that are shared too have the port of `socket`, which must
+    /// not be bound yet (socket(7), `SO_REUSEPORT`). Linux passes a broadcast or multicast to each.
+    pub(crate) fn share(socket: &impl AsFd) -> io::Result<()> {
+        Ok(setsockopt(socket, sockopt::ReusePort, &true)?)
+    }
+
     pub(crate) fn new(socket: UdpSocket, buffer_size: usize) -> io::Result<Self> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         let family = Family::of(socket.local_addr()?);

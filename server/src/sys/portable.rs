@@ -25,6 +25,11 @@ impl Socket {
         Ok(())
     }
 
+    /// Shared ports were only tried on Linux.
+    pub(crate) fn share(_socket: &socket2::Socket) -> io::Result<()> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
     pub(crate) fn new(socket: UdpSocket, buffer_size: usize) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         enlarge_buffers(&socket);

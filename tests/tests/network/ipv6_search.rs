@@ -59,7 +59,7 @@ impl Drop for Ipv6Server {
 }
 
 /// Gives `eth0` of each host a link-local address at once, without duplicate address detection.
-fn with_ipv6<const N: usize>(hosts: [Host; N]) -> [Host; N] {
+pub(crate) fn with_ipv6<const N: usize>(hosts: [Host; N]) -> [Host; N] {
     for (number, host) in (1..).zip(&hosts) {
         give_ipv6(host, "eth0", number);
     }

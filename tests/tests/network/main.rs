@@ -19,6 +19,7 @@ mod ports;
 mod requests;
 mod routes;
 mod search;
+mod shared_port;
 mod source_port;
 mod sources;
 mod sweep;

@@ -17,7 +17,7 @@ use crate::endpoints::{Asker, SOON, Serving, answer_of, pair};
 const BINDER: &str = "UDP_DISCOVERY_TEST_BINDER";
 
 /// Ways to bind a port that could share it with a server.
-const BINDERS: [&str; 6] = [
+pub(crate) const BINDERS: [&str; 6] = [
     "plain 0.0.0.0:9999",
     "plain 10.77.1.2:9999",
     "plain 127.0.0.1:9999",
@@ -28,12 +28,16 @@ const BINDERS: [&str; 6] = [
 
 /// Another process that binds a socket in that way and keeps it until its input ends. It prints
 /// whether it could.
-fn binder(host: &Host, how: &str) -> Process {
+pub(crate) fn binder(host: &Host, how: &str) -> Process {
+    host.spawn(binder_command(how))
+}
+
+pub(crate) fn binder_command(how: &str) -> Command {
     let mut command = Command::new(env::current_exe().unwrap());
     command
         .args(["ports::holds_a_port", "--exact", "--ignored", "--nocapture"])
         .env(BINDER, how);
-    host.spawn(command)
+    command
 }
 
 #[test]
