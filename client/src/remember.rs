@@ -220,9 +220,13 @@ mod tests {
                 let path = folder.file();
                 scope.spawn(move || {
                     for _ in 0..20 {
-                        write(&path, &of(host)).unwrap();
+                        let written = write(&path, &of(host));
                         let (read, error) = read(&path);
-                        assert!(error.is_none());
+                        // Windows does not replace a file that somebody reads.
+                        if cfg!(windows) && (written.is_err() || error.is_some()) {
+                            continue;
+                        }
+                        assert!(written.is_ok() && error.is_none());
                         assert!(read == of(1) || read == of(2));
                     }
                 });

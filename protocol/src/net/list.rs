@@ -7,10 +7,10 @@ use crate::net::interface::Interface;
 
 #[cfg(target_os = "linux")]
 mod linux;
-#[cfg(unix)]
+#[cfg(any(windows, target_os = "ios"))]
+mod portable;
+#[cfg(all(unix, not(target_os = "ios")))]
 mod unix;
-#[cfg(windows)]
-mod windows;
 
 impl Interface {
     /// Lists the interfaces of this host, including those that are down or have no address.
@@ -19,6 +19,7 @@ impl Interface {
     /// |---|---|---|
     /// | Linux | rtnetlink(7); getifaddrs(3) if that fails | IPv6 addresses that are tentative or failed duplicate address detection (RFC 4862, section 5.4) |
     /// | other Unix, Android | getifaddrs(3) | [routes](Interface::routes) |
+    /// | iOS | getifaddrs(3) | routes, interfaces without an address |
     /// | Windows | `GetAdaptersAddresses` | routes |
     ///
     /// On Linux the routes are those of the main table. At most 16,384 routes of each family are
@@ -32,10 +33,10 @@ impl Interface {
     pub fn list() -> io::Result<Vec<Self>> {
         #[cfg(target_os = "linux")]
         return linux::list().or_else(|_| unix::list());
-        #[cfg(all(unix, not(target_os = "linux")))]
+        #[cfg(all(unix, not(any(target_os = "linux", target_os = "ios"))))]
         return unix::list();
-        #[cfg(windows)]
-        return windows::list();
+        #[cfg(any(windows, target_os = "ios"))]
+        return portable::list();
         #[cfg(not(any(unix, windows)))]
         return Err(io::ErrorKind::Unsupported.into());
     }

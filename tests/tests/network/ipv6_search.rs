@@ -67,7 +67,7 @@ pub(crate) fn with_ipv6<const N: usize>(hosts: [Host; N]) -> [Host; N] {
 }
 
 /// The only link-local address of the interface ends in `number`.
-fn give_ipv6(host: &Host, interface: &str, number: u16) {
+pub(crate) fn give_ipv6(host: &Host, interface: &str, number: u16) {
     host.ip(&format!("-6 address flush dev {interface}"));
     host.ip(&format!(
         "address add fe80::{number}/64 dev {interface} nodad"

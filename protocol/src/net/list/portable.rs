@@ -1,4 +1,5 @@
-//! Lists interfaces and their addresses with `GetAdaptersAddresses`.
+//! Lists interfaces and their addresses with the crate if-addrs: on Windows by
+//! `GetAdaptersAddresses`, on iOS by getifaddrs(3).
 
 use std::io;
 use std::net::IpAddr;
@@ -18,7 +19,7 @@ pub(super) fn list() -> io::Result<Vec<Interface>> {
         interface.flags = InterfaceFlags {
             up: entry.oper_status == IfOperStatus::Up,
             loopback,
-            // Windows does not report it. All its other interfaces can broadcast.
+            // It is not reported. All other interfaces of Windows can broadcast.
             broadcast: !loopback && !entry.is_p2p,
             point_to_point: entry.is_p2p,
         };
