@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
+use thiserror::Error;
 
 use crate::config::Config;
 use crate::driver::{Driver, Endpoint, Step};
@@ -34,6 +35,12 @@ pub struct Search {
     events: Events,
 }
 
+/// No server answered within the time of [`Search::next_timeout`]. The search is not over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("no server answered within this time, and the search is not over")]
+#[allow(clippy::exhaustive_structs, reason = "it has nothing more to say")]
+pub struct TimedOut;
+
 impl Search {
     pub(crate) fn start(config: &Config) -> Result<Self, DiscoverError> {
         let start = Instant::now();
@@ -41,7 +48,7 @@ impl Search {
         let poll = Poll::new().map_err(|error| DiscoverError::OpenSocket {
             source: Arc::new(error),
         })?;
-        let driver = Driver::start(config, start, &targets, Instant::now, |link, socket| {
+        let driver = Driver::start(config, start, targets, Instant::now, |link, socket| {
             let mut socket = UdpSocket::from_std(socket);
             let readable = Interest::READABLE;
             poll.registry()
@@ -53,6 +60,55 @@ impl Search {
             driver,
             poll,
         })
+    }
+
+    /// Waits for the next server to answer, as [`next`](Iterator::next) does, for at most `timeout`, so
+    /// that the caller can show how far the search is.
+    ///
+    /// # Errors
+    /// [`TimedOut`] if `timeout` passes first. The search goes on at the next call.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use udp_discovery_client::{Client, Config, TimedOut};
+    ///
+    /// let target = "10.15.0.0/24".parse()?;
+    /// let config = Config::default()
+    ///     .with_targets([target])
+    ///     .with_timeout(Duration::from_secs(10));
+    /// let mut search = Client::new(config).search()?;
+    /// loop {
+    ///     match search.next_timeout(Duration::from_millis(100)) {
+    ///         Ok(Some(server)) => println!("{server}"),
+    ///         Ok(None) => break,
+    ///         Err(TimedOut) => {
+    ///             if let Some(sweep) = &search.report().sweep {
+    ///                 println!("asked {} of {}", sweep.asked, sweep.addresses);
+    ///             }
+    ///         }
+    ///     }
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn next_timeout(
+        &mut self,
+        timeout: Duration,
+    ) -> Result<Option<DiscoveredServer>, TimedOut> {
+        self.next_until(Instant::now().checked_add(timeout))
+    }
+
+    fn next_until(&mut self, end: Option<Instant>) -> Result<Option<DiscoveredServer>, TimedOut> {
+        let has_passed = || end.is_some_and(|end| end <= Instant::now());
+        loop {
+            match self.driver.step(Instant::now) {
+                Step::Found(server) => return Ok(Some(server)),
+                Step::Over => return Ok(None),
+                Step::Yield | Step::Wait(_) if has_passed() => return Err(TimedOut),
+                // Other threads run anyway.
+                Step::Yield => {}
+                Step::Wait(at) => self.wait(end.map_or(at, |end| at.min(end))),
+            }
+        }
     }
 
     /// What the search has done so far.
@@ -99,15 +155,7 @@ impl Iterator for Search {
     type Item = DiscoveredServer;
 
     fn next(&mut self) -> Option<DiscoveredServer> {
-        loop {
-            match self.driver.step(Instant::now) {
-                Step::Found(server) => return Some(server),
-                Step::Over => return None,
-                // Other threads run anyway.
-                Step::Yield => {}
-                Step::Wait(at) => self.wait(at),
-            }
-        }
+        self.next_until(None).unwrap_or_default()
     }
 }
 

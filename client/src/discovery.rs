@@ -3,26 +3,29 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::mem;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use udp_discovery_protocol::{
-    Codec, DecodeError, Interface, Message, ReceiveErrorKind, Request, Response,
+    Codec, DecodeError, HostIp, Interface, Message, ReceiveErrorKind, Request, Response,
+    SendErrorKind,
 };
 
 use crate::address::AddressSelector;
 use crate::config::Config;
 use crate::error::DiscoverError;
+use crate::host::Host;
 use crate::probes::{Pending, Schedule};
 use crate::report::{
-    Destination, DestinationKind, DropReason, Link, MalformedDatagram, Report, TargetReport,
+    Destination, DestinationKind, DropReason, Link, MalformedDatagram, Remembered, Report,
+    SweepReport, TargetReport,
 };
 use crate::select::{Asked, Selection};
 use crate::server::{DiscoveredServer, ServerKey};
-use crate::target::ResolvedTarget;
+use crate::sweep::{Ask, Sweep, SweepRange};
 use crate::trace::Trace;
 
 /// The longest timeout: a year. Longer ones are cut, so that the clock can represent every
@@ -31,6 +34,9 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// How many consecutive errors of unknown meaning give a link up.
 const UNKNOWN_ERRORS: u32 = 64;
+
+/// How many addresses that answered are kept to be remembered.
+pub(crate) const MAX_REMEMBERED: usize = 4096;
 
 /// One search, without sockets or a clock. It decides when to send which probe, and what each
 /// received datagram means.
@@ -45,7 +51,7 @@ const UNKNOWN_ERRORS: u32 = 64;
 /// 3. Until [`poll_timeout`](Self::poll_timeout) returns `None`, repeat in this order:
 ///    - Send what [`poll_transmit`](Self::poll_transmit) returns, until it returns `None`. If a
 ///      datagram cannot be sent, call [`handle_send_error`](Self::handle_send_error) before the next
-///      `poll_transmit`.
+///      `poll_transmit`. Receive in between if there are many, so that answers are not lost.
 ///    - Wait until a socket is readable, or until the time that `poll_timeout` returns.
 ///    - Receive from the sockets, a bounded number of times. Pass datagrams to
 ///      [`handle_datagram`](Self::handle_datagram), and errors to
@@ -106,8 +112,10 @@ pub struct Discovery {
     /// The names of the interfaces on which a server was found.
     answered: HashSet<String>,
     known: HashSet<ServerKey>,
-    /// The addresses of the targets.
+    /// The addresses of the targets that are hosts.
     asked: HashMap<SocketAddr, Asked>,
+    sweep: Option<Sweep>,
+    memory: Memory,
     found: VecDeque<DiscoveredServer>,
     report: Report,
     trace: Trace,
@@ -150,9 +158,19 @@ struct LinkState {
 #[derive(Debug)]
 struct LastTransmit {
     link: usize,
-    destination: usize,
+    /// The position of the destination in those of the link. `None` for a request of the sweep.
+    destination: Option<usize>,
     sent_before: Instant,
     probe_sent_before: bool,
+}
+
+/// The addresses that answered, and how often those of earlier searches were asked.
+#[derive(Debug, Default)]
+struct Memory {
+    enabled: bool,
+    answered: Vec<SocketAddr>,
+    distinct: HashSet<SocketAddr>,
+    times_asked: HashMap<SocketAddr, u32>,
 }
 
 impl Discovery {
@@ -160,38 +178,40 @@ impl Discovery {
     /// host. `config` selects those to ask on.
     ///
     /// # Errors
-    /// As [`with_targets`](Self::with_targets).
+    /// As [`on_host`](Self::on_host).
     pub fn new(
         now: Instant,
         config: &Config,
         interfaces: &[Interface],
     ) -> Result<Self, DiscoverError> {
-        Self::with_targets(now, config, interfaces, &[])
+        Self::on_host(now, config, &Host::new(interfaces))
     }
 
-    /// Starts a search. `interfaces` are all interfaces of this host. `config` selects those to ask
-    /// on. `targets` are the [targets](Config::targets) of `config`, resolved.
+    /// Starts a search. `host` has the interfaces, of which `config` selects those to ask on, and the
+    /// [targets](Config::targets) of `config`.
     ///
     /// # Errors
     /// [`DiscoverError::NoSuchInterface`], [`DiscoverError::NoUsableInterface`],
-    /// [`DiscoverError::NotAHost`], [`DiscoverError::NothingToAsk`] and [`DiscoverError::PortZero`].
-    pub fn with_targets(
-        now: Instant,
-        config: &Config,
-        interfaces: &[Interface],
-        targets: &[ResolvedTarget],
-    ) -> Result<Self, DiscoverError> {
+    /// [`DiscoverError::NotAHost`], [`DiscoverError::NetworkTooLarge`],
+    /// [`DiscoverError::NothingToAsk`] and [`DiscoverError::PortZero`].
+    pub fn on_host(now: Instant, config: &Config, host: &Host) -> Result<Self, DiscoverError> {
         let settings = config.settings();
         if settings.port() == 0 || config.default_port() == Some(0) {
             return Err(DiscoverError::PortZero);
         }
-        let (selection, asked) = Selection::with_targets(config, interfaces, targets)?;
-        let mut target_reports: Vec<TargetReport> = targets
-            .iter()
-            .map(|target| TargetReport::new(target.target.clone()))
-            .collect();
+        let interfaces = &host.interfaces;
+        let mut selection = Selection::of_host(config, host)?;
+        let asked = mem::take(&mut selection.asked);
+        let sweep = sweep(now, config, host, mem::take(&mut selection.ranges));
+        let targets = host.targets.iter().map(|it| it.target.clone());
+        let mut target_reports: Vec<TargetReport> = targets.map(TargetReport::new).collect();
         for asked in asked.values() {
             target_reports[asked.target].addresses += 1;
+        }
+        for (range, len) in sweep.iter().flat_map(Sweep::ranges) {
+            if let Some(target) = range.target {
+                target_reports[target].addresses += len;
+            }
         }
         let addresses = AddressSelector::new(config.address_policy(), interfaces, |interface| {
             selection.asks_on(interface)
@@ -235,14 +255,25 @@ impl Discovery {
             answered: HashSet::new(),
             known: HashSet::new(),
             asked,
+            memory: Memory {
+                enabled: config.remember().is_some(),
+                times_asked: host.remembered.iter().map(|it| (it.remote, 0)).collect(),
+                ..Memory::default()
+            },
             found: VecDeque::new(),
             report: Report {
                 targets: target_reports,
+                sweep: sweep.as_ref().map(SweepReport::new),
+                remembered: config.remember().map(|_| Remembered {
+                    addresses: u32::try_from(host.remembered.len()).unwrap_or(u32::MAX),
+                    ..Remembered::default()
+                }),
                 links: selection.links,
                 skipped: selection.skipped,
                 last_resort: selection.last_resort,
                 ..Report::default()
             },
+            sweep,
             trace: Trace::new(settings.logging()),
         };
         discovery.trace.started(&discovery.report);
@@ -292,22 +323,18 @@ impl Discovery {
     /// [`handle_send_error`](Self::handle_send_error) follows.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
         let now = self.advance(now);
+        self.poll_probe(now).or_else(|| self.poll_sweep(now))
+    }
+
+    fn poll_probe(&mut self, now: Instant) -> Option<Transmit> {
         let (link, destination) = self
             .links
             .iter_mut()
             .enumerate()
             .find_map(|(at, state)| Some((at, state.pending.next()?)))?;
-        let state = &mut self.links[link];
+        self.start_transmit(link, Some(destination));
+        self.links[link].sent_at = now;
         let report = &mut self.report.links[link];
-        self.last_transmit = Some(LastTransmit {
-            link,
-            destination,
-            sent_before: mem::replace(&mut state.sent_at, now),
-            probe_sent_before: state.probe_sent,
-        });
-        if !mem::replace(&mut state.probe_sent, true) {
-            report.probes_sent += 1;
-        }
         let destination = &mut report.destinations[destination];
         destination.sent += 1;
         let (address, first) = (*destination, destination.sent == 1);
@@ -318,6 +345,7 @@ impl Discovery {
         {
             self.report.targets[asked.target].asked += 1;
         }
+        self.count_remembered(address, true);
         Some(Transmit {
             link,
             destination: address,
@@ -325,35 +353,148 @@ impl Discovery {
         })
     }
 
+    fn poll_sweep(&mut self, now: Instant) -> Option<Transmit> {
+        if self.is_over() || now >= self.deadline {
+            return None;
+        }
+        let ask = self.sweep.as_mut()?.poll(now);
+        self.report_passes();
+        let ask = ask?;
+        self.start_transmit(ask.link, None);
+        self.count_asked(&ask, true);
+        Some(Transmit {
+            link: ask.link,
+            destination: ask.destination,
+            payload: self.request.clone(),
+        })
+    }
+
+    /// Counts a datagram on `link` for its current probe.
+    fn start_transmit(&mut self, link: usize, destination: Option<usize>) {
+        let state = &mut self.links[link];
+        self.last_transmit = Some(LastTransmit {
+            link,
+            destination,
+            sent_before: state.sent_at,
+            probe_sent_before: state.probe_sent,
+        });
+        if !mem::replace(&mut state.probe_sent, true) {
+            self.report.links[link].probes_sent += 1;
+        }
+    }
+
     /// Handles an error from sending the datagram that [`poll_transmit`](Self::poll_transmit)
     /// returned last. If it was a broadcast or multicast, the probe goes to another such address of the
-    /// link instead, which `poll_transmit` returns next.
+    /// link instead, which `poll_transmit` returns next. If the system had no room for a request of a
+    /// sweep, that address is asked again later, and the error does not count.
     pub fn handle_send_error(&mut self, error: io::Error) {
         let Some(last) = self.last_transmit.take() else {
             return;
         };
         let state = &mut self.links[last.link];
+        if !last.probe_sent_before {
+            state.probe_sent = false;
+            self.report.links[last.link].probes_sent -= 1;
+        }
+        state.sent_at = last.sent_before;
+        if let Some(destination) = last.destination {
+            self.take_back_probe(last.link, destination);
+        } else if self.take_back_ask(SendErrorKind::of(&error)) {
+            return;
+        }
         let report = &mut self.report.links[last.link];
-        let address = report.socket_addr(&report.destinations[last.destination]);
-        let destination = &mut report.destinations[last.destination];
+        report.send_errors = report.send_errors.saturating_add(1);
+        self.trace.send_failed(report, &error);
+        report.last_send_error = Some(Arc::new(error));
+    }
+
+    fn take_back_probe(&mut self, link: usize, destination: usize) {
+        let report = &mut self.report.links[link];
+        let address = report.socket_addr(&report.destinations[destination]);
+        let destination = &mut report.destinations[destination];
         destination.sent -= 1;
         if destination.sent == 0
             && let Some(asked) = self.asked.get(&address)
-            && asked.link == last.link
+            && asked.link == link
         {
             self.report.targets[asked.target].asked -= 1;
         }
         if destination.kind != DestinationKind::Unicast {
-            state.pending.fall_back();
+            self.links[link].pending.fall_back();
         }
-        if !last.probe_sent_before {
-            state.probe_sent = false;
-            report.probes_sent -= 1;
+        self.count_remembered(address, false);
+    }
+
+    /// Returns whether the system only had no room for the last request of the sweep.
+    fn take_back_ask(&mut self, kind: SendErrorKind) -> bool {
+        let sweep = self.sweep.as_mut();
+        if let Some(ask) = sweep.and_then(|sweep| sweep.handle_send_error(self.now, kind)) {
+            self.count_asked(&ask, false);
         }
-        state.sent_at = last.sent_before;
-        report.send_errors = report.send_errors.saturating_add(1);
-        self.trace.send_failed(report, &error);
-        report.last_send_error = Some(Arc::new(error));
+        let no_room = kind == SendErrorKind::NoRoom;
+        if let Some(report) = self.report.sweep.as_mut().filter(|_| no_room) {
+            report.no_room += 1;
+        }
+        no_room
+    }
+
+    /// Counts a request of the sweep, or takes it back.
+    fn count_asked(&mut self, ask: &Ask, asked: bool) {
+        self.count_remembered(ask.destination, asked);
+        let Some(report) = self.report.sweep.as_mut().filter(|_| ask.first) else {
+            return;
+        };
+        let mut target = ask.target.map(|target| &mut self.report.targets[target]);
+        if asked {
+            report.asked += 1;
+        } else {
+            report.asked -= 1;
+        }
+        if let Some(target) = &mut target {
+            target.asked = if asked {
+                target.asked + 1
+            } else {
+                target.asked - 1
+            };
+        }
+    }
+
+    /// Counts that an address was asked, or takes that back, if it is one that is remembered.
+    fn count_remembered(&mut self, address: SocketAddr, asked: bool) {
+        let Some(times) = self.memory.times_asked.get_mut(&address) else {
+            return;
+        };
+        let before = mem::replace(times, if asked { *times + 1 } else { *times - 1 });
+        if let Some(report) = &mut self.report.remembered {
+            match (before, *times) {
+                (0, 1) => report.asked += 1,
+                (1, 0) => report.asked -= 1,
+                _ => {}
+            }
+        }
+    }
+
+    fn report_passes(&mut self) {
+        if let (Some(sweep), Some(report)) = (&self.sweep, &mut self.report.sweep) {
+            report.passes = sweep.passes();
+            report.complete = sweep.first_pass_over().is_some();
+        }
+    }
+
+    /// The addresses to remember, in the order of their answers.
+    pub(crate) fn answered(&self) -> &[SocketAddr] {
+        &self.memory.answered
+    }
+
+    /// How often an address of [`Host::remembered`] was asked.
+    pub(crate) fn times_asked(&self, remembered: SocketAddr) -> u32 {
+        let times = self.memory.times_asked.get(&remembered);
+        times.copied().unwrap_or_default()
+    }
+
+    /// What the report says about the remembered addresses.
+    pub(crate) fn remembered_mut(&mut self) -> Option<&mut Remembered> {
+        self.report.remembered.as_mut()
     }
 
     /// Handles a datagram that the socket of `link` received from `source`. The
@@ -378,7 +519,8 @@ impl Discovery {
             return;
         };
         state.unknown_errors = 0;
-        let rtt = now.saturating_duration_since(state.sent_at);
+        let swept_at = self.sweep.as_ref().and_then(|it| it.asked_at(source));
+        let rtt = now.saturating_duration_since(swept_at.unwrap_or(state.sent_at));
         let result = self.new_server(link, source, payload);
         if matches!(
             &result,
@@ -422,16 +564,53 @@ impl Discovery {
             if !mem::replace(&mut report.refused, true) {
                 self.report.targets[asked.target].refused += 1;
             }
+        } else if let Some(sweep) = &mut self.sweep
+            && let Some(range) = sweep.handle_refusal(destination)
+            && let Some(target) = range.target
+        {
+            self.report.targets[target].refused += 1;
         }
     }
 
     fn target_answered(&mut self, source: SocketAddr) {
+        self.remember(source);
         if let Some(asked) = self.asked.get(&source) {
             let report = &mut self.report.links[asked.link].destinations[asked.destination];
             if !mem::replace(&mut report.answered, true) {
                 self.report.targets[asked.target].answered += 1;
             }
+        } else if let Some(sweep) = &mut self.sweep
+            && let Some(range) = sweep.handle_answer(source)
+            && let Some(target) = range.target
+        {
+            self.report.targets[target].answered += 1;
         }
+    }
+
+    /// Keeps the address that answered, with the port that it is asked on.
+    fn remember(&mut self, source: SocketAddr) {
+        let is_link_local = |ip: IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+        let ip = source.ip();
+        if !self.memory.enabled || HostIp::new(ip).is_err() || is_link_local(ip) {
+            return;
+        }
+        let asked = self.asked.contains_key(&source) || self.sweeps(source);
+        let port = if asked { source.port() } else { self.port };
+        let address = SocketAddr::new(ip, port);
+        if self.memory.answered.len() < MAX_REMEMBERED && self.memory.distinct.insert(address) {
+            self.memory.answered.push(address);
+            if let Some(report) = &mut self.report.remembered
+                && self.memory.times_asked.contains_key(&address)
+            {
+                report.answered += 1;
+            }
+        }
+    }
+
+    /// Whether the sweep asks `address`.
+    fn sweeps(&self, address: SocketAddr) -> bool {
+        let sweep = self.sweep.as_ref();
+        sweep.is_some_and(|sweep| sweep.contains(address))
     }
 
     /// Handles an error from receiving on the socket of `link`. An interrupted call and the lack of
@@ -469,6 +648,9 @@ impl Discovery {
             return;
         };
         state.pending = Pending::default();
+        if let Some(sweep) = &mut self.sweep {
+            sweep.give_up(link);
+        }
         let report = &mut self.report.links[link];
         if report.given_up.is_none() {
             self.trace.gave_up(report, &error);
@@ -496,13 +678,18 @@ impl Discovery {
             return None;
         }
         let due = self.schedule.due().or_else(|| self.quiet_end());
-        Some(due.map_or(self.deadline, |due| due.min(self.deadline)))
+        let swept = self.sweep.as_ref().and_then(Sweep::poll_timeout);
+        due.into_iter().chain(swept).chain([self.deadline]).min()
     }
 
     /// Starts the next probe if it is due, and ends the search at the deadline or after
     /// [`Config::quiet_for`].
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
+        if let Some(sweep) = self.sweep.as_mut().filter(|_| !self.ended) {
+            sweep.update(now);
+            self.report_passes();
+        }
         if now >= self.deadline || self.quiet_end().is_some_and(|end| end <= now) {
             self.end();
         } else if !self.ended {
@@ -519,10 +706,15 @@ impl Discovery {
         }
     }
 
-    /// When the search ends if no other server answers. `None` while probes remain to be sent.
+    /// When the search ends if no other server answers. `None` while probes remain to be sent, and in
+    /// the first pass of a sweep.
     fn quiet_end(&self) -> Option<Instant> {
         let quiet = self.quiet.filter(|_| self.schedule.due().is_none())?;
-        Some(quiet.since + quiet.duration)
+        let since = match &self.sweep {
+            Some(sweep) => quiet.since.max(sweep.first_pass_over()?),
+            None => quiet.since,
+        };
+        Some(since + quiet.duration)
     }
 
     fn start_probe_if_due(&mut self) {
@@ -538,6 +730,9 @@ impl Discovery {
             }
         }
         self.probes += 1;
+        if let Some(sweep) = &mut self.sweep {
+            sweep.start_pass();
+        }
         if let Some(quiet) = &mut self.quiet {
             quiet.since = self.now;
         }
@@ -551,8 +746,11 @@ impl Discovery {
 
     /// Whether no further server can be found.
     fn is_over(&self) -> bool {
-        let every_probe_was_tried =
-            || self.schedule.due().is_none() && self.links.iter().all(|it| it.pending.is_empty());
+        let every_probe_was_tried = || {
+            self.schedule.due().is_none()
+                && self.links.iter().all(|it| it.pending.is_empty())
+                && self.sweep.as_ref().is_none_or(Sweep::is_over)
+        };
         self.ended
             || self.report.links.iter().all(|link| link.given_up.is_some())
             || (self.nothing_was_sent() && every_probe_was_tried())
@@ -565,11 +763,13 @@ impl Discovery {
     /// On a link that asks its network, anybody may answer from the port that was asked. The targets
     /// may answer too, each from its address and port.
     fn check_source(&self, link: &Link, source: SocketAddr) -> Result<(), DropReason> {
-        if self.asked.contains_key(&source) {
+        if self.asked.contains_key(&source) || self.sweeps(source) {
             return Ok(());
         }
         let is_target = |it: &Destination| it.ip == source.ip();
-        let may_answer = !link.targets_only || link.destinations.iter().any(is_target);
+        let may_answer = !link.targets_only
+            || link.destinations.iter().any(is_target)
+            || self.sweeps(SocketAddr::new(source.ip(), self.port));
         let from_port = !link.targets_only && source.port() == self.port;
         if !may_answer {
             Err(DropReason::NotAsked)
@@ -627,6 +827,12 @@ impl Discovery {
         self.trace
             .dropped(reason, nth, &report.links[link], source, payload);
     }
+}
+
+/// The sweep of `ranges`, if there are any.
+fn sweep(now: Instant, config: &Config, host: &Host, ranges: Vec<SweepRange>) -> Option<Sweep> {
+    let limits = [host.max_silent_v4, host.max_silent_v6];
+    (!ranges.is_empty()).then(|| Sweep::new(now, config.pace(), limits, ranges))
 }
 
 /// The number of servers that ends a search.

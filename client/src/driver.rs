@@ -12,10 +12,13 @@ use udp_discovery_protocol::{Interface, ReceiveErrorKind, SendErrorKind};
 use crate::config::Config;
 use crate::discovery::{Discovery, Transmit};
 use crate::error::DiscoverError;
+use crate::host::{Host, ResolvedTarget};
+use crate::neighbors;
 use crate::refusals::{self, Queued};
+use crate::remember::Memory;
 use crate::report::Link;
+use crate::resolve;
 use crate::server::DiscoveredServer;
-use crate::target::ResolvedTarget;
 
 /// The size of the receive buffer that each socket asks for, in bytes. The system may grant less (on
 /// Linux twice `net.core.rmem_max`), and then a burst of answers may lose some.
@@ -24,6 +27,10 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 /// How many datagrams are received before other work runs. It takes a few milliseconds, so that a
 /// flood does not delay the deadline or the other tasks of the thread.
 const BUDGET: usize = 1024;
+
+/// How many datagrams are sent before the sockets are received from, so that the answers to many
+/// requests are not lost.
+const SENT_AT_ONCE: usize = 64;
 
 /// A socket that never blocks.
 pub(crate) trait Endpoint {
@@ -52,34 +59,47 @@ pub(crate) struct Driver<S> {
     discovery: Discovery,
     sockets: Vec<Option<S>>,
     buffer: Vec<u8>,
-    /// How many more datagrams are received before the next yield.
+    /// How many more datagrams and errors are received before the next yield.
     budget: usize,
+    /// The file of addresses, until what answered is saved.
+    memory: Option<Memory>,
 }
 
 impl<S: Endpoint> Driver<S> {
     /// Starts a search on this host's interfaces: opens its sockets and sends the first probes.
     ///
     /// `start` is when the search was called, which its deadline counts from. `targets` are the
-    /// targets of `config`. `register` prepares the socket of a link for waiting. A link whose socket cannot be opened is
-    /// given up. It is an error if no socket can be opened.
+    /// targets of `config`. `register` prepares the socket of a link for waiting. A link whose socket
+    /// cannot be opened is given up. It is an error if no socket can be opened.
     pub(crate) fn start(
         config: &Config,
         start: Instant,
-        targets: &[ResolvedTarget],
+        targets: Vec<ResolvedTarget>,
         clock: impl Fn() -> Instant,
         mut register: impl FnMut(usize, UdpSocket) -> io::Result<S>,
     ) -> Result<Self, DiscoverError> {
         let interfaces = Interface::list().map_err(|error| DiscoverError::ListInterfaces {
             source: Arc::new(error),
         })?;
+        let memory = Memory::of(config);
+        let remembered = memory.iter().flat_map(Memory::addresses).copied();
+        let [v4, v6] = neighbors::limits();
+        let host = Host::new(interfaces)
+            .with_targets(targets)
+            .with_remembered(resolve::routes(remembered))
+            .with_max_silent(v4, v6);
         let now = clock();
         let timeout = config.settings().timeout();
         let left = timeout.saturating_sub(now.saturating_duration_since(start));
         let config = &config.clone().with_timeout(left);
-        let mut discovery = Discovery::with_targets(now, config, &interfaces, targets)?;
+        let mut discovery = Discovery::on_host(now, config, &host)?;
+        if let Some(memory) = &memory {
+            memory.report(&mut discovery);
+        }
+        let unicasts = !host.targets.is_empty() || !host.remembered.is_empty();
         let mut sockets = Vec::with_capacity(discovery.links().len());
         for link in 0..discovery.links().len() {
-            let socket = open(&discovery.links()[link], config);
+            let socket = open(&discovery.links()[link], config, unicasts);
             let socket = socket.and_then(|socket| register(link, socket));
             sockets.push(match socket {
                 Ok(socket) => Some(socket),
@@ -103,6 +123,7 @@ impl<S: Endpoint> Driver<S> {
             sockets,
             buffer: vec![0; config.settings().buffer_size().get()],
             budget: BUDGET,
+            memory,
         };
         driver.send(clock);
         Ok(driver)
@@ -129,6 +150,7 @@ impl<S: Endpoint> Driver<S> {
     pub(crate) fn step(&mut self, clock: impl Fn() -> Instant) -> Step {
         // After the end nothing is received, but the caller still gets what was found.
         if self.discovery.poll_timeout().is_none() {
+            self.save();
             return self.discovery.poll_event().map_or(Step::Over, Step::Found);
         }
         if self.budget == 0 {
@@ -136,10 +158,13 @@ impl<S: Endpoint> Driver<S> {
             return Step::Yield;
         }
         // Receive first: the caller may spend much time on each server, and the sockets hold little.
-        self.receive_refusals();
+        self.receive_errors();
         self.receive(&clock);
         self.discovery.handle_timeout(clock());
-        self.send(&clock);
+        let all_sent = self.send(&clock);
+        if self.discovery.poll_timeout().is_none() {
+            self.save();
+        }
         if let Some(server) = self.discovery.poll_event() {
             return Step::Found(server);
         }
@@ -147,26 +172,38 @@ impl<S: Endpoint> Driver<S> {
         self.budget = BUDGET;
         match self.discovery.poll_timeout() {
             None => Step::Over,
-            Some(at) if drained => Step::Wait(at),
+            Some(at) if drained && all_sent => Step::Wait(at),
             Some(_) => Step::Yield,
         }
     }
 
-    /// Sends what is due.
-    fn send(&mut self, clock: impl Fn() -> Instant) {
-        while let Some(transmit) = self.discovery.poll_transmit(clock()) {
+    /// Remembers what answered, once.
+    fn save(&mut self) {
+        if let Some(memory) = self.memory.take() {
+            memory.save(&mut self.discovery);
+        }
+    }
+
+    /// Sends what is due, but not too much at once. Returns whether that was all.
+    fn send(&mut self, clock: impl Fn() -> Instant) -> bool {
+        for _ in 0..SENT_AT_ONCE {
+            let Some(transmit) = self.discovery.poll_transmit(clock()) else {
+                return true;
+            };
             if let Some(socket) = &self.sockets[transmit.link]
                 && let Err(error) = send(socket, &transmit, &mut self.discovery)
             {
                 self.discovery.handle_send_error(error);
             }
         }
+        false
     }
 
-    /// Receives which targets refuse.
-    fn receive_refusals(&mut self) {
+    /// Receives the errors of earlier datagrams: which targets refuse, and which neighbors there are
+    /// not.
+    fn receive_errors(&mut self) {
         for socket in self.sockets.iter().flatten() {
-            take_refusals(socket, &mut self.discovery);
+            self.budget -= take_errors(socket, &mut self.discovery, self.budget);
         }
     }
 
@@ -201,8 +238,9 @@ impl<S: Endpoint> Driver<S> {
     }
 }
 
-/// Opens the socket of a link. It shares its port with no other.
-fn open(link: &Link, config: &Config) -> io::Result<UdpSocket> {
+/// Opens the socket of a link. It shares its port with no other. If the search asks hosts by unicast,
+/// the system also reports refusals, and that it has no room for a datagram.
+fn open(link: &Link, config: &Config, unicasts: bool) -> io::Result<UdpSocket> {
     let port = config.source_port().map_or(0, NonZeroU16::get);
     let mut local = link.local_addr();
     local.set_port(port);
@@ -222,7 +260,7 @@ fn open(link: &Link, config: &Config) -> io::Result<UdpSocket> {
             socket.set_multicast_hops_v6(1)?;
         }
     }
-    if !config.targets().is_empty() {
+    if unicasts {
         refusals::enable(&socket, local)?;
     }
     // The system's default may be larger. A smaller buffer still works.
@@ -236,23 +274,32 @@ fn open(link: &Link, config: &Config) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
+impl<S> Drop for Driver<S> {
+    /// A caller that has what it wants need not wait for the end.
+    fn drop(&mut self) {
+        if let Some(memory) = self.memory.take() {
+            memory.save(&mut self.discovery);
+        }
+    }
+}
+
 /// Sends one datagram. Repeats the call if a signal interrupts it, or if it returns the error of an
 /// earlier datagram, which the system returns once.
 fn send(socket: &impl Endpoint, transmit: &Transmit, discovery: &mut Discovery) -> io::Result<()> {
     loop {
         match socket.send(&transmit.payload, transmit.destination) {
             Err(error) if SendErrorKind::of(&error) == SendErrorKind::Interrupted => {}
-            Err(error) if !take_refusals(socket, discovery) => return Err(error),
+            Err(error) if take_errors(socket, discovery, BUDGET) == 0 => return Err(error),
             Err(_) => {}
             Ok(_) => return Ok(()),
         }
     }
 }
 
-/// Takes the errors of earlier datagrams. Returns whether there was one.
-fn take_refusals(socket: &impl Endpoint, discovery: &mut Discovery) -> bool {
+/// Takes at most `budget` errors of earlier datagrams. Returns how many there were.
+fn take_errors(socket: &impl Endpoint, discovery: &mut Discovery, budget: usize) -> usize {
     let mut taken = 0;
-    while taken < BUDGET
+    while taken < budget
         && let Some(error) = socket.queued_error()
     {
         taken += 1;
@@ -260,7 +307,7 @@ fn take_refusals(socket: &impl Endpoint, discovery: &mut Discovery) -> bool {
             discovery.handle_refusal(address);
         }
     }
-    taken > 0
+    taken
 }
 
 #[cfg(test)]
@@ -339,6 +386,7 @@ mod tests {
             sockets,
             buffer: vec![0; BufferSize::default().get()],
             budget: BUDGET,
+            memory: None,
         }
     }
 
@@ -353,7 +401,7 @@ mod tests {
         let size = |socket: &UdpSocket| SockRef::from(socket).recv_buffer_size().unwrap();
         let other = UdpSocket::bind("127.0.0.1:0").unwrap();
         let link = Link::new("lo", 1, other.local_addr().unwrap().ip(), Vec::new());
-        let socket = open(&link, &Config::default()).unwrap();
+        let socket = open(&link, &Config::default(), true).unwrap();
         assert!(size(&socket) >= size(&other));
     }
 

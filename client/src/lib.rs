@@ -186,31 +186,39 @@ mod config;
 mod discovery;
 mod driver;
 mod error;
+mod host;
+mod neighbors;
 mod probes;
 mod refusals;
+mod remember;
 mod report;
 mod resolve;
 mod select;
 #[cfg(feature = "serde")]
 mod serialize;
 mod server;
+mod sweep;
 mod target;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 mod trace;
 
 pub use address::AddressPolicy;
-pub use blocking::Search;
+pub use blocking::{Search, TimedOut};
 pub use client::Client;
-pub use config::{Config, DEFAULT_MAX_SERVERS, DEFAULT_PROBES, Family};
+pub use config::{
+    Config, DEFAULT_MAX_SERVERS, DEFAULT_PACE, DEFAULT_PROBES, Family, LARGE_SWEEP_LIMIT,
+    SWEEP_LIMIT,
+};
 pub use discovery::{Discovery, Transmit};
 pub use error::DiscoverError;
+pub use host::{DEFAULT_MAX_SILENT, Host, ResolvedTarget, Route};
 pub use report::{
-    Counts, Destination, DestinationKind, LastResort, Link, MalformedDatagram, Report, SkipReason,
-    Skipped, TargetReport,
+    Counts, Destination, DestinationKind, LastResort, Link, MalformedDatagram, Remembered, Report,
+    SkipReason, Skipped, SweepReport, TargetReport,
 };
 pub use server::{DiscoveredServer, ServerKey};
-pub use target::{ParseTargetError, ResolvedTarget, Route, Target};
+pub use target::{ParseTargetError, Target};
 pub use udp_discovery_protocol as protocol;
 
 /// Finds every server that answers within `timeout`, in the order of their answers, with the

@@ -4,9 +4,11 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::sweep::Sweep;
 use crate::target::Target;
 
 /// How many bytes of a dropped datagram are kept or recorded.
@@ -21,9 +23,14 @@ const BEGINNING: usize = 64;
 pub struct Report {
     /// The interface addresses that the search asks from.
     pub links: Vec<Link>,
-    /// The hosts that the search asks by unicast, in the order of
+    /// The hosts and networks that the search asks by unicast, in the order of
     /// [`Config::targets`](crate::Config::targets).
     pub targets: Vec<TargetReport>,
+    /// How far the sweep is, if a target is a network or there are remembered addresses to ask.
+    pub sweep: Option<SweepReport>,
+    /// What became of the addresses that an earlier search remembered
+    /// ([`Config::remember`](crate::Config::remember)).
+    pub remembered: Option<Remembered>,
     /// The interfaces that the search skips.
     pub skipped: Vec<Skipped>,
     /// What the search asks on only because there is nothing else.
@@ -40,6 +47,65 @@ impl Report {
     pub fn capped(&self) -> bool {
         self.counts.over_the_cap > 0
     }
+}
+
+/// How far a sweep is: of the targets that are networks, and of the addresses that are remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct SweepReport {
+    /// How many addresses it has.
+    pub addresses: u64,
+    /// How many of them were asked at least once.
+    pub asked: u64,
+    /// How many passes over the addresses are complete. The second and later ones leave out who
+    /// answered or refused.
+    pub passes: u32,
+    /// Whether the first pass is complete: every address was asked, except those that the system
+    /// refused to send to. If not, the deadline or the wanted servers ended the sweep early.
+    pub complete: bool,
+    /// How many times the system had no room for a datagram, such as in a full neighbor table. The sweep
+    /// waits then and asks that address again.
+    pub no_room: u64,
+    /// How long the first pass takes if nobody answers, which is the longest it takes. The larger of
+    /// - `addresses` / [pace](crate::Config::pace), and
+    /// - for `n` addresses on link and a limit of `m` silent ones (a third of the system's neighbor
+    ///   table, 341 by default), 3 s · ⌊(`n` − 1) / `m`⌋ + ((`n` − 1) mod `m`) / pace. IPv4 and IPv6
+    ///   have a table each, and the longer time counts.
+    #[cfg_attr(
+        feature = "serde",
+        serde(serialize_with = "udp_discovery_protocol::duration::serialize")
+    )]
+    pub estimate: Duration,
+}
+
+impl SweepReport {
+    pub(crate) fn new(sweep: &Sweep) -> Self {
+        Self {
+            addresses: sweep.ranges().map(|(_, len)| u64::from(len)).sum(),
+            asked: 0,
+            passes: 0,
+            complete: false,
+            no_room: 0,
+            estimate: sweep.estimate(),
+        }
+    }
+}
+
+/// What became of the addresses that an earlier search remembered.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Remembered {
+    /// How many addresses the file has. Those that no route leads to are not asked.
+    pub addresses: u32,
+    /// How many of them were asked.
+    pub asked: u32,
+    /// How many of them answered.
+    pub answered: u32,
+    /// Why the file could not be read or written.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::error"))]
+    pub error: Option<Arc<io::Error>>,
 }
 
 /// An interface address. The search asks from it with a socket of its own.
@@ -174,8 +240,8 @@ pub enum DestinationKind {
 
 /// What became of a [`Target`].
 ///
-/// An address that several targets share is asked once and counts for the first of them. The
-/// [`Destination`]s of the links name each address.
+/// An address that several targets share is asked once and counts for the first of them, hosts before
+/// networks. The [`Destination`]s of the links name each address, except those of networks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]

@@ -11,8 +11,10 @@ use udp_discovery_protocol::{HostIp, Interface};
 
 use crate::config::Config;
 use crate::error::DiscoverError;
+use crate::host::{ResolvedTarget, Route};
 use crate::report::scoped;
-use crate::target::{ResolvedTarget, Route, Target};
+use crate::sweep;
+use crate::target::Target;
 
 /// How many addresses of one name are asked. The others are ignored.
 const MAX_ADDRESSES: usize = 1000;
@@ -36,7 +38,8 @@ pub(crate) fn targets(
     let interfaces = Interface::list().unwrap_or_default();
     let addresses = |target: &Target| -> Result<Vec<IpAddr>, DiscoverError> {
         let Some(name) = target.name() else {
-            return Ok(target.ip().into_iter().collect());
+            let network = target.network().map(sweep::first_host);
+            return Ok(target.ip().or(network).into_iter().collect());
         };
         let unresolved = |source| DiscoverError::Resolve {
             target: target.clone(),
@@ -64,15 +67,22 @@ pub(crate) fn targets(
             let port = target.port_or(config.settings().port());
             // An address that no route leads to is missing in the report.
             let scope_id = scope_id(target, &interfaces)?;
-            let route = |ip| {
-                let remote = scoped(ip, port, scope_id);
-                let local = local_address(remote).ok()?;
-                Some(Route { remote, local })
-            };
-            let routes = addresses(target)?.into_iter().filter_map(route);
+            let addresses = addresses(target)?.into_iter();
+            let routes = routes(addresses.map(|ip| scoped(ip, port, scope_id)));
             Ok(ResolvedTarget::new(target.clone(), routes))
         })
         .collect()
+}
+
+/// From which of our addresses the system's routes lead to each address. Those without a route are
+/// missing.
+pub(crate) fn routes(
+    addresses: impl IntoIterator<Item = SocketAddr>,
+) -> impl Iterator<Item = Route> {
+    addresses.into_iter().filter_map(|remote| {
+        let local = local_address(remote).ok()?;
+        Some(Route { remote, local })
+    })
 }
 
 /// The index of the interface of a link-local target, otherwise 0.

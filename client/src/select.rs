@@ -1,7 +1,7 @@
 //! Which interface addresses a search asks from, and the destinations of each.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use udp_discovery_protocol::{
@@ -9,10 +9,11 @@ use udp_discovery_protocol::{
 };
 use wildmatch::WildMatch;
 
-use crate::config::{Config, Family};
+use crate::config::{Config, Family, LARGE_SWEEP_LIMIT, SWEEP_LIMIT};
 use crate::error::DiscoverError;
+use crate::host::{Host, ResolvedTarget, Route};
 use crate::report::{Destination, DestinationKind, LastResort, Link, SkipReason, Skipped};
-use crate::target::{ResolvedTarget, Route};
+use crate::sweep::{Exclusions, Range, SweepRange, hosts, is_neighbor, number, of_network};
 
 /// How many hosts are asked by unicast on an interface. A host with a route to each of its virtual
 /// machines may have hundreds, and the broadcast reaches those too.
@@ -25,6 +26,10 @@ pub(crate) struct Selection {
     pub(crate) skipped: Vec<Skipped>,
     /// What the search asks on only because there is nothing else.
     pub(crate) last_resort: Option<LastResort>,
+    /// What each address of a target is that is a host.
+    pub(crate) asked: HashMap<SocketAddr, Asked>,
+    /// What is swept.
+    pub(crate) ranges: Vec<SweepRange>,
 }
 
 /// An address of a target.
@@ -46,51 +51,117 @@ struct Kinds {
 }
 
 impl Selection {
-    /// The links of a search with its targets, and what each address of a target is.
-    pub(crate) fn with_targets(
-        config: &Config,
-        interfaces: &[Interface],
-        targets: &[ResolvedTarget],
-    ) -> Result<(Self, HashMap<SocketAddr, Asked>), DiscoverError> {
-        let names_no_host = |target: &&ResolvedTarget| {
-            let ip = target.target.ip();
-            ip.is_some_and(|ip| is_network_or_broadcast_address(interfaces, ip))
-        };
-        if let Some(target) = targets.iter().find(names_no_host) {
-            return Err(DiscoverError::NotAHost {
-                target: target.target.clone(),
-            });
+    /// The links of a search on `host`, with its targets.
+    pub(crate) fn of_host(config: &Config, host: &Host) -> Result<Self, DiscoverError> {
+        let Host {
+            interfaces,
+            targets,
+            remembered,
+            ..
+        } = host;
+        for target in targets {
+            check_target(config, interfaces, target)?;
         }
-        let has_routes = targets.iter().any(|target| !target.routes.is_empty());
+        let may_be_asked = |target: &ResolvedTarget| {
+            target.target.network().is_some() || !target.routes.is_empty()
+        };
+        let has_targets = targets.iter().any(may_be_asked) || !remembered.is_empty();
         let mut selection = if config.broadcast() {
             match Self::new(config, interfaces) {
                 // The targets are asked after all.
-                Err(DiscoverError::NoUsableInterface { skipped }) if has_routes => Self {
+                Err(DiscoverError::NoUsableInterface { skipped }) if has_targets => Self {
                     skipped,
                     ..Self::default()
                 },
                 other => other?,
             }
-        } else if has_routes {
-            Self::default()
         } else {
-            return Err(DiscoverError::NothingToAsk);
+            Self::default()
         };
         let mut asked = HashMap::new();
         for (target, resolved) in targets.iter().enumerate() {
+            if resolved.target.network().is_some() {
+                continue;
+            }
             for route in &resolved.routes {
                 // Each address is asked once.
                 if let Entry::Vacant(entry) = asked.entry(route.remote) {
                     let (link, destination) = selection.add_route(interfaces, *route);
+                    let network = first_network(config, &targets[..target], route.remote);
                     entry.insert(Asked {
-                        target,
+                        target: network.unwrap_or(target),
                         link,
                         destination,
                     });
                 }
             }
         }
-        Ok((selection, asked))
+        let ranges = selection.sweep(config, host, &asked);
+        match selection.links.is_empty() {
+            true if config.broadcast() => Err(DiscoverError::NoUsableInterface {
+                skipped: selection.skipped,
+            }),
+            true => Err(DiscoverError::NothingToAsk),
+            false => Ok(Self {
+                asked,
+                ranges,
+                ..selection
+            }),
+        }
+    }
+
+    /// The ranges of a sweep: first the addresses that are remembered, then the networks. Addresses that
+    /// are `asked` anyway are left out.
+    fn sweep(
+        &mut self,
+        config: &Config,
+        host: &Host,
+        asked: &HashMap<SocketAddr, Asked>,
+    ) -> Vec<SweepRange> {
+        let interfaces = &host.interfaces;
+        let port = config.settings().port();
+        let mut exclusions = Exclusions::of_host(interfaces);
+        let asked_on_port = asked.keys().filter(|address| address.port() == port);
+        asked_on_port.for_each(|address| exclusions.add_one(address.ip()));
+        let mut ranges = Vec::new();
+        let mut known = HashSet::new();
+        for route in &host.remembered {
+            let (ip, at) = (route.remote.ip(), route.remote.port());
+            if asked.contains_key(&route.remote)
+                || is_network_or_broadcast_address(interfaces, ip)
+                || !known.insert(route.remote)
+            {
+                continue;
+            }
+            let mut target = None;
+            if at == port {
+                target = first_network(config, &host.targets, route.remote);
+                exclusions.add_one(ip);
+            }
+            let on_link = is_neighbor(interfaces, ip);
+            ranges.push(SweepRange {
+                range: Range::one(ip, route.local, on_link),
+                port: at,
+                link: self.link_from(interfaces, route.local, 0),
+                target,
+                remembered: true,
+            });
+        }
+        for (target, resolved) in host.targets.iter().enumerate() {
+            if let Some(network) = resolved.target.network() {
+                let local = resolved.routes.first().map(|route| route.local);
+                for range in of_network(network, local, interfaces, &mut exclusions) {
+                    ranges.push(SweepRange {
+                        range,
+                        port,
+                        link: self.link_from(interfaces, range.local, 0),
+                        target: Some(target),
+                        remembered: false,
+                    });
+                }
+            }
+        }
+        ranges
     }
 
     /// Adds the address of a target to the link that asks it. Returns the positions of both.
@@ -109,25 +180,28 @@ impl Selection {
             SocketAddr::V6(remote) if remote.ip().is_unicast_link_local() => remote.scope_id(),
             _ => 0,
         };
-        let is_its_link =
-            |link: &Link| link.local == route.local && (scope_id == 0 || link.index == scope_id);
-        let link = self.links.iter().position(is_its_link);
-        let link = link.unwrap_or_else(|| {
-            let interface = interfaces
-                .iter()
-                .find(|it| it.holds(route.local) && (scope_id == 0 || it.index == scope_id));
-            let (name, index) = interface.map_or(("", 0), |it| (it.name.as_str(), it.index));
-            let link = Link::new(name, index, route.local, Vec::new());
-            self.links.push(Link {
-                targets_only: true,
-                ..link
-            });
-            self.links.len() - 1
-        });
+        let link = self.link_from(interfaces, route.local, scope_id);
         let destinations = &mut self.links[link].destinations;
         let (ip, port) = (route.remote.ip(), route.remote.port());
         destinations.push(Destination::new(ip, port, DestinationKind::Unicast));
         (link, destinations.len() - 1)
+    }
+
+    /// The position of the link that asks from `local`, on the interface `scope_id` unless that is 0.
+    fn link_from(&mut self, interfaces: &[Interface], local: IpAddr, scope_id: u32) -> usize {
+        let is_it = |link: &Link| link.local == local && (scope_id == 0 || link.index == scope_id);
+        if let Some(link) = self.links.iter().position(is_it) {
+            return link;
+        }
+        let interface = interfaces
+            .iter()
+            .find(|it| it.holds(local) && (scope_id == 0 || it.index == scope_id));
+        let (name, index) = interface.map_or(("", 0), |it| (it.name.as_str(), it.index));
+        self.links.push(Link {
+            targets_only: true,
+            ..Link::new(name, index, local, Vec::new())
+        });
+        self.links.len() - 1
     }
 
     fn new(config: &Config, interfaces: &[Interface]) -> Result<Self, DiscoverError> {
@@ -237,6 +311,52 @@ impl Names {
             Ok(())
         }
     }
+}
+
+/// Refuses a target that is no host, or a network that is too large.
+fn check_target(
+    config: &Config,
+    interfaces: &[Interface],
+    resolved: &ResolvedTarget,
+) -> Result<(), DiscoverError> {
+    let target = || resolved.target.clone();
+    let ip = resolved.target.ip();
+    if ip.is_some_and(|ip| is_network_or_broadcast_address(interfaces, ip)) {
+        return Err(DiscoverError::NotAHost { target: target() });
+    }
+    let Some(network) = resolved.target.network() else {
+        return Ok(());
+    };
+    let bits = network.max_prefix_len() - network.prefix_len();
+    let addresses = 1_u32.checked_shl(bits.into()).unwrap_or(u32::MAX);
+    for (limit, holds) in [
+        (LARGE_SWEEP_LIMIT, true),
+        (SWEEP_LIMIT, !config.large_sweeps()),
+    ] {
+        if holds && addresses > limit {
+            let target = target();
+            return Err(DiscoverError::NetworkTooLarge { target, limit });
+        }
+    }
+    Ok(())
+}
+
+/// The position of the first target that is a network with the host `address`, on the port that
+/// networks are asked on.
+fn first_network(
+    config: &Config,
+    targets: &[ResolvedTarget],
+    address: SocketAddr,
+) -> Option<usize> {
+    let ip = number(address.ip());
+    let is_host = |target: &ResolvedTarget| {
+        target.target.network().is_some_and(|network| {
+            let (first, last) = hosts(network);
+            (first..=last).contains(&ip)
+        })
+    };
+    let on_port = address.port() == config.settings().port();
+    targets.iter().position(is_host).filter(|_| on_port)
 }
 
 /// Whether `ip` is the first or the last address of a network of this host, which name no host (RFC

@@ -1,4 +1,4 @@
-//! Hosts that a search asks by name or address.
+//! Hosts and networks that a search asks by unicast.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -6,13 +6,15 @@ use std::num::NonZeroU16;
 use std::str::FromStr;
 
 use thiserror::Error;
-use udp_discovery_protocol::HostIp;
+use udp_discovery_protocol::{HostIp, IpNet};
 
-/// A host to ask by unicast: a name or an address, with or without a port.
+/// A host to ask by unicast, a name or an address, with or without a port; or a network, each address
+/// of which is asked.
 ///
 /// Without a port, the search asks the port of its
 /// [`Settings`](udp_discovery_protocol::Settings::port). A link-local IPv6 address needs the name or the
-/// index of its interface (RFC 4007, section 11).
+/// index of its interface (RFC 4007, section 11). A network is an address and a prefix length. The bits
+/// after the prefix do not matter: `10.15.3.7/18` is the network `10.15.0.0/18`.
 ///
 /// ```
 /// use udp_discovery_client::Target;
@@ -25,6 +27,8 @@ use udp_discovery_protocol::HostIp;
 ///     "2001:db8::7",
 ///     "[2001:db8::7]:7777",
 ///     "fe80::7%eth0",
+///     "10.15.0.0/18",
+///     "2001:db8::/120",
 /// ] {
 ///     let target: Target = text.parse()?;
 ///     assert_eq!(target.to_string(), text);
@@ -49,14 +53,17 @@ enum TargetHost {
     Ip(HostIp),
     /// A link-local address and its interface.
     LinkLocal(HostIp, String),
+    Network(IpNet),
 }
 
 /// Why a text is not a [`Target`].
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ParseTargetError {
-    /// It is neither a host name nor an IP address, with or without a port.
-    #[error("the target `{target}` is not a host name or an IP address, with or without a port")]
+    /// It is neither a host name nor an IP address, with or without a port, nor a network.
+    #[error(
+        "the target `{target}` is not a host name or an IP address, with or without a port, or a network such as 10.15.0.0/18"
+    )]
     Malformed {
         /// The text.
         target: String,
@@ -75,6 +82,14 @@ pub enum ParseTargetError {
         /// The text.
         target: String,
     },
+    /// Its prefix length is not one that a network of its family can have.
+    #[error("the prefix length of the target `{target}` is not a number from 0 to {max}")]
+    PrefixLen {
+        /// The text.
+        target: String,
+        /// The longest prefix of the family: 32 or 128.
+        max: u8,
+    },
     /// Its port is not a number from 1 to 65535.
     #[error("the port of the target `{target}` is not a number from 1 to 65535")]
     Port {
@@ -88,7 +103,7 @@ impl Target {
     pub(crate) fn name(&self) -> Option<&str> {
         match &self.host {
             TargetHost::Name(name) => Some(name),
-            TargetHost::Ip(_) | TargetHost::LinkLocal(..) => None,
+            TargetHost::Ip(_) | TargetHost::LinkLocal(..) | TargetHost::Network(_) => None,
         }
     }
 
@@ -96,14 +111,22 @@ impl Target {
     pub(crate) fn interface(&self) -> Option<&str> {
         match &self.host {
             TargetHost::LinkLocal(_, interface) => Some(interface),
-            TargetHost::Name(_) | TargetHost::Ip(_) => None,
+            TargetHost::Name(_) | TargetHost::Ip(_) | TargetHost::Network(_) => None,
+        }
+    }
+
+    /// The network, if the target is one.
+    pub(crate) fn network(&self) -> Option<IpNet> {
+        match &self.host {
+            TargetHost::Network(network) => Some(*network),
+            TargetHost::Name(_) | TargetHost::Ip(_) | TargetHost::LinkLocal(..) => None,
         }
     }
 
     /// The address, if the target has one.
     pub(crate) fn ip(&self) -> Option<IpAddr> {
         match &self.host {
-            TargetHost::Name(_) => None,
+            TargetHost::Name(_) | TargetHost::Network(_) => None,
             TargetHost::Ip(ip) | TargetHost::LinkLocal(ip, _) => Some(ip.get()),
         }
     }
@@ -120,6 +143,7 @@ impl fmt::Display for Target {
             (TargetHost::Name(name), None) => f.write_str(name),
             (TargetHost::Name(name), Some(port)) => write!(f, "{name}:{port}"),
             (TargetHost::Ip(ip), None) => ip.fmt(f),
+            (TargetHost::Network(network), _) => network.fmt(f),
             (TargetHost::LinkLocal(ip, interface), None) => write!(f, "{ip}%{interface}"),
             (TargetHost::LinkLocal(ip, interface), Some(port)) => {
                 write!(f, "[{ip}%{interface}]:{port}")
@@ -138,6 +162,10 @@ impl FromStr for Target {
         let malformed = || ParseTargetError::Malformed {
             target: text.to_owned(),
         };
+        if let Some((address, prefix_len)) = text.split_once('/') {
+            let host = network(text, address, prefix_len)?;
+            return Ok(Self { host, port: None });
+        }
         let (host, port) = split(text).ok_or_else(malformed)?;
         let port = port
             .map(|port| {
@@ -174,6 +202,35 @@ impl FromStr for Target {
             }
         };
         Ok(Self { host, port })
+    }
+}
+
+/// The network, or the host that is the whole of it.
+fn network(text: &str, address: &str, prefix_len: &str) -> Result<TargetHost, ParseTargetError> {
+    let target = || text.to_owned();
+    // A network has no port.
+    let ip = address.parse::<IpAddr>().ok();
+    let Some(ip) = ip.filter(|_| !prefix_len.contains(':')) else {
+        return Err(ParseTargetError::Malformed { target: target() });
+    };
+    let max = if ip.is_ipv4() { 32 } else { 128 };
+    let digits = prefix_len.bytes().all(|byte| byte.is_ascii_digit());
+    let prefix_len = prefix_len.parse().ok().filter(|_| digits);
+    let network = prefix_len.and_then(|prefix_len| IpNet::new(ip, prefix_len).ok());
+    let network = network.ok_or_else(|| ParseTargetError::PrefixLen {
+        target: target(),
+        max,
+    })?;
+    let network = network.trunc();
+    let not_a_host = || ParseTargetError::NotAHost { target: target() };
+    let first = HostIp::new(network.network()).map_err(|_| not_a_host())?;
+    HostIp::new(network.broadcast()).map_err(|_| not_a_host())?;
+    match network {
+        IpNet::V6(network) if network.network().is_unicast_link_local() => {
+            Err(ParseTargetError::Interface { target: target() })
+        }
+        _ if network.prefix_len() == max => Ok(TargetHost::Ip(first)),
+        _ => Ok(TargetHost::Network(network)),
     }
 }
 
@@ -235,34 +292,6 @@ impl From<Target> for String {
     }
 }
 
-/// A target whose name was resolved, and from which of our addresses it is asked.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct ResolvedTarget {
-    /// The target.
-    pub target: Target,
-    /// Its addresses.
-    pub routes: Vec<Route>,
-}
-
-/// The address of a target, and the address of ours that the system's routes lead from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::exhaustive_structs, reason = "callers make it for `Discovery`")]
-pub struct Route {
-    /// The address and the port to ask.
-    pub remote: SocketAddr,
-    /// The address to ask from.
-    pub local: IpAddr,
-}
-
-impl ResolvedTarget {
-    /// Creates a target with its addresses.
-    pub fn new(target: Target, routes: impl IntoIterator<Item = Route>) -> Self {
-        let routes = routes.into_iter().collect();
-        Self { target, routes }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -280,12 +309,19 @@ mod tests {
             "[fd00::7]:80",
             "fe80::7%eth0",
             "[fe80::7%2]:80",
+            "10.15.0.0/18",
+            "fd00::/8",
+            "127.0.0.0/8",
         ] {
             let target = text.parse::<Target>().map(|it| it.to_string());
             assert_eq!(target.as_deref(), Ok(text));
         }
         let bracketed = "[fd00::7]".parse::<Target>().unwrap();
         assert_eq!(bracketed.to_string(), "fd00::7");
+        let shown = |text: &str| text.parse::<Target>().unwrap().to_string();
+        assert_eq!(shown("10.15.3.7/18"), "10.15.0.0/18");
+        assert_eq!(shown("10.15.3.7/32"), "10.15.3.7");
+        assert_eq!(shown("fd00::7/128"), "fd00::7");
     }
 
     #[test]
@@ -313,6 +349,11 @@ mod tests {
             "::g",
             "é",
             "a/24",
+            "http://a",
+            "10.0.0.0/24:80",
+            "[fd00::]/64",
+            "10.0.0/8",
+            "/8",
             &too_long,
             &long_label,
         ] {
@@ -327,7 +368,6 @@ mod tests {
             ":",
             "a:",
             "a:0",
-            "http://a",
             "a:65536",
             "a:+1",
             "a:x",
@@ -343,6 +383,13 @@ mod tests {
             "255.255.255.255:80",
             "::",
             "[ff02::1]:80",
+            "0.0.0.0/0",
+            "0.0.0.0/4",
+            "10.0.0.0/2",
+            "224.0.0.0/24",
+            "240.0.0.0/8",
+            "::/0",
+            "ff00::/8",
         ] {
             let error = text.parse::<Target>().unwrap_err();
             assert!(matches!(error, ParseTargetError::NotAHost { .. }), "{text}");
@@ -353,10 +400,27 @@ mod tests {
             "fe80::7%",
             "fd00::7%eth0",
             "10.0.0.7%eth0",
+            "fe80::/120",
         ] {
             let error = text.parse::<Target>().unwrap_err();
             assert!(
                 matches!(error, ParseTargetError::Interface { .. }),
+                "{text}"
+            );
+        }
+        for text in [
+            "10.0.0.0/33",
+            "10.0.0.0/",
+            "10.0.0.0/+8",
+            "10.0.0.0/-1",
+            "10.0.0.0/8/8",
+            "10.0.0.0/255.0.0.0",
+            "10.0.0.0/256",
+            "fd00::/129",
+        ] {
+            let error = text.parse::<Target>().unwrap_err();
+            assert!(
+                matches!(error, ParseTargetError::PrefixLen { .. }),
                 "{text}"
             );
         }

@@ -14,7 +14,8 @@
 //! To search with another configuration, call the methods of [`Client`] whose names end in `_async`.
 //!
 //! The runtime must have its I/O and time drivers enabled. Starting a search lists the interfaces
-//! and opens the sockets on the calling thread, which takes a few system calls for each.
+//! and opens the sockets on the calling thread, which takes a few system calls for each. The file of
+//! [`Config::remember`] is read and written there too.
 
 use std::future::poll_fn;
 use std::io;
@@ -109,7 +110,7 @@ impl Search {
         } else {
             resolve::targets(config, timeout)?
         };
-        let driver = Driver::start(config, start, &targets, now, |_, socket| {
+        let driver = Driver::start(config, start, targets, now, |_, socket| {
             Registered::new(socket)
         })?;
         let deadline = time::Instant::from_std(driver.discovery().deadline());

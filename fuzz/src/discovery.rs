@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use udp_discovery_client::{
     AddressPolicy, Config, Counts, DestinationKind, DiscoverError, DiscoveredServer, Discovery,
-    Family, Link, ResolvedTarget, Route, TargetReport,
+    Family, Host, Link, ResolvedTarget, Route, TargetReport,
 };
 use udp_discovery_protocol::Interface;
 
@@ -178,7 +178,8 @@ impl Run {
             .flat_map(|target| &target.routes)
             .map(|route| route.remote)
             .collect();
-        let search = match Discovery::with_targets(start, &config, &interfaces, targets) {
+        let host = Host::new(interfaces.clone()).with_targets(targets.iter().cloned());
+        let search = match Discovery::on_host(start, &config, &host) {
             Ok(search) => search,
             Err(DiscoverError::NoSuchInterface { available }) => {
                 assert_eq!(available.len(), interfaces.len());

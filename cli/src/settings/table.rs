@@ -75,7 +75,7 @@ const HOST: &str = "the address of a host, such as 192.168.1.7";
 const ALLOW: &str = "a list of networks such as 10.15.0.0/16 and addresses, or any";
 const LIMIT: &str = "a number of answers a second from 1, or off";
 const NAMES: &str = "a list of interface names, or patterns with * and ?";
-const TARGETS: &str = "a list of hosts, each a name or an address, with or without a port";
+const TARGETS: &str = "a list of hosts, each a name or an address, with or without a port, and of networks such as 10.15.0.0/18";
 const FAMILY: &str = "auto, 4, 6 or both";
 const POLICY: &str = "auto, claim, source or match";
 
@@ -118,6 +118,9 @@ pub(crate) static SETTINGS: &[Setting] = {
         setting(Client, "source_port", Port, "", &["SOURCE_PORT"], "--source-port", PORT),
         setting(Client, "family", Text, "", &["FAMILY"], "--family", FAMILY),
         setting(Client, "multicast", Bool, "", &["MULTICAST"], "--multicast", BOOL),
+        setting(Client, "pace", Number, "", &["PACE"], "", "a number of datagrams a second from 1"),
+        setting(Client, "large_sweeps", Bool, "", &["LARGE_SWEEPS"], "", BOOL),
+        setting(Client, "remember", Text, "", &["REMEMBER"], "", "the path of a file"),
     ]
 };
 

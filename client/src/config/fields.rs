@@ -1,6 +1,7 @@
 //! The configuration as serde reads and writes it.
 
-use std::num::{NonZeroU8, NonZeroU16, NonZeroUsize};
+use std::num::{NonZeroU8, NonZeroU16, NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,10 @@ pub(super) struct Fields {
     source_port: Option<NonZeroU16>,
     family: Family,
     multicast: bool,
+    pace: NonZeroU32,
+    large_sweeps: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remember: Option<PathBuf>,
 }
 
 /// A duration that is written as text.
@@ -83,6 +88,9 @@ impl From<Config> for Fields {
             source_port: config.source_port,
             family: config.family,
             multicast: config.multicast,
+            pace: config.pace,
+            large_sweeps: config.large_sweeps,
+            remember: config.remember,
         }
     }
 }
@@ -114,6 +122,9 @@ impl TryFrom<Fields> for Config {
             source_port: fields.source_port,
             family: fields.family,
             multicast: fields.multicast,
+            pace: fields.pace,
+            large_sweeps: fields.large_sweeps,
+            remember: fields.remember,
         })
     }
 }
@@ -134,7 +145,8 @@ mod tests {
              any_source_port = true\nmax_servers = 10\ndefault_port = 8000\n\
              first = true\nexpect = 3\nquiet_for = \"200ms\"\n\
              targets = [\"printer.example\", \"10.15.0.7:7777\"]\nbroadcast = false\n\
-             source_port = 40000\nfamily = \"6\"\nmulticast = true",
+             source_port = 40000\nfamily = \"6\"\nmulticast = true\n\
+             pace = 500\nlarge_sweeps = true\nremember = \"known\"",
         );
         let expected = Config::default()
             .with_port(7777)
@@ -157,7 +169,10 @@ mod tests {
             .with_broadcast(false)
             .with_source_port(40000)
             .with_family(Family::V6)
-            .with_multicast(true);
+            .with_multicast(true)
+            .with_pace(NonZeroU32::new(500).unwrap())
+            .with_large_sweeps(true)
+            .with_remember("known");
         assert_eq!(config, Ok(expected.clone()));
         assert_eq!(read(""), Ok(Config::default()));
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use udp_discovery_client::{
-    Config, DiscoverError, Discovery, ResolvedTarget, Route, Target, TargetReport,
+    Config, DiscoverError, Discovery, Host, ResolvedTarget, Route, Target, TargetReport,
 };
 use udp_discovery_protocol::Interface;
 
@@ -34,12 +34,16 @@ fn start(
     interfaces: &[Interface],
     targets: &[ResolvedTarget],
 ) -> Result<Discovery, DiscoverError> {
-    Discovery::with_targets(Instant::now(), config, interfaces, targets)
+    Discovery::on_host(Instant::now(), config, &host(interfaces, targets))
+}
+
+fn host(interfaces: &[Interface], targets: &[ResolvedTarget]) -> Host {
+    Host::new(interfaces).with_targets(targets.iter().cloned())
 }
 
 fn sim(config: &Config, targets: &[ResolvedTarget]) -> Sim {
     Sim::of(Instant::now(), |now| {
-        Discovery::with_targets(now, config, &[eth0()], targets).unwrap()
+        Discovery::on_host(now, config, &host(&[eth0()], targets)).unwrap()
     })
 }
 
@@ -186,7 +190,7 @@ fn a_target_is_asked_on_an_interface_that_the_search_skips() {
     let interfaces = [eth0(), interface("docker0", "172.17.0.1", 16)];
     let container = target("172.17.0.5", &[("172.17.0.5:9999", "172.17.0.1")]);
     let mut sim = Sim::of(Instant::now(), |now| {
-        Discovery::with_targets(now, &Config::default(), &interfaces, &[container]).unwrap()
+        Discovery::on_host(now, &Config::default(), &host(&interfaces, &[container])).unwrap()
     });
     let links = sim.search.links().iter();
     let links: Vec<_> = links
