@@ -314,6 +314,7 @@ fn take_errors(socket: &impl Endpoint, discovery: &mut Discovery, budget: usize)
 mod tests {
     use std::cell::{Cell, RefCell};
     use std::collections::VecDeque;
+    use std::net::IpAddr;
 
     use socket2::SockRef;
     use udp_discovery_protocol::{BufferSize, InterfaceAddress};
@@ -553,5 +554,125 @@ mod tests {
         let mut driver = driver([Endless::default(), Endless::default()]);
         driver.receive(Instant::now);
         assert_eq!([driver.received(0), driver.received(1)], [BUDGET / 2; 2]);
+    }
+
+    /// A socket whose error queue is never empty.
+    #[derive(Default)]
+    struct Vanished(Cell<usize>);
+
+    impl Endpoint for Vanished {
+        fn send(&self, payload: &[u8], _: SocketAddr) -> io::Result<usize> {
+            Ok(payload.len())
+        }
+
+        fn receive(&self, _: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+
+        fn queued_error(&self) -> Option<Queued> {
+            self.0.set(self.0.get() + 1);
+            Some(Queued::Other)
+        }
+    }
+
+    #[test]
+    fn fault_45_errors_of_neighbors_that_there_are_not_are_taken_within_the_budget() {
+        let mut driver = driver([Vanished::default()]);
+        for passes in 1..4 {
+            assert!(matches!(driver.step(Instant::now), Step::Yield));
+            assert_eq!(driver.socket(0).0.get(), passes * BUDGET);
+        }
+        let report = driver.discovery.report();
+        assert_eq!(
+            (report.counts.receive_errors, report.links[0].send_errors),
+            (0, 0)
+        );
+    }
+
+    /// A sweep of 10.9.0.0/24, at a pace that allows everything at once.
+    fn sweeping<S>(socket: S) -> Driver<S> {
+        use crate::host::{ResolvedTarget, Route};
+        let config = Config::default()
+            .with_broadcast(false)
+            .with_pace(u32::MAX.try_into().unwrap());
+        let local = IpAddr::from([10, 0, 0, 2]);
+        let remote = SocketAddr::from(([10, 9, 0, 1], 9999));
+        let network = "10.9.0.0/24".parse().unwrap();
+        let target = ResolvedTarget::new(network, [Route { remote, local }]);
+        let host = Host::new([interface("eth0", "10.0.0.2")]).with_targets([target]);
+        Driver {
+            discovery: Discovery::on_host(Instant::now(), &config, &host).unwrap(),
+            sockets: vec![Some(socket)],
+            buffer: vec![0; BufferSize::default().get()],
+            budget: BUDGET,
+            memory: None,
+        }
+    }
+
+    #[test]
+    fn between_a_bounded_number_of_requests_answers_are_received() {
+        let mut driver = sweeping(Scripted::default());
+        for passes in 1..4 {
+            assert!(matches!(driver.step(Instant::now), Step::Yield));
+            assert_eq!(driver.socket(0).sent.get(), passes * SENT_AT_ONCE);
+        }
+        assert!(matches!(driver.step(Instant::now), Step::Wait(_)));
+        assert_eq!(driver.socket(0).sent.get(), 254);
+    }
+
+    #[test]
+    fn fault_45_an_earlier_error_is_not_taken_for_that_of_the_datagram() {
+        // The error of a vanished neighbor, then none.
+        #[derive(Default)]
+        struct Earlier(RefCell<VecDeque<io::ErrorKind>>, Cell<usize>);
+
+        impl Endpoint for Earlier {
+            fn send(&self, payload: &[u8], _: SocketAddr) -> io::Result<usize> {
+                if let Some(kind) = self.0.borrow().front() {
+                    return Err((*kind).into());
+                }
+                self.1.set(self.1.get() + 1);
+                Ok(payload.len())
+            }
+
+            fn receive(&self, _: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+
+            fn queued_error(&self) -> Option<Queued> {
+                self.0.borrow_mut().pop_front().map(|_| Queued::Other)
+            }
+        }
+
+        let endpoint = Earlier::default();
+        endpoint
+            .0
+            .borrow_mut()
+            .push_back(io::ErrorKind::HostUnreachable);
+        let mut driver = sweeping(endpoint);
+        assert!(!driver.send(Instant::now));
+        assert_eq!(driver.socket(0).1.get(), SENT_AT_ONCE);
+        assert_eq!(driver.discovery.links()[0].send_errors, 0);
+        assert_eq!(driver.discovery.report().sweep.unwrap().no_room, 0);
+    }
+
+    #[test]
+    fn fault_45_without_room_the_sweep_waits_and_the_search_goes_on() {
+        let endpoint = Scripted::default();
+        endpoint
+            .sending
+            .borrow_mut()
+            .push_back(io::ErrorKind::OutOfMemory);
+        let mut driver = sweeping(endpoint);
+        let start = Instant::now();
+        let Step::Wait(at) = driver.step(|| start) else {
+            panic!("it waits")
+        };
+        assert!(at > start && driver.socket(0).sent.get() == 0);
+        assert_eq!(driver.discovery.report().sweep.unwrap().no_room, 1);
+        for _ in 0..254 {
+            driver.step(|| at);
+        }
+        assert_eq!(driver.socket(0).sent.get(), 254);
     }
 }

@@ -67,11 +67,14 @@ pub struct SweepReport {
     /// How many times the system had no room for a datagram, such as in a full neighbor table. The sweep
     /// waits then and asks that address again.
     pub no_room: u64,
-    /// How long the first pass takes if nobody answers, which is the longest it takes. The larger of
-    /// - `addresses` / [pace](crate::Config::pace), and
-    /// - for `n` addresses on link and a limit of `m` silent ones (a third of the system's neighbor
-    ///   table, 341 by default), 3 s · ⌊(`n` − 1) / `m`⌋ + ((`n` − 1) mod `m`) / pace. IPv4 and IPv6
-    ///   have a table each, and the longer time counts.
+    /// How long the first pass takes if nobody answers, which is the longest that it takes. The longer of
+    /// - the time that the [pace](crate::Config::pace) takes for all `addresses`, and
+    /// - for `n` addresses on link and a limit of `m` silent ones, 3 s · ⌊(`n` − 1) / `m`⌋ and the time
+    ///   that the pace takes for (`n` − 1) mod `m` addresses. `m` is a third of the system's neighbor
+    ///   table, 341 by default. IPv4 and IPv6 have a table each, and the longer time counts.
+    ///
+    /// The pace takes `n` / pace for `n` addresses up to 100 a second. Above, it takes
+    /// 1.01 · `n` / pace − 10 ms, because it begins with a burst.
     #[cfg_attr(
         feature = "serde",
         serde(serialize_with = "udp_discovery_protocol::duration::serialize")

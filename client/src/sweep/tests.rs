@@ -162,13 +162,13 @@ fn of(networks: &[&str]) -> Vec<SweepRange> {
         interface("eth1", "10.1.0.2", 24),
     ];
     let mut exclusions = Exclusions::of_host(&interfaces);
-    let local = Some(Ipv4Addr::new(10, 0, 0, 2).into());
+    let local = Ipv4Addr::new(10, 0, 0, 2).into();
     let mut ranges = Vec::new();
     for (target, network) in networks.iter().enumerate() {
         let network = network.parse().unwrap();
-        for range in of_network(network, local, &interfaces, &mut exclusions) {
+        for range in of_network(network, Some(local), &interfaces, &mut exclusions) {
             ranges.push(SweepRange {
-                link: usize::from(range.local != local.unwrap()),
+                link: usize::from(range.local != local),
                 range,
                 port: PORT,
                 target: Some(target),
@@ -225,7 +225,7 @@ fn the_neighbor_table_limits_those_on_link_and_the_pace_the_others() {
     let on_link = |(_, ask): &&(Instant, Ask)| ask.target == Some(0);
     let first = run.asks.iter().take_while(on_link).count();
     assert_eq!(first, 341);
-    let took = run.asks.iter().filter(on_link).next_back().unwrap().0 - run.start;
+    let took = run.asks.iter().rfind(on_link).unwrap().0 - run.start;
     assert!(
         (36 * SECOND..36 * SECOND + 500 * MS).contains(&took),
         "{took:?}"
@@ -331,12 +331,8 @@ fn fault_45_other_links_and_lanes_go_on_while_one_has_no_room() {
         }
     });
     let last_of = |target| {
-        let asks = run.asks.iter();
-        asks.filter(|(_, it)| it.target == Some(target))
-            .next_back()
-            .unwrap()
-            .0
-            - run.start
+        let ask = run.asks.iter().rfind(|(_, it)| it.target == Some(target));
+        ask.unwrap().0 - run.start
     };
     assert!(last_of(1) < 50 * MS && last_of(2) < 50 * MS);
     assert!(last_of(0) > SECOND);
