@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use udp_discovery_client::{
-    Config, Counts, DiscoverError, LastResort, Link, Report, SkipReason, Skipped, TargetReport,
+    Config, Counts, DiscoverError, LastResort, Link, Report, SWEEP_LIMIT, SkipReason, Skipped,
+    TargetReport,
 };
 
 use crate::failure::Failure;
@@ -78,7 +79,7 @@ impl Diagnosis<'_> {
 
     /// How far a sweep came that the timeout ended early.
     fn unfinished_sweep(&self) -> Option<String> {
-        let sweep = self.report.sweep.filter(|it| it.asked < it.addresses)?;
+        let sweep = self.report.sweep.filter(|it| !it.complete)?;
         // A search that ended with enough servers was not too short.
         let enough = self.config.first() && self.found > 0
             || self
@@ -157,7 +158,9 @@ pub(crate) fn explain(error: DiscoverError) -> Failure {
         DiscoverError::NoUsableInterface { .. } => {
             "switch an interface on, or name another with --interface"
         }
-        DiscoverError::LargeNetwork { .. } => "to ask all of them, add --force",
+        DiscoverError::NetworkTooLarge { limit, .. } if *limit == SWEEP_LIMIT => {
+            "to ask all of them, add --force"
+        }
         DiscoverError::NothingSent { .. } => {
             "is a network connected? Name the interface to ask on with --interface"
         }

@@ -3,11 +3,11 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task;
 use std::time::{Duration, Instant};
 
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
+use thiserror::Error;
 
 use crate::config::Config;
 use crate::driver::{Driver, Endpoint, Step};
@@ -35,14 +35,20 @@ pub struct Search {
     events: Events,
 }
 
+/// No server answered within the time of [`Search::next_timeout`]. The search is not over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("no server answered within this time, and the search is not over")]
+#[allow(clippy::exhaustive_structs, reason = "it has nothing more to say")]
+pub struct TimedOut;
+
 impl Search {
     pub(crate) fn start(config: &Config) -> Result<Self, DiscoverError> {
         let start = Instant::now();
-        let host = resolve::host(config, config.settings().timeout())?;
+        let targets = resolve::targets(config, config.settings().timeout())?;
         let poll = Poll::new().map_err(|error| DiscoverError::OpenSocket {
             source: Arc::new(error),
         })?;
-        let driver = Driver::start(config, start, &host, Instant::now, |link, socket| {
+        let driver = Driver::start(config, start, targets, Instant::now, |link, socket| {
             let mut socket = UdpSocket::from_std(socket);
             let readable = Interest::READABLE;
             poll.registry()
@@ -54,6 +60,55 @@ impl Search {
             driver,
             poll,
         })
+    }
+
+    /// Waits for the next server to answer, as [`next`](Iterator::next) does, for at most `timeout`, so
+    /// that the caller can show how far the search is.
+    ///
+    /// # Errors
+    /// [`TimedOut`] if `timeout` passes first. The search goes on at the next call.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use udp_discovery_client::{Client, Config, TimedOut};
+    ///
+    /// let target = "10.15.0.0/24".parse()?;
+    /// let config = Config::default()
+    ///     .with_targets([target])
+    ///     .with_timeout(Duration::from_secs(10));
+    /// let mut search = Client::new(config).search()?;
+    /// loop {
+    ///     match search.next_timeout(Duration::from_millis(100)) {
+    ///         Ok(Some(server)) => println!("{server}"),
+    ///         Ok(None) => break,
+    ///         Err(TimedOut) => {
+    ///             if let Some(sweep) = &search.report().sweep {
+    ///                 println!("asked {} of {}", sweep.asked, sweep.addresses);
+    ///             }
+    ///         }
+    ///     }
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn next_timeout(
+        &mut self,
+        timeout: Duration,
+    ) -> Result<Option<DiscoveredServer>, TimedOut> {
+        self.next_until(Instant::now().checked_add(timeout))
+    }
+
+    fn next_until(&mut self, end: Option<Instant>) -> Result<Option<DiscoveredServer>, TimedOut> {
+        let has_passed = || end.is_some_and(|end| end <= Instant::now());
+        loop {
+            match self.driver.step(Instant::now) {
+                Step::Found(server) => return Ok(Some(server)),
+                Step::Over => return Ok(None),
+                Step::Yield | Step::Wait(_) if has_passed() => return Err(TimedOut),
+                // Other threads run anyway.
+                Step::Yield => {}
+                Step::Wait(at) => self.wait(end.map_or(at, |end| at.min(end))),
+            }
+        }
     }
 
     /// What the search has done so far.
@@ -72,43 +127,6 @@ impl Search {
     /// When the search ends, at the latest.
     pub fn deadline(&self) -> Instant {
         self.driver.discovery().deadline()
-    }
-
-    /// Waits at most `limit` for the next server, for callers that have other work to do meanwhile.
-    ///
-    /// Returns [`Poll::Pending`] if no server answered in that time, otherwise what
-    /// [`next`](Iterator::next) returns.
-    ///
-    /// ```no_run
-    /// use std::task::Poll;
-    /// use std::time::Duration;
-    /// use udp_discovery_client::Client;
-    ///
-    /// let mut search = Client::default().search()?;
-    /// loop {
-    ///     match search.next_within(Duration::from_millis(100)) {
-    ///         Poll::Ready(Some(server)) => println!("{server}"),
-    ///         Poll::Ready(None) => break,
-    ///         Poll::Pending => println!("searching"),
-    ///     }
-    /// }
-    /// # Ok::<(), udp_discovery_client::DiscoverError>(())
-    /// ```
-    pub fn next_within(&mut self, limit: Duration) -> task::Poll<Option<DiscoveredServer>> {
-        // Without an end if the clock cannot represent it.
-        let end = Instant::now().checked_add(limit);
-        loop {
-            match self.driver.step(Instant::now) {
-                Step::Found(server) => return task::Poll::Ready(Some(server)),
-                Step::Over => return task::Poll::Ready(None),
-                // Other threads run anyway.
-                Step::Yield => {}
-                Step::Wait(at) => self.wait(end.map_or(at, |end| end.min(at))),
-            }
-            if end.is_some_and(|end| end <= Instant::now()) {
-                return task::Poll::Pending;
-            }
-        }
     }
 
     /// Waits until a socket is readable, or until `at`.
@@ -137,10 +155,7 @@ impl Iterator for Search {
     type Item = DiscoveredServer;
 
     fn next(&mut self) -> Option<DiscoveredServer> {
-        match self.next_within(Duration::MAX) {
-            task::Poll::Ready(server) => server,
-            task::Poll::Pending => None,
-        }
+        self.next_until(None).unwrap_or_default()
     }
 }
 

@@ -21,6 +21,14 @@ pub const DEFAULT_MAX_SERVERS: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 /// The default pace of a sweep: 2,000 datagrams a second, about 1 Mbit/s.
 pub const DEFAULT_PACE: NonZeroU32 = NonZeroU32::new(2000).unwrap();
 
+/// How many addresses a network may have that is a target, without [`Config::large_sweeps`]: 65,536,
+/// which is a /16, or a /112 in IPv6.
+pub const SWEEP_LIMIT: u32 = 1 << 16;
+
+/// How many addresses a network may have that is a target, with [`Config::large_sweeps`]: 16,777,216,
+/// which is a /8, or a /104 in IPv6.
+pub const LARGE_SWEEP_LIMIT: u32 = 1 << 24;
+
 /// Which of IPv4 and IPv6 a search asks its networks by. [Targets](Config::targets) are asked by their
 /// own.
 ///
@@ -196,10 +204,12 @@ impl Config {
     /// that were asked.
     ///
     /// A network is swept: each of its addresses is asked in turn, at the [`pace`](Self::pace), in as
-    /// many passes as there are [`probes`](Self::probes), the later ones without the addresses that
-    /// answered or refused. The deadline may end a sweep early: [`SweepReport`](crate::SweepReport) has
-    /// the time that a pass takes. Left out are the network and broadcast addresses, the addresses of
-    /// this host, and what another target covers.
+    /// many passes as there are [`probes`](Self::probes). The first pass begins at once, a later one
+    /// when its probe is due and the pass before is complete, without the addresses that answered or
+    /// refused. Its first and last address (in IPv6 only the first) are left out, as are those of the
+    /// networks of this host, the addresses of this host, and addresses that another target covers.
+    /// A network of two addresses has two hosts. The deadline may end a sweep early:
+    /// [`SweepReport::estimate`](crate::SweepReport::estimate) is the time that it takes.
     pub fn targets(&self) -> &[Target] {
         &self.targets
     }
@@ -234,30 +244,40 @@ impl Config {
         self.multicast
     }
 
-    /// How many datagrams a second a sweep sends at most. Default: [`DEFAULT_PACE`]. Bursts are at most
-    /// 10 ms worth.
+    /// How many datagrams a second a sweep sends at most, evenly spread, in bursts of at most 10 ms
+    /// worth. Default: [`DEFAULT_PACE`].
     ///
-    /// Addresses on link are asked more slowly, whatever the pace, because each silent one holds an
-    /// entry of the system's neighbor table for 3 s, and without a free entry a host reaches nobody new.
-    /// A sweep leaves two thirds of Linux's table to others, which makes about 110 a second.
+    /// Addresses on link are asked more slowly, whatever the pace: each silent one holds an entry of the
+    /// system's neighbor table for 3 s, and a host whose table is full reaches nobody new. A sweep takes
+    /// at most a third of Linux's table (`neigh/default/gc_thresh3`, arp(7)), 341 of 1,024 by default,
+    /// which makes about 110 addresses a second.
+    ///
+    /// If the system has no room for a datagram nevertheless, the sweep stops on that link for 50 ms,
+    /// with each further failure twice as long, up to 2 s, and asks that address again.
     pub fn pace(&self) -> NonZeroU32 {
         self.pace
     }
 
-    /// Whether a target may be a network of more than 65,536 addresses (larger than a /16, in IPv6 than
-    /// a /112). Default: no. More than 16,777,216 are always refused.
+    /// Whether a target may be a network of more than [`SWEEP_LIMIT`] addresses. Default: no. More than
+    /// [`LARGE_SWEEP_LIMIT`] are always refused.
     pub fn large_sweeps(&self) -> bool {
         self.large_sweeps
     }
 
-    /// The file that keeps the addresses that answered, so that the next search asks them first.
-    /// Default: none.
+    /// The file of the addresses that answered, so that the next search asks them first. Default: none.
     ///
-    /// Each line has an address and a port, at most 4,096 of them. They are asked by unicast wherever
-    /// they are, like targets. When a search ends, the file has the addresses that answered, and those
-    /// that did not but were asked with fewer than all probes. If nobody answered, the file remains as
-    /// it is. It is replaced as a whole. That it cannot be read or written is no error
-    /// ([`Remembered::error`](crate::Remembered::error)).
+    /// The remembered addresses are asked by unicast like those of a network, whether or not a target
+    /// covers them. When the search ends or is dropped, the file gets the addresses that answered, then
+    /// those that did not but were asked less often than there are [`probes`](Self::probes). If nobody
+    /// answered, it remains as it is. Link-local addresses are not remembered.
+    ///
+    /// After a line with the name of the format, each line has an address and a port, at most 4,096; the
+    /// rest is ignored. A missing file is empty. What cannot be read or written is no error of the
+    /// search but is reported ([`Remembered::error`](crate::Remembered::error)): of a damaged file the
+    /// lines that are whole count, and a file that does not begin with the format's name is neither
+    /// read nor replaced. The file is replaced as a whole, so of two searches that end at once the
+    /// last one wins. Searches on tokio read and write it on the thread that polls them, which takes a
+    /// moment.
     pub fn remember(&self) -> Option<&Path> {
         self.remember.as_deref()
     }

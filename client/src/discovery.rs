@@ -3,14 +3,15 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::mem;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use udp_discovery_protocol::{
-    Codec, DecodeError, Interface, Message, ReceiveErrorKind, Request, Response, SendErrorKind,
+    Codec, DecodeError, HostIp, Interface, Message, ReceiveErrorKind, Request, Response,
+    SendErrorKind,
 };
 
 use crate::address::AddressSelector;
@@ -34,6 +35,9 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// How many consecutive errors of unknown meaning give a link up.
 const UNKNOWN_ERRORS: u32 = 64;
 
+/// How many addresses that answered are kept to be remembered.
+pub(crate) const MAX_REMEMBERED: usize = 4096;
+
 /// One search, without sockets or a clock. It decides when to send which probe, and what each
 /// received datagram means.
 ///
@@ -47,8 +51,7 @@ const UNKNOWN_ERRORS: u32 = 64;
 /// 3. Until [`poll_timeout`](Self::poll_timeout) returns `None`, repeat in this order:
 ///    - Send what [`poll_transmit`](Self::poll_transmit) returns, until it returns `None`. If a
 ///      datagram cannot be sent, call [`handle_send_error`](Self::handle_send_error) before the next
-///      `poll_transmit`.
-///      A sweep may have thousands of datagrams to send: receive from the sockets in between.
+///      `poll_transmit`. Receive in between if there are many, so that answers are not lost.
 ///    - Wait until a socket is readable, or until the time that `poll_timeout` returns.
 ///    - Receive from the sockets, a bounded number of times. Pass datagrams to
 ///      [`handle_datagram`](Self::handle_datagram), and errors to
@@ -106,15 +109,13 @@ pub struct Discovery {
     /// How many probes have been started.
     probes: usize,
     last_transmit: Option<LastTransmit>,
-    /// The addresses of networks and those that are remembered.
-    sweep: Option<Sweep>,
-    /// Who answered, if that is to be remembered.
-    sources: Option<Vec<SocketAddr>>,
     /// The names of the interfaces on which a server was found.
     answered: HashSet<String>,
     known: HashSet<ServerKey>,
-    /// The addresses of the targets.
+    /// The addresses of the targets that are hosts.
     asked: HashMap<SocketAddr, Asked>,
+    sweep: Option<Sweep>,
+    memory: Memory,
     found: VecDeque<DiscoveredServer>,
     report: Report,
     trace: Trace,
@@ -155,14 +156,21 @@ struct LinkState {
 
 /// The datagram that `poll_transmit` returned last, and what to restore if it cannot be sent.
 #[derive(Debug)]
-enum LastTransmit {
-    Probe {
-        link: usize,
-        destination: usize,
-        sent_before: Instant,
-        probe_sent_before: bool,
-    },
-    Sweep,
+struct LastTransmit {
+    link: usize,
+    /// The position of the destination in those of the link. `None` for a request of the sweep.
+    destination: Option<usize>,
+    sent_before: Instant,
+    probe_sent_before: bool,
+}
+
+/// The addresses that answered, and how often those of earlier searches were asked.
+#[derive(Debug, Default)]
+struct Memory {
+    enabled: bool,
+    answered: Vec<SocketAddr>,
+    distinct: HashSet<SocketAddr>,
+    times_asked: HashMap<SocketAddr, u32>,
 }
 
 impl Discovery {
@@ -179,41 +187,32 @@ impl Discovery {
         Self::on_host(now, config, &Host::new(interfaces))
     }
 
-    /// Starts a search on `host`, which has the interfaces and the resolved
+    /// Starts a search. `host` has the interfaces, of which `config` selects those to ask on, and the
     /// [targets](Config::targets) of `config`.
     ///
     /// # Errors
     /// [`DiscoverError::NoSuchInterface`], [`DiscoverError::NoUsableInterface`],
-    /// [`DiscoverError::NotAHost`], [`DiscoverError::LargeNetwork`],
-    /// [`DiscoverError::NetworkTooLarge`], [`DiscoverError::NothingToAsk`] and
-    /// [`DiscoverError::PortZero`].
+    /// [`DiscoverError::NotAHost`], [`DiscoverError::NetworkTooLarge`],
+    /// [`DiscoverError::NothingToAsk`] and [`DiscoverError::PortZero`].
     pub fn on_host(now: Instant, config: &Config, host: &Host) -> Result<Self, DiscoverError> {
         let settings = config.settings();
         if settings.port() == 0 || config.default_port() == Some(0) {
             return Err(DiscoverError::PortZero);
         }
-        let mut selection = Selection::of_host(config, host)?;
         let interfaces = &host.interfaces;
-        let mut target_reports: Vec<TargetReport> = host
-            .targets
-            .iter()
-            .map(|target| TargetReport::new(target.target.clone()))
-            .collect();
-        for asked in selection.asked.values() {
+        let mut selection = Selection::of_host(config, host)?;
+        let asked = mem::take(&mut selection.asked);
+        let sweep = sweep(now, config, host, mem::take(&mut selection.ranges));
+        let targets = host.targets.iter().map(|it| it.target.clone());
+        let mut target_reports: Vec<TargetReport> = targets.map(TargetReport::new).collect();
+        for asked in asked.values() {
             target_reports[asked.target].addresses += 1;
         }
-        let mut remembered = config.remember().map(|_| Remembered::default());
-        for range in &selection.ranges {
+        for (range, len) in sweep.iter().flat_map(Sweep::ranges) {
             if let Some(target) = range.target {
-                // Not more than 16,777,216, the largest network.
-                target_reports[target].addresses += u32::try_from(range.len()).unwrap_or(u32::MAX);
-            } else if let Some(remembered) = &mut remembered {
-                remembered.addresses += 1;
+                target_reports[target].addresses += len;
             }
         }
-        let ranges = mem::take(&mut selection.ranges);
-        let sweep =
-            (!ranges.is_empty()).then(|| Sweep::new(now, config.pace(), host.max_silent, ranges));
         let addresses = AddressSelector::new(config.address_policy(), interfaces, |interface| {
             selection.asks_on(interface)
         });
@@ -253,20 +252,22 @@ impl Discovery {
             links: selection.links.iter().map(state).collect(),
             probes: 0,
             last_transmit: None,
-            sources: config.remember().map(|_| Vec::new()),
             answered: HashSet::new(),
             known: HashSet::new(),
-            asked: selection.asked,
+            asked,
+            memory: Memory {
+                enabled: config.remember().is_some(),
+                times_asked: host.remembered.iter().map(|it| (it.remote, 0)).collect(),
+                ..Memory::default()
+            },
             found: VecDeque::new(),
             report: Report {
                 targets: target_reports,
-                sweep: sweep.as_ref().map(|sweep| SweepReport {
-                    addresses: sweep.addresses(),
-                    asked: 0,
-                    passes: 0,
-                    estimate: sweep.estimate(),
+                sweep: sweep.as_ref().map(SweepReport::new),
+                remembered: config.remember().map(|_| Remembered {
+                    addresses: u32::try_from(host.remembered.len()).unwrap_or(u32::MAX),
+                    ..Remembered::default()
                 }),
-                remembered,
                 links: selection.links,
                 skipped: selection.skipped,
                 last_resort: selection.last_resort,
@@ -293,15 +294,6 @@ impl Discovery {
     /// What the search has done so far.
     pub fn report(&self) -> &Report {
         &self.report
-    }
-
-    /// The addresses that a next search asks first ([`Config::remember`]): those that answered, then those
-    /// that were remembered but were asked with fewer than all probes. Empty if nobody answered.
-    pub fn to_remember(&self) -> Vec<SocketAddr> {
-        let answered = self.sources.as_deref().unwrap_or_default();
-        let sweep = self.sweep.iter().filter(|_| !answered.is_empty());
-        let unanswered = sweep.flat_map(|sweep| sweep.unanswered(self.schedule.probes()));
-        answered.iter().copied().chain(unanswered).collect()
     }
 
     /// Whether the search could send a probe.
@@ -331,29 +323,18 @@ impl Discovery {
     /// [`handle_send_error`](Self::handle_send_error) follows.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
         let now = self.advance(now);
-        let next = self
+        self.poll_probe(now).or_else(|| self.poll_sweep(now))
+    }
+
+    fn poll_probe(&mut self, now: Instant) -> Option<Transmit> {
+        let (link, destination) = self
             .links
             .iter_mut()
             .enumerate()
-            .find_map(|(at, state)| Some((at, state.pending.next()?)));
-        match next {
-            Some((link, destination)) => Some(self.transmit_probe(now, link, destination)),
-            None => self.transmit_sweep(now),
-        }
-    }
-
-    fn transmit_probe(&mut self, now: Instant, link: usize, destination: usize) -> Transmit {
-        let state = &mut self.links[link];
+            .find_map(|(at, state)| Some((at, state.pending.next()?)))?;
+        self.start_transmit(link, Some(destination));
+        self.links[link].sent_at = now;
         let report = &mut self.report.links[link];
-        self.last_transmit = Some(LastTransmit::Probe {
-            link,
-            destination,
-            sent_before: mem::replace(&mut state.sent_at, now),
-            probe_sent_before: state.probe_sent,
-        });
-        if !mem::replace(&mut state.probe_sent, true) {
-            report.probes_sent += 1;
-        }
         let destination = &mut report.destinations[destination];
         destination.sent += 1;
         let (address, first) = (*destination, destination.sent == 1);
@@ -364,22 +345,23 @@ impl Discovery {
         {
             self.report.targets[asked.target].asked += 1;
         }
-        Transmit {
+        self.count_remembered(address, true);
+        Some(Transmit {
             link,
             destination: address,
             payload: self.request.clone(),
-        }
+        })
     }
 
-    fn transmit_sweep(&mut self, now: Instant) -> Option<Transmit> {
-        if self.is_over() {
+    fn poll_sweep(&mut self, now: Instant) -> Option<Transmit> {
+        if self.is_over() || now >= self.deadline {
             return None;
         }
-        let ask = self.sweep.as_mut()?.poll(now)?;
-        self.last_transmit = Some(LastTransmit::Sweep);
-        if ask.first {
-            self.count_asked(&ask, |count| count + 1);
-        }
+        let ask = self.sweep.as_mut()?.poll(now);
+        self.report_passes();
+        let ask = ask?;
+        self.start_transmit(ask.link, None);
+        self.count_asked(&ask, true);
         Some(Transmit {
             link: ask.link,
             destination: ask.destination,
@@ -387,65 +369,46 @@ impl Discovery {
         })
     }
 
-    /// Changes how many addresses of the sweep, and of the target of `ask`, were asked.
-    fn count_asked(&mut self, ask: &Ask, change: fn(u64) -> u64) {
-        let small = |count: &mut u32| *count = u32::try_from(change((*count).into())).unwrap_or(0);
-        if let Some(sweep) = &mut self.report.sweep {
-            sweep.asked = change(sweep.asked);
-        }
-        match ask.target {
-            Some(target) => small(&mut self.report.targets[target].asked),
-            None => {
-                if let Some(remembered) = &mut self.report.remembered {
-                    small(&mut remembered.asked);
-                }
-            }
+    /// Counts a datagram on `link` for its current probe.
+    fn start_transmit(&mut self, link: usize, destination: Option<usize>) {
+        let state = &mut self.links[link];
+        self.last_transmit = Some(LastTransmit {
+            link,
+            destination,
+            sent_before: state.sent_at,
+            probe_sent_before: state.probe_sent,
+        });
+        if !mem::replace(&mut state.probe_sent, true) {
+            self.report.links[link].probes_sent += 1;
         }
     }
 
     /// Handles an error from sending the datagram that [`poll_transmit`](Self::poll_transmit)
     /// returned last. If it was a broadcast or multicast, the probe goes to another such address of the
-    /// link instead, which `poll_transmit` returns next. An address of a sweep for which the system had no
-    /// room is asked again after 50 ms to 2 s.
+    /// link instead, which `poll_transmit` returns next. If the system had no room for a request of a
+    /// sweep, that address is asked again later, and the error does not count.
     pub fn handle_send_error(&mut self, error: io::Error) {
-        let link = match self.last_transmit.take() {
-            Some(LastTransmit::Probe {
-                link,
-                destination,
-                sent_before,
-                probe_sent_before,
-            }) => {
-                self.take_back(link, destination);
-                let state = &mut self.links[link];
-                if !probe_sent_before {
-                    state.probe_sent = false;
-                    self.report.links[link].probes_sent -= 1;
-                }
-                state.sent_at = sent_before;
-                link
-            }
-            Some(LastTransmit::Sweep) => {
-                let kind = SendErrorKind::of(&error);
-                let sweep = self.sweep.as_mut();
-                let Some(ask) = sweep.and_then(|sweep| sweep.handle_send_error(self.now, kind))
-                else {
-                    return;
-                };
-                if ask.first {
-                    self.count_asked(&ask, |count| count - 1);
-                }
-                ask.link
-            }
-            None => return,
+        let Some(last) = self.last_transmit.take() else {
+            return;
         };
-        let report = &mut self.report.links[link];
+        let state = &mut self.links[last.link];
+        if !last.probe_sent_before {
+            state.probe_sent = false;
+            self.report.links[last.link].probes_sent -= 1;
+        }
+        state.sent_at = last.sent_before;
+        if let Some(destination) = last.destination {
+            self.take_back_probe(last.link, destination);
+        } else if self.take_back_ask(SendErrorKind::of(&error)) {
+            return;
+        }
+        let report = &mut self.report.links[last.link];
         report.send_errors = report.send_errors.saturating_add(1);
         self.trace.send_failed(report, &error);
         report.last_send_error = Some(Arc::new(error));
     }
 
-    /// Takes back that the current probe was sent to `destination`.
-    fn take_back(&mut self, link: usize, destination: usize) {
+    fn take_back_probe(&mut self, link: usize, destination: usize) {
         let report = &mut self.report.links[link];
         let address = report.socket_addr(&report.destinations[destination]);
         let destination = &mut report.destinations[destination];
@@ -459,6 +422,79 @@ impl Discovery {
         if destination.kind != DestinationKind::Unicast {
             self.links[link].pending.fall_back();
         }
+        self.count_remembered(address, false);
+    }
+
+    /// Returns whether the system only had no room for the last request of the sweep.
+    fn take_back_ask(&mut self, kind: SendErrorKind) -> bool {
+        let sweep = self.sweep.as_mut();
+        if let Some(ask) = sweep.and_then(|sweep| sweep.handle_send_error(self.now, kind)) {
+            self.count_asked(&ask, false);
+        }
+        let no_room = kind == SendErrorKind::NoRoom;
+        if let Some(report) = self.report.sweep.as_mut().filter(|_| no_room) {
+            report.no_room += 1;
+        }
+        no_room
+    }
+
+    /// Counts a request of the sweep, or takes it back.
+    fn count_asked(&mut self, ask: &Ask, asked: bool) {
+        self.count_remembered(ask.destination, asked);
+        let Some(report) = self.report.sweep.as_mut().filter(|_| ask.first) else {
+            return;
+        };
+        let mut target = ask.target.map(|target| &mut self.report.targets[target]);
+        if asked {
+            report.asked += 1;
+        } else {
+            report.asked -= 1;
+        }
+        if let Some(target) = &mut target {
+            target.asked = if asked {
+                target.asked + 1
+            } else {
+                target.asked - 1
+            };
+        }
+    }
+
+    /// Counts that an address was asked, or takes that back, if it is one that is remembered.
+    fn count_remembered(&mut self, address: SocketAddr, asked: bool) {
+        let Some(times) = self.memory.times_asked.get_mut(&address) else {
+            return;
+        };
+        let before = mem::replace(times, if asked { *times + 1 } else { *times - 1 });
+        if let Some(report) = &mut self.report.remembered {
+            match (before, *times) {
+                (0, 1) => report.asked += 1,
+                (1, 0) => report.asked -= 1,
+                _ => {}
+            }
+        }
+    }
+
+    fn report_passes(&mut self) {
+        if let (Some(sweep), Some(report)) = (&self.sweep, &mut self.report.sweep) {
+            report.passes = sweep.passes();
+            report.complete = sweep.first_pass_over().is_some();
+        }
+    }
+
+    /// The addresses to remember, in the order of their answers.
+    pub(crate) fn answered(&self) -> &[SocketAddr] {
+        &self.memory.answered
+    }
+
+    /// How often an address of [`Host::remembered`] was asked.
+    pub(crate) fn times_asked(&self, remembered: SocketAddr) -> u32 {
+        let times = self.memory.times_asked.get(&remembered);
+        times.copied().unwrap_or_default()
+    }
+
+    /// What the report says about the remembered addresses.
+    pub(crate) fn remembered_mut(&mut self) -> Option<&mut Remembered> {
+        self.report.remembered.as_mut()
     }
 
     /// Handles a datagram that the socket of `link` received from `source`. The
@@ -483,9 +519,8 @@ impl Discovery {
             return;
         };
         state.unknown_errors = 0;
-        let sweep = self.sweep.as_ref();
-        let asked_at = sweep.and_then(|sweep| sweep.asked_at(source));
-        let rtt = now.saturating_duration_since(asked_at.unwrap_or(state.sent_at));
+        let swept_at = self.sweep.as_ref().and_then(|it| it.asked_at(source));
+        let rtt = now.saturating_duration_since(swept_at.unwrap_or(state.sent_at));
         let result = self.new_server(link, source, payload);
         if matches!(
             &result,
@@ -506,9 +541,6 @@ impl Discovery {
                     raw: Bytes::copy_from_slice(payload),
                 };
                 self.trace.found(&server);
-                if let Some(sources) = &mut self.sources {
-                    sources.push(source);
-                }
                 self.report.counts.accepted += 1;
                 self.known.insert(key);
                 self.answered.insert(server.interface.clone());
@@ -541,28 +573,44 @@ impl Discovery {
     }
 
     fn target_answered(&mut self, source: SocketAddr) {
+        self.remember(source);
         if let Some(asked) = self.asked.get(&source) {
             let report = &mut self.report.links[asked.link].destinations[asked.destination];
             if !mem::replace(&mut report.answered, true) {
                 self.report.targets[asked.target].answered += 1;
             }
         } else if let Some(sweep) = &mut self.sweep
-            && let Some(SweepRange { target, .. }) = sweep.handle_answer(source)
+            && let Some(range) = sweep.handle_answer(source)
+            && let Some(target) = range.target
         {
-            match (target, &mut self.report.remembered) {
-                (Some(target), _) => self.report.targets[target].answered += 1,
-                (None, Some(remembered)) => remembered.answered += 1,
-                (None, None) => {}
+            self.report.targets[target].answered += 1;
+        }
+    }
+
+    /// Keeps the address that answered, with the port that it is asked on.
+    fn remember(&mut self, source: SocketAddr) {
+        let is_link_local = |ip: IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+        let ip = source.ip();
+        if !self.memory.enabled || HostIp::new(ip).is_err() || is_link_local(ip) {
+            return;
+        }
+        let asked = self.asked.contains_key(&source) || self.sweeps(source);
+        let port = if asked { source.port() } else { self.port };
+        let address = SocketAddr::new(ip, port);
+        if self.memory.answered.len() < MAX_REMEMBERED && self.memory.distinct.insert(address) {
+            self.memory.answered.push(address);
+            if let Some(report) = &mut self.report.remembered
+                && self.memory.times_asked.contains_key(&address)
+            {
+                report.answered += 1;
             }
         }
     }
 
-    /// Handles that the addresses that answered could not be read from their file or written to it.
-    pub(crate) fn handle_remember_error(&mut self, error: &io::Error) {
-        if let Some(remembered) = &mut self.report.remembered {
-            let error = io::Error::new(error.kind(), error.to_string());
-            remembered.error = Some(Arc::new(error));
-        }
+    /// Whether the sweep asks `address`.
+    fn sweeps(&self, address: SocketAddr) -> bool {
+        let sweep = self.sweep.as_ref();
+        sweep.is_some_and(|sweep| sweep.contains(address))
     }
 
     /// Handles an error from receiving on the socket of `link`. An interrupted call and the lack of
@@ -629,18 +677,18 @@ impl Discovery {
         if self.is_over() {
             return None;
         }
-        let probe = self.schedule.due().or_else(|| self.quiet_end());
-        let sweep = self.sweep.as_ref().and_then(Sweep::poll_timeout);
-        let due = [probe, sweep].into_iter().flatten();
-        Some(due.fold(self.deadline, Instant::min))
+        let due = self.schedule.due().or_else(|| self.quiet_end());
+        let swept = self.sweep.as_ref().and_then(Sweep::poll_timeout);
+        due.into_iter().chain(swept).chain([self.deadline]).min()
     }
 
     /// Starts the next probe if it is due, and ends the search at the deadline or after
     /// [`Config::quiet_for`].
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
-        if let (Some(report), Some(sweep)) = (&mut self.report.sweep, &self.sweep) {
-            report.passes = u32::try_from(sweep.passes_over()).unwrap_or(u32::MAX);
+        if let Some(sweep) = self.sweep.as_mut().filter(|_| !self.ended) {
+            sweep.update(now);
+            self.report_passes();
         }
         if now >= self.deadline || self.quiet_end().is_some_and(|end| end <= now) {
             self.end();
@@ -658,8 +706,8 @@ impl Discovery {
         }
     }
 
-    /// When the search ends if no other server answers. `None` while probes or the first pass of a sweep
-    /// remain to be sent.
+    /// When the search ends if no other server answers. `None` while probes remain to be sent, and in
+    /// the first pass of a sweep.
     fn quiet_end(&self) -> Option<Instant> {
         let quiet = self.quiet.filter(|_| self.schedule.due().is_none())?;
         let since = match &self.sweep {
@@ -709,19 +757,19 @@ impl Discovery {
     }
 
     fn nothing_was_sent(&self) -> bool {
-        let swept = self.report.sweep.is_some_and(|sweep| sweep.asked > 0);
-        !swept && self.report.links.iter().all(|link| link.probes_sent == 0)
+        self.report.links.iter().all(|link| link.probes_sent == 0)
     }
 
     /// On a link that asks its network, anybody may answer from the port that was asked. The targets
     /// may answer too, each from its address and port.
     fn check_source(&self, link: &Link, source: SocketAddr) -> Result<(), DropReason> {
-        let swept = || self.sweep.as_ref().is_some_and(|it| it.contains(source));
-        if self.asked.contains_key(&source) || swept() {
+        if self.asked.contains_key(&source) || self.sweeps(source) {
             return Ok(());
         }
         let is_target = |it: &Destination| it.ip == source.ip();
-        let may_answer = !link.targets_only || link.destinations.iter().any(is_target);
+        let may_answer = !link.targets_only
+            || link.destinations.iter().any(is_target)
+            || self.sweeps(SocketAddr::new(source.ip(), self.port));
         let from_port = !link.targets_only && source.port() == self.port;
         if !may_answer {
             Err(DropReason::NotAsked)
@@ -779,6 +827,12 @@ impl Discovery {
         self.trace
             .dropped(reason, nth, &report.links[link], source, payload);
     }
+}
+
+/// The sweep of `ranges`, if there are any.
+fn sweep(now: Instant, config: &Config, host: &Host, ranges: Vec<SweepRange>) -> Option<Sweep> {
+    let limits = [host.max_silent_v4, host.max_silent_v6];
+    (!ranges.is_empty()).then(|| Sweep::new(now, config.pace(), limits, ranges))
 }
 
 /// The number of servers that ends a search.

@@ -3,33 +3,34 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::num::NonZeroU16;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
-use udp_discovery_protocol::{ReceiveErrorKind, SendErrorKind};
+use udp_discovery_protocol::{Interface, ReceiveErrorKind, SendErrorKind};
 
 use crate::config::Config;
 use crate::discovery::{Discovery, Transmit};
 use crate::error::DiscoverError;
-use crate::host::Host;
+use crate::host::{Host, ResolvedTarget};
+use crate::neighbors;
 use crate::refusals::{self, Queued};
-use crate::remember;
+use crate::remember::Memory;
 use crate::report::Link;
+use crate::resolve;
 use crate::server::DiscoveredServer;
 
 /// The size of the receive buffer that each socket asks for, in bytes. The system may grant less (on
 /// Linux twice `net.core.rmem_max`), and then a burst of answers may lose some.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
-/// The size of the send buffer that the sockets of targets ask for, in bytes. With less room, a sweep of
-/// the link waits for it.
-const SEND_BUFFER: usize = 4 << 20;
-
 /// How many datagrams are received before other work runs. It takes a few milliseconds, so that a
 /// flood does not delay the deadline or the other tasks of the thread.
 const BUDGET: usize = 1024;
+
+/// How many datagrams are sent before the sockets are received from, so that the answers to many
+/// requests are not lost.
+const SENT_AT_ONCE: usize = 64;
 
 /// A socket that never blocks.
 pub(crate) trait Endpoint {
@@ -58,35 +59,47 @@ pub(crate) struct Driver<S> {
     discovery: Discovery,
     sockets: Vec<Option<S>>,
     buffer: Vec<u8>,
-    /// How many more datagrams are received before the next yield.
+    /// How many more datagrams and errors are received before the next yield.
     budget: usize,
-    /// The file to remember in who answered, until that is done.
-    remember: Option<PathBuf>,
+    /// The file of addresses, until what answered is saved.
+    memory: Option<Memory>,
 }
 
 impl<S: Endpoint> Driver<S> {
-    /// Starts a search on `host`: opens its sockets and sends the first probes.
+    /// Starts a search on this host's interfaces: opens its sockets and sends the first probes.
     ///
-    /// `start` is when the search was called, which its deadline counts from. `register` prepares the socket of a link for waiting. A link whose socket cannot be opened is
-    /// given up. It is an error if no socket can be opened.
+    /// `start` is when the search was called, which its deadline counts from. `targets` are the
+    /// targets of `config`. `register` prepares the socket of a link for waiting. A link whose socket
+    /// cannot be opened is given up. It is an error if no socket can be opened.
     pub(crate) fn start(
         config: &Config,
         start: Instant,
-        (host, unread): &(Host, Option<io::Error>),
+        targets: Vec<ResolvedTarget>,
         clock: impl Fn() -> Instant,
         mut register: impl FnMut(usize, UdpSocket) -> io::Result<S>,
     ) -> Result<Self, DiscoverError> {
+        let interfaces = Interface::list().map_err(|error| DiscoverError::ListInterfaces {
+            source: Arc::new(error),
+        })?;
+        let memory = Memory::of(config);
+        let remembered = memory.iter().flat_map(Memory::addresses).copied();
+        let [v4, v6] = neighbors::limits();
+        let host = Host::new(interfaces)
+            .with_targets(targets)
+            .with_remembered(resolve::routes(remembered))
+            .with_max_silent(v4, v6);
         let now = clock();
         let timeout = config.settings().timeout();
         let left = timeout.saturating_sub(now.saturating_duration_since(start));
         let config = &config.clone().with_timeout(left);
-        let mut discovery = Discovery::on_host(now, config, host)?;
-        if let Some(error) = unread {
-            discovery.handle_remember_error(error);
+        let mut discovery = Discovery::on_host(now, config, &host)?;
+        if let Some(memory) = &memory {
+            memory.report(&mut discovery);
         }
+        let unicasts = !host.targets.is_empty() || !host.remembered.is_empty();
         let mut sockets = Vec::with_capacity(discovery.links().len());
         for link in 0..discovery.links().len() {
-            let socket = open(&discovery.links()[link], config);
+            let socket = open(&discovery.links()[link], config, unicasts);
             let socket = socket.and_then(|socket| register(link, socket));
             sockets.push(match socket {
                 Ok(socket) => Some(socket),
@@ -110,7 +123,7 @@ impl<S: Endpoint> Driver<S> {
             sockets,
             buffer: vec![0; config.settings().buffer_size().get()],
             budget: BUDGET,
-            remember: config.remember().map(PathBuf::from),
+            memory,
         };
         driver.send(clock);
         Ok(driver)
@@ -137,7 +150,7 @@ impl<S: Endpoint> Driver<S> {
     pub(crate) fn step(&mut self, clock: impl Fn() -> Instant) -> Step {
         // After the end nothing is received, but the caller still gets what was found.
         if self.discovery.poll_timeout().is_none() {
-            self.remember();
+            self.save();
             return self.discovery.poll_event().map_or(Step::Over, Step::Found);
         }
         if self.budget == 0 {
@@ -145,28 +158,35 @@ impl<S: Endpoint> Driver<S> {
             return Step::Yield;
         }
         // Receive first: the caller may spend much time on each server, and the sockets hold little.
-        self.receive_refusals();
+        self.receive_errors();
         self.receive(&clock);
         self.discovery.handle_timeout(clock());
         let all_sent = self.send(&clock);
+        if self.discovery.poll_timeout().is_none() {
+            self.save();
+        }
         if let Some(server) = self.discovery.poll_event() {
             return Step::Found(server);
         }
         let drained = self.budget > 0;
         self.budget = BUDGET;
         match self.discovery.poll_timeout() {
-            None => {
-                self.remember();
-                Step::Over
-            }
+            None => Step::Over,
             Some(at) if drained && all_sent => Step::Wait(at),
             Some(_) => Step::Yield,
         }
     }
 
-    /// Sends what is due, but not more than there is room for answers. Returns whether that was all.
+    /// Remembers what answered, once.
+    fn save(&mut self) {
+        if let Some(memory) = self.memory.take() {
+            memory.save(&mut self.discovery);
+        }
+    }
+
+    /// Sends what is due, but not too much at once. Returns whether that was all.
     fn send(&mut self, clock: impl Fn() -> Instant) -> bool {
-        for _ in 0..BUDGET {
+        for _ in 0..SENT_AT_ONCE {
             let Some(transmit) = self.discovery.poll_transmit(clock()) else {
                 return true;
             };
@@ -179,10 +199,11 @@ impl<S: Endpoint> Driver<S> {
         false
     }
 
-    /// Receives which targets refuse.
-    fn receive_refusals(&mut self) {
+    /// Receives the errors of earlier datagrams: which targets refuse, and which neighbors there are
+    /// not.
+    fn receive_errors(&mut self) {
         for socket in self.sockets.iter().flatten() {
-            take_refusals(socket, &mut self.discovery);
+            self.budget -= take_errors(socket, &mut self.discovery, self.budget);
         }
     }
 
@@ -217,30 +238,9 @@ impl<S: Endpoint> Driver<S> {
     }
 }
 
-impl<S> Driver<S> {
-    /// Remembers who answered, once.
-    fn remember(&mut self) {
-        let Some(path) = self.remember.take() else {
-            return;
-        };
-        let addresses = self.discovery.to_remember();
-        if !addresses.is_empty()
-            && let Err(error) = remember::write(&path, &addresses)
-        {
-            self.discovery.handle_remember_error(&error);
-        }
-    }
-}
-
-/// A search that is dropped before its end remembers who answered too.
-impl<S> Drop for Driver<S> {
-    fn drop(&mut self) {
-        self.remember();
-    }
-}
-
-/// Opens the socket of a link. It shares its port with no other.
-fn open(link: &Link, config: &Config) -> io::Result<UdpSocket> {
+/// Opens the socket of a link. It shares its port with no other. If the search asks hosts by unicast,
+/// the system also reports refusals, and that it has no room for a datagram.
+fn open(link: &Link, config: &Config, unicasts: bool) -> io::Result<UdpSocket> {
     let port = config.source_port().map_or(0, NonZeroU16::get);
     let mut local = link.local_addr();
     local.set_port(port);
@@ -260,11 +260,8 @@ fn open(link: &Link, config: &Config) -> io::Result<UdpSocket> {
             socket.set_multicast_hops_v6(1)?;
         }
     }
-    // For a sweep, also so that a full neighbor table is an error on sending.
-    if !config.targets().is_empty() || config.remember().is_some() {
+    if unicasts {
         refusals::enable(&socket, local)?;
-        // Each datagram to a silent address on link keeps its room for 3 s.
-        let _ = socket.set_send_buffer_size(SEND_BUFFER);
     }
     // The system's default may be larger. A smaller buffer still works.
     if socket
@@ -277,23 +274,32 @@ fn open(link: &Link, config: &Config) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
+impl<S> Drop for Driver<S> {
+    /// A caller that has what it wants need not wait for the end.
+    fn drop(&mut self) {
+        if let Some(memory) = self.memory.take() {
+            memory.save(&mut self.discovery);
+        }
+    }
+}
+
 /// Sends one datagram. Repeats the call if a signal interrupts it, or if it returns the error of an
 /// earlier datagram, which the system returns once.
 fn send(socket: &impl Endpoint, transmit: &Transmit, discovery: &mut Discovery) -> io::Result<()> {
     loop {
         match socket.send(&transmit.payload, transmit.destination) {
             Err(error) if SendErrorKind::of(&error) == SendErrorKind::Interrupted => {}
-            Err(error) if !take_refusals(socket, discovery) => return Err(error),
+            Err(error) if take_errors(socket, discovery, BUDGET) == 0 => return Err(error),
             Err(_) => {}
             Ok(_) => return Ok(()),
         }
     }
 }
 
-/// Takes the errors of earlier datagrams. Returns whether there was one.
-fn take_refusals(socket: &impl Endpoint, discovery: &mut Discovery) -> bool {
+/// Takes at most `budget` errors of earlier datagrams. Returns how many there were.
+fn take_errors(socket: &impl Endpoint, discovery: &mut Discovery, budget: usize) -> usize {
     let mut taken = 0;
-    while taken < BUDGET
+    while taken < budget
         && let Some(error) = socket.queued_error()
     {
         taken += 1;
@@ -301,16 +307,17 @@ fn take_refusals(socket: &impl Endpoint, discovery: &mut Discovery) -> bool {
             discovery.handle_refusal(address);
         }
     }
-    taken > 0
+    taken
 }
 
 #[cfg(test)]
 mod tests {
     use std::cell::{Cell, RefCell};
     use std::collections::VecDeque;
+    use std::net::IpAddr;
 
     use socket2::SockRef;
-    use udp_discovery_protocol::{BufferSize, Interface, InterfaceAddress};
+    use udp_discovery_protocol::{BufferSize, InterfaceAddress};
 
     use super::*;
 
@@ -380,7 +387,7 @@ mod tests {
             sockets,
             buffer: vec![0; BufferSize::default().get()],
             budget: BUDGET,
-            remember: None,
+            memory: None,
         }
     }
 
@@ -395,7 +402,7 @@ mod tests {
         let size = |socket: &UdpSocket| SockRef::from(socket).recv_buffer_size().unwrap();
         let other = UdpSocket::bind("127.0.0.1:0").unwrap();
         let link = Link::new("lo", 1, other.local_addr().unwrap().ip(), Vec::new());
-        let socket = open(&link, &Config::default()).unwrap();
+        let socket = open(&link, &Config::default(), true).unwrap();
         assert!(size(&socket) >= size(&other));
     }
 
@@ -547,5 +554,125 @@ mod tests {
         let mut driver = driver([Endless::default(), Endless::default()]);
         driver.receive(Instant::now);
         assert_eq!([driver.received(0), driver.received(1)], [BUDGET / 2; 2]);
+    }
+
+    /// A socket whose error queue is never empty.
+    #[derive(Default)]
+    struct Vanished(Cell<usize>);
+
+    impl Endpoint for Vanished {
+        fn send(&self, payload: &[u8], _: SocketAddr) -> io::Result<usize> {
+            Ok(payload.len())
+        }
+
+        fn receive(&self, _: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+
+        fn queued_error(&self) -> Option<Queued> {
+            self.0.set(self.0.get() + 1);
+            Some(Queued::Other)
+        }
+    }
+
+    #[test]
+    fn fault_45_errors_of_neighbors_that_there_are_not_are_taken_within_the_budget() {
+        let mut driver = driver([Vanished::default()]);
+        for passes in 1..4 {
+            assert!(matches!(driver.step(Instant::now), Step::Yield));
+            assert_eq!(driver.socket(0).0.get(), passes * BUDGET);
+        }
+        let report = driver.discovery.report();
+        assert_eq!(
+            (report.counts.receive_errors, report.links[0].send_errors),
+            (0, 0)
+        );
+    }
+
+    /// A sweep of 10.9.0.0/24, at a pace that allows everything at once.
+    fn sweeping<S>(socket: S) -> Driver<S> {
+        use crate::host::{ResolvedTarget, Route};
+        let config = Config::default()
+            .with_broadcast(false)
+            .with_pace(u32::MAX.try_into().unwrap());
+        let local = IpAddr::from([10, 0, 0, 2]);
+        let remote = SocketAddr::from(([10, 9, 0, 1], 9999));
+        let network = "10.9.0.0/24".parse().unwrap();
+        let target = ResolvedTarget::new(network, [Route { remote, local }]);
+        let host = Host::new([interface("eth0", "10.0.0.2")]).with_targets([target]);
+        Driver {
+            discovery: Discovery::on_host(Instant::now(), &config, &host).unwrap(),
+            sockets: vec![Some(socket)],
+            buffer: vec![0; BufferSize::default().get()],
+            budget: BUDGET,
+            memory: None,
+        }
+    }
+
+    #[test]
+    fn between_a_bounded_number_of_requests_answers_are_received() {
+        let mut driver = sweeping(Scripted::default());
+        for passes in 1..4 {
+            assert!(matches!(driver.step(Instant::now), Step::Yield));
+            assert_eq!(driver.socket(0).sent.get(), passes * SENT_AT_ONCE);
+        }
+        assert!(matches!(driver.step(Instant::now), Step::Wait(_)));
+        assert_eq!(driver.socket(0).sent.get(), 254);
+    }
+
+    #[test]
+    fn fault_45_an_earlier_error_is_not_taken_for_that_of_the_datagram() {
+        // The error of a vanished neighbor, then none.
+        #[derive(Default)]
+        struct Earlier(RefCell<VecDeque<io::ErrorKind>>, Cell<usize>);
+
+        impl Endpoint for Earlier {
+            fn send(&self, payload: &[u8], _: SocketAddr) -> io::Result<usize> {
+                if let Some(kind) = self.0.borrow().front() {
+                    return Err((*kind).into());
+                }
+                self.1.set(self.1.get() + 1);
+                Ok(payload.len())
+            }
+
+            fn receive(&self, _: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+
+            fn queued_error(&self) -> Option<Queued> {
+                self.0.borrow_mut().pop_front().map(|_| Queued::Other)
+            }
+        }
+
+        let endpoint = Earlier::default();
+        endpoint
+            .0
+            .borrow_mut()
+            .push_back(io::ErrorKind::HostUnreachable);
+        let mut driver = sweeping(endpoint);
+        assert!(!driver.send(Instant::now));
+        assert_eq!(driver.socket(0).1.get(), SENT_AT_ONCE);
+        assert_eq!(driver.discovery.links()[0].send_errors, 0);
+        assert_eq!(driver.discovery.report().sweep.unwrap().no_room, 0);
+    }
+
+    #[test]
+    fn fault_45_without_room_the_sweep_waits_and_the_search_goes_on() {
+        let endpoint = Scripted::default();
+        endpoint
+            .sending
+            .borrow_mut()
+            .push_back(io::ErrorKind::OutOfMemory);
+        let mut driver = sweeping(endpoint);
+        let start = Instant::now();
+        let Step::Wait(at) = driver.step(|| start) else {
+            panic!("it waits")
+        };
+        assert!(at > start && driver.socket(0).sent.get() == 0);
+        assert_eq!(driver.discovery.report().sweep.unwrap().no_room, 1);
+        for _ in 0..254 {
+            driver.step(|| at);
+        }
+        assert_eq!(driver.socket(0).sent.get(), 254);
     }
 }

@@ -51,18 +51,18 @@ pub enum DiscoverError {
         /// The target.
         target: Target,
     },
-    /// A target is a network of more than 65,536 addresses (larger than a /16, in IPv6 than a /112), and
-    /// [`Config::large_sweeps`](crate::Config::large_sweeps) does not allow that.
-    #[error("the target `{target}` has more than 65,536 addresses")]
-    LargeNetwork {
-        /// The target.
-        target: Target,
-    },
-    /// A target is a network of more than 16,777,216 addresses (larger than a /8, in IPv6 than a /104).
-    #[error("the target `{target}` has more than 16,777,216 addresses, the most that can be swept")]
+    /// A target is a network of more addresses than the limit: 65,536 ([`SWEEP_LIMIT`]), or 16,777,216
+    /// ([`LARGE_SWEEP_LIMIT`]), which [`Config::large_sweeps`](crate::Config::large_sweeps) does not
+    /// lift.
+    ///
+    /// [`SWEEP_LIMIT`]: crate::SWEEP_LIMIT
+    /// [`LARGE_SWEEP_LIMIT`]: crate::LARGE_SWEEP_LIMIT
+    #[error("the target `{target}` has more than {limit} addresses")]
     NetworkTooLarge {
         /// The target.
         target: Target,
+        /// The limit that it exceeds.
+        limit: u32,
     },
     /// [`Config::broadcast`](crate::Config::broadcast) is off and there is no target that a route
     /// leads to.

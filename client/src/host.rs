@@ -20,12 +20,14 @@ pub struct Host {
     pub interfaces: Vec<Interface>,
     /// The [targets](crate::Config::targets) of the configuration, resolved.
     pub targets: Vec<ResolvedTarget>,
-    /// Addresses that answered an earlier search ([`Config::remember`](crate::Config::remember)). They
-    /// are asked first.
+    /// Addresses that answered an earlier search ([`Config::remember`](crate::Config::remember)), at
+    /// most 4,096. They are asked first.
     pub remembered: Vec<Route>,
-    /// How many addresses on link a sweep may have asked that are still silent after less than 3 s.
-    /// Each may hold an entry of the system's neighbor table. Default: [`DEFAULT_MAX_SILENT`].
-    pub max_silent: NonZeroUsize,
+    /// How many IPv4 addresses on link a sweep may have asked within 3 s that are still silent. Each may
+    /// hold an entry of the system's neighbor table. Default: [`DEFAULT_MAX_SILENT`].
+    pub max_silent_v4: NonZeroUsize,
+    /// The same for IPv6, which has a table of its own.
+    pub max_silent_v6: NonZeroUsize,
 }
 
 impl Host {
@@ -35,7 +37,8 @@ impl Host {
             interfaces: interfaces.into(),
             targets: Vec::new(),
             remembered: Vec::new(),
-            max_silent: DEFAULT_MAX_SILENT,
+            max_silent_v4: DEFAULT_MAX_SILENT,
+            max_silent_v6: DEFAULT_MAX_SILENT,
         }
     }
 
@@ -51,9 +54,13 @@ impl Host {
         Self { remembered, ..self }
     }
 
-    /// Sets [`max_silent`](Self::max_silent).
-    pub fn with_max_silent(self, max_silent: NonZeroUsize) -> Self {
-        Self { max_silent, ..self }
+    /// Sets [`max_silent_v4`](Self::max_silent_v4) and [`max_silent_v6`](Self::max_silent_v6).
+    pub fn with_max_silent(self, v4: NonZeroUsize, v6: NonZeroUsize) -> Self {
+        Self {
+            max_silent_v4: v4,
+            max_silent_v6: v6,
+            ..self
+        }
     }
 }
 
@@ -63,8 +70,8 @@ impl Host {
 pub struct ResolvedTarget {
     /// The target.
     pub target: Target,
-    /// Its addresses. Of a network, one of its addresses, which tells from where the system's routes
-    /// lead to what is not on link.
+    /// Its addresses. Of a network, its first host, which tells from which of our addresses the
+    /// addresses are asked that are not on link.
     pub routes: Vec<Route>,
 }
 

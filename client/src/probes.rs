@@ -34,11 +34,6 @@ impl Schedule {
         }
     }
 
-    /// How many probes there are.
-    pub(crate) fn probes(&self) -> usize {
-        self.probes as usize
-    }
-
     /// When the next probe is due. `None` if all were taken.
     pub(crate) fn due(&self) -> Option<Instant> {
         (self.taken < self.probes).then(|| self.start + self.interval * self.taken)

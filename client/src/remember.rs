@@ -1,237 +1,449 @@
-//! The file of addresses that answered, which the next search asks first.
+//! The file of the addresses that answered ([`Config::remember`]).
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::net::SocketAddr;
+use std::iter;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use udp_discovery_protocol::HostIp;
 
-use crate::report::needs_scope;
+use crate::config::Config;
+use crate::discovery::{Discovery, MAX_REMEMBERED};
 
-/// How many addresses are kept.
-const MAX_ADDRESSES: usize = 4096;
+/// The first line, with the name of the format.
+const FORMAT: &str = "# udp-discovery addresses 1";
 
-/// How much is read of a file, in bytes. The longest address and its line end have 48 bytes.
-const MAX_LEN: u64 = 1 << 18;
+/// How many bytes are read. A file of the most addresses has a quarter of it.
+const MAX_BYTES: u64 = 1 << 20;
 
-/// The first line of a file, after which there is an address and a port in each line.
-const HEADER: &str = "# udp-discovery: addresses that answered, version 1";
-
-/// Reads a file. One that does not exist is empty.
-///
-/// A line that is not an address is an error, with the addresses before it.
-pub(crate) fn read(path: &Path) -> (Vec<SocketAddr>, Option<io::Error>) {
-    match read_text(path) {
-        Ok(text) => parse(&text),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => (Vec::new(), None),
-        Err(error) => (Vec::new(), Some(error)),
-    }
+/// The file, and what it had at the start of a search.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    file: PathBuf,
+    addresses: Vec<SocketAddr>,
+    /// How often the search asks an address that does not answer, until it is forgotten.
+    probes: u32,
+    /// Why it was not read, or not as a whole.
+    error: Option<Arc<io::Error>>,
+    /// Whether the file may be replaced: it is missing or has the format.
+    is_ours: bool,
 }
 
-fn read_text(path: &Path) -> io::Result<String> {
-    // Opening a pipe would block.
-    if !fs::metadata(path)?.is_file() {
-        let text = "it is not a regular file";
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-    }
-    let mut text = String::new();
-    let len = File::open(path)?
-        .take(MAX_LEN + 1)
-        .read_to_string(&mut text)?;
-    if len as u64 > MAX_LEN {
-        let text = "it is longer than 256 KiB";
-        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-    }
-    Ok(text)
-}
-
-fn parse(text: &str) -> (Vec<SocketAddr>, Option<io::Error>) {
-    let mut addresses = Vec::new();
-    if text.lines().next() != Some(HEADER) {
-        let text = "it is not a file of addresses that answered";
-        return (
-            addresses,
-            Some(io::Error::new(io::ErrorKind::InvalidData, text)),
-        );
-    }
-    for (number, line) in text.lines().enumerate().skip(1) {
-        match line.parse().ok().filter(can_be_asked) {
-            Some(address) if addresses.len() < MAX_ADDRESSES => addresses.push(address),
-            Some(_) => break,
-            None => {
-                let text = format!("line {} is not an address and a port", number + 1);
-                let error = io::Error::new(io::ErrorKind::InvalidData, text);
-                return (addresses, Some(error));
+impl Memory {
+    /// Reads the file of a configuration that has one.
+    pub(crate) fn of(config: &Config) -> Option<Self> {
+        let file = config.remember()?;
+        let mut memory = Self {
+            file: file.to_owned(),
+            addresses: Vec::new(),
+            probes: config.probes().get().into(),
+            error: None,
+            is_ours: true,
+        };
+        match read(file) {
+            Ok(Some(bytes)) => memory.parse(&bytes),
+            Ok(None) => {}
+            Err(error) => {
+                memory.is_ours = false;
+                memory.error = Some(Arc::new(error));
             }
         }
+        Some(memory)
     }
-    (addresses, None)
+
+    /// What an earlier search remembered.
+    pub(crate) fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Reports what was read.
+    pub(crate) fn report(&self, discovery: &mut Discovery) {
+        if let Some(report) = discovery.remembered_mut() {
+            report.addresses = u32::try_from(self.addresses.len()).unwrap_or(u32::MAX);
+            report.error.clone_from(&self.error);
+        }
+    }
+
+    /// Remembers what answered, if anything did. Reports an error.
+    pub(crate) fn save(&self, discovery: &mut Discovery) {
+        if discovery.answered().is_empty() || !self.is_ours {
+            return;
+        }
+        if let Err(error) = replace(&self.file, &self.after(discovery))
+            && let Some(report) = discovery.remembered_mut()
+        {
+            report.error = Some(Arc::new(error));
+        }
+    }
+
+    /// The text of the file after a search.
+    fn after(&self, discovery: &Discovery) -> String {
+        let answered = discovery.answered();
+        let distinct: HashSet<&SocketAddr> = answered.iter().collect();
+        let keep =
+            |it: &&SocketAddr| !distinct.contains(it) && discovery.times_asked(**it) < self.probes;
+        let silent = self.addresses.iter().filter(keep);
+        let addresses = answered.iter().chain(silent).take(MAX_REMEMBERED);
+        let lines = addresses.map(|address| format!("{address}\n"));
+        iter::once(format!("{FORMAT}\n")).chain(lines).collect()
+    }
+
+    /// Takes the lines that are whole.
+    fn parse(&mut self, bytes: &[u8]) {
+        // An empty file has nothing to lose.
+        if bytes.is_empty() {
+            return;
+        }
+        let mut lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+        if lines.next() != Some(FORMAT.as_bytes()) {
+            self.is_ours = false;
+            self.fail("it does not begin with the name of the format");
+            return;
+        }
+        // What follows the last line end is nothing, or a line that was cut off.
+        if lines.next_back().is_none_or(|line| !line.is_empty()) {
+            self.fail("a line is cut off");
+        }
+        let mut distinct = HashSet::new();
+        for line in lines {
+            if line.is_empty() || line.starts_with(b"#") {
+                continue;
+            }
+            match address(line) {
+                Some(address) if self.addresses.len() < MAX_REMEMBERED => {
+                    if distinct.insert(address) {
+                        self.addresses.push(address);
+                    }
+                }
+                Some(_) => break,
+                None => self.fail("a line is not an address and a port"),
+            }
+        }
+        if bytes.len() as u64 > MAX_BYTES {
+            self.fail("it is larger than 1 MiB");
+        }
+    }
+
+    fn fail(&mut self, reason: &'static str) {
+        let error = io::Error::new(io::ErrorKind::InvalidData, reason);
+        self.error = Some(Arc::new(error));
+    }
 }
 
-/// Replaces a file as a whole: other readers see the old one or the new one.
-pub(crate) fn write(path: &Path, addresses: &[SocketAddr]) -> io::Result<()> {
-    let mut text = format!("{HEADER}\n");
-    let addresses = addresses.iter().filter(|it| can_be_asked(it));
-    for address in addresses.take(MAX_ADDRESSES) {
-        text.push_str(&address.to_string());
-        text.push('\n');
-    }
-    let new = beside(path)?;
-    let written = write_new(&new, &text).and_then(|()| fs::rename(&new, path));
-    if written.is_err() {
-        // It may not exist.
-        let _ = fs::remove_file(&new);
-    }
-    written
+/// The content, at most one byte more than [`MAX_BYTES`]. `None` if there is no file.
+fn read(file: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::metadata(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // Opening a pipe would wait for its other end.
+        Ok(metadata) if !metadata.is_file() => {
+            let reason = "it is not a regular file";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+        }
+        other => other?,
+    };
+    let mut bytes = Vec::new();
+    File::open(file)?
+        .take(MAX_BYTES + 1)
+        .read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
 }
 
-fn write_new(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
+/// An address that can be asked by unicast on any link.
+fn address(line: &[u8]) -> Option<SocketAddr> {
+    let address: SocketAddr = str::from_utf8(line).ok()?.parse().ok()?;
+    let link_local = matches!(address.ip(), IpAddr::V6(ip) if ip.is_unicast_link_local());
+    let is_plain = !link_local && address.port() != 0 && HostIp::new(address.ip()).is_ok();
+    is_plain.then(|| SocketAddr::new(address.ip(), address.port()))
 }
 
-/// The name of a new file in the same folder, which no other search uses.
-fn beside(path: &Path) -> io::Result<PathBuf> {
-    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+/// Replaces the file as a whole: writes another one beside it and renames that.
+fn replace(file: &Path, text: &str) -> io::Result<()> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let name = file.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut other = std::ffi::OsString::from(".");
+    other.push(name);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut new = name.to_owned();
-    new.push(format!(".{}-{number}.new", process::id()));
-    Ok(path.with_file_name(new))
-}
-
-/// Whether an address can be asked by unicast without naming an interface.
-fn can_be_asked(address: &SocketAddr) -> bool {
-    let needs_scope = matches!(address, SocketAddr::V6(it) if needs_scope(*it.ip()));
-    HostIp::new(address.ip()).is_ok() && address.port() != 0 && !needs_scope
+    other.push(format!(".{}-{number}.tmp", process::id()));
+    let other = file.with_file_name(other);
+    let mut created = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&other)?;
+    let written = created
+        .write_all(text.as_bytes())
+        .and_then(|()| created.sync_data());
+    drop(created);
+    written
+        .and_then(|()| fs::rename(&other, file))
+        .inspect_err(|_| {
+            // Nothing more can be done about it.
+            let _ = fs::remove_file(&other);
+        })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::env;
     use std::thread;
+    use std::time::Instant;
+
+    use udp_discovery_protocol::{Interface, InterfaceAddress};
 
     use super::*;
+    use crate::host::{Host, Route};
 
-    /// A folder of its own, removed at the end.
+    /// A folder that is removed at the end.
     struct Folder(PathBuf);
 
     impl Folder {
         fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("remember-{name}-{}", process::id()));
-            fs::create_dir(&path).unwrap();
-            Self(path)
+            let folder = env::temp_dir().join(format!("remember-{name}-{}", process::id()));
+            fs::create_dir(&folder).unwrap();
+            Self(folder)
         }
 
         fn file(&self) -> PathBuf {
-            self.0.join("known")
+            self.0.join("servers")
         }
 
-        /// The names of its files.
+        /// What is read from a file with this content: the addresses, and the error.
+        fn read(&self, content: impl AsRef<[u8]>) -> (Vec<String>, Option<String>) {
+            fs::write(self.file(), content).unwrap();
+            let memory = memory(&self.file());
+            let addresses = memory.addresses.iter().map(ToString::to_string);
+            (addresses.collect(), memory.error.map(|it| it.to_string()))
+        }
+
         fn names(&self) -> Vec<String> {
             let entries = fs::read_dir(&self.0).unwrap();
-            let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name();
+            let name = |it: io::Result<fs::DirEntry>| it.unwrap().file_name();
             entries.map(|it| name(it).into_string().unwrap()).collect()
         }
     }
 
     impl Drop for Folder {
         fn drop(&mut self) {
-            fs::remove_dir_all(&self.0).unwrap();
+            let _ = fs::remove_dir_all(&self.0);
         }
     }
 
-    fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
-        texts.iter().map(|text| text.parse().unwrap()).collect()
+    fn config(file: &Path) -> Config {
+        Config::default().with_remember(file).with_broadcast(false)
     }
 
-    #[test]
-    fn what_is_written_is_read() {
-        let folder = Folder::new("round-trip");
-        assert!(matches!(read(&folder.file()), (none, None) if none.is_empty()));
-        let known = addresses(&["10.15.0.7:9999", "[fd00::7]:80"]);
-        write(&folder.file(), &known).unwrap();
-        let other = addresses(&["10.15.0.8:9999"]);
-        assert!(matches!(read(&folder.file()), (read, None) if read == known));
-        write(&folder.file(), &other).unwrap();
-        assert!(matches!(read(&folder.file()), (read, None) if read == other));
-        assert_eq!(folder.names(), ["known"]);
+    fn memory(file: &Path) -> Memory {
+        Memory::of(&config(file)).unwrap()
     }
 
-    #[test]
-    fn an_address_that_needs_an_interface_is_not_kept() {
-        let folder = Folder::new("scope");
-        let known = addresses(&["[fe80::7%3]:9999", "10.15.0.7:9999"]);
-        write(&folder.file(), &known).unwrap();
-        assert!(matches!(read(&folder.file()), (read, None) if read == known[1..]));
+    fn address(host: u8) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, host], 9999))
     }
 
-    #[test]
-    fn fault_48_a_broken_file_is_an_error_with_what_can_be_read() {
-        let header = HEADER;
-        let folder = Folder::new("broken");
-        let error = |content: &[u8]| {
-            fs::write(folder.file(), content).unwrap();
-            let (addresses, error) = read(&folder.file());
-            (addresses.len(), error.map(|error| error.to_string()))
+    /// 10.0.0.200/24.
+    fn eth0() -> Interface {
+        let mut eth0 = Interface::new("eth0", 2);
+        eth0.flags.up = true;
+        eth0.flags.broadcast = true;
+        let own = InterfaceAddress::new("10.0.0.200".parse().unwrap(), 24).unwrap();
+        eth0.addresses.push(own);
+        eth0
+    }
+
+    /// A search that asked what is remembered `passes` times, and that these hosts answered.
+    fn search(memory: &Memory, passes: u32, answers: impl IntoIterator<Item = u8>) -> Discovery {
+        let eth0 = eth0();
+        let local = eth0.addresses[0].ip();
+        let route = |remote: &SocketAddr| Route {
+            remote: *remote,
+            local,
         };
-        let says = |count, text: &str| (count, Some(text.to_owned()));
-        let foreign = "it is not a file of addresses that answered";
-        assert_eq!(error(b""), says(0, foreign));
-        assert_eq!(error(b"[package]\nname = \"x\"\n"), says(0, foreign));
-        let torn = format!("{header}\n10.15.0.7:9999\n10.15.0.8:99999");
-        let line_3 = "line 3 is not an address and a port";
-        assert_eq!(error(torn.as_bytes()), says(1, line_3));
-        let multicast = format!("{header}\n10.15.0.7:9999\n224.0.0.1:9999\n");
-        assert_eq!(error(multicast.as_bytes()), says(1, line_3));
-        assert!(error(b"\xff\xfe").1.unwrap().contains("UTF-8"));
-        let huge = vec![b'#'; 10 << 20];
-        assert_eq!(error(&huge), says(0, "it is longer than 256 KiB"));
-        let many = format!("{header}\n{}", "10.15.0.7:9999\n".repeat(MAX_ADDRESSES + 9));
-        assert_eq!(error(many.as_bytes()), (MAX_ADDRESSES, None));
+        let host = Host::new([eth0]).with_remembered(memory.addresses.iter().map(route));
+        let mut now = Instant::now();
+        let config = config(&memory.file).with_broadcast(true);
+        let mut search = Discovery::on_host(now, &config, &host).unwrap();
+        memory.report(&mut search);
+        loop {
+            while search.poll_transmit(now).is_some() {}
+            if search.report().sweep.is_none_or(|it| it.passes >= passes) {
+                break;
+            }
+            now = search.poll_timeout().expect("the search is not over");
+            search.handle_timeout(now);
+        }
+        for host in answers {
+            let answer = format!("SERVER_IP:10.0.0.{host}");
+            search.handle_datagram(now, 0, address(host), answer.as_bytes());
+        }
+        search
+    }
+
+    fn text(hosts: &[u8]) -> String {
+        let lines = hosts.iter().map(|host| format!("10.0.0.{host}:9999\n"));
+        iter::once(format!("{FORMAT}\n")).chain(lines).collect()
     }
 
     #[test]
-    fn fault_48_a_folder_or_a_folder_that_is_not_there_is_an_error() {
+    fn fault_48_of_a_damaged_file_the_lines_that_are_whole_count() {
+        let folder = Folder::new("damaged");
+        let good = ["10.0.0.1:9999", "[fd00::1]:7777"];
+        let lines = good.join("\n");
+        for (content, error) in [
+            (format!("{FORMAT}\n{lines}\n"), None),
+            (
+                format!("{FORMAT}\r\n# a comment\n\n{lines}\n{lines}\n"),
+                None,
+            ),
+            (
+                format!("{FORMAT}\n{lines}\n10.0.0.2:99"),
+                Some("a line is cut off"),
+            ),
+            (
+                format!("{FORMAT}\n{}\nx\n{}\n", good[0], good[1]),
+                Some("a line is not an address and a port"),
+            ),
+        ] {
+            let read = folder.read(&content);
+            assert_eq!(
+                read,
+                (good.map(String::from).to_vec(), error.map(String::from)),
+                "{content}"
+            );
+        }
+        let not_utf_8 = [FORMAT.as_bytes(), b"\n\xff\xfe:9999\n10.0.0.1:9999\n"].concat();
+        assert_eq!(folder.read(not_utf_8).0, [good[0]]);
+        assert_eq!(folder.read(FORMAT).1.as_deref(), Some("a line is cut off"));
+        assert_eq!(folder.read(""), (vec![], None));
+        for no_host in [
+            "10.0.0.1",
+            "10.0.0.1:0",
+            "0.0.0.0:1",
+            "224.0.0.1:1",
+            "[fe80::1]:1",
+            "[fe80::1%2]:1",
+            "host:9999",
+            "255.255.255.255:9999",
+        ] {
+            let (addresses, error) = folder.read(format!("{FORMAT}\n{no_host}\n"));
+            assert!(addresses.is_empty() && error.is_some(), "{no_host}");
+        }
+    }
+
+    #[test]
+    fn fault_48_a_file_of_something_else_is_neither_read_nor_replaced() {
+        let folder = Folder::new("other");
+        let content = "root:x:0:0\n10.0.0.1:9999\n";
+        let (addresses, error) = folder.read(content);
+        assert!(addresses.is_empty());
+        assert!(error.unwrap().contains("format"));
+        let memory = memory(&folder.file());
+        let mut search = search(&memory, 0, [7]);
+        memory.save(&mut search);
+        assert_eq!(fs::read_to_string(folder.file()).unwrap(), content);
+        assert!(search.report().remembered.as_ref().unwrap().error.is_some());
+    }
+
+    #[test]
+    fn fault_48_of_a_huge_file_the_first_addresses_count() {
+        let folder = Folder::new("huge");
+        let line = |at: u32| format!("10.{}.{}.7:9999\n", at / 256, at % 256);
+        let many: String = (0..5000).map(line).collect();
+        let (addresses, error) = folder.read(format!("{FORMAT}\n{many}"));
+        assert_eq!((addresses.len(), error), (MAX_REMEMBERED, None));
+        let comments = format!("{FORMAT}\n10.0.0.1:9999\n{}", "#\n".repeat(1 << 20));
+        let (addresses, error) = folder.read(comments);
+        assert_eq!(addresses, ["10.0.0.1:9999"]);
+        assert!(error.unwrap().contains("1 MiB"));
+    }
+
+    #[test]
+    fn fault_48_a_folder_or_a_pipe_is_reported_at_once_and_a_missing_file_is_not() {
         let folder = Folder::new("folder");
-        let (none, error) = read(&folder.0);
-        assert!(none.is_empty());
-        assert_eq!(error.unwrap().to_string(), "it is not a regular file");
-        let known = addresses(&["10.15.0.7:9999"]);
-        fs::create_dir(folder.file()).unwrap();
-        assert!(write(&folder.file(), &known).is_err());
-        assert_eq!(folder.names(), ["known"], "the new file is removed");
-        assert!(write(&folder.0.join("no/known"), &known).is_err());
+        let memory = memory(&folder.0);
+        assert!(
+            memory
+                .error
+                .as_ref()
+                .unwrap()
+                .to_string()
+                .contains("regular")
+        );
+        let mut search = search(&memory, 0, [7]);
+        memory.save(&mut search);
+        assert!(folder.0.is_dir());
+        assert!(super::tests::memory(&folder.file()).error.is_none());
+        #[cfg(target_os = "linux")]
+        assert!(super::tests::memory(Path::new("/dev/zero")).error.is_some());
     }
 
     #[test]
-    fn fault_48_of_two_writers_one_file_remains_whole() {
-        let folder = Folder::new("writers");
-        let of = |host: u8| -> Vec<SocketAddr> {
-            (1..2000)
-                .map(|port| ([10, 15, 0, host], port).into())
-                .collect()
+    fn fault_48_a_file_that_cannot_be_written_is_reported() {
+        let folder = Folder::new("unwritable");
+        let memory = memory(&folder.0.join("missing").join("servers"));
+        assert!(memory.error.is_none());
+        let mut search = search(&memory, 0, [7]);
+        memory.save(&mut search);
+        let error = search.report().remembered.as_ref().unwrap().error.clone();
+        assert_eq!(error.unwrap().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn what_answered_comes_first_and_what_was_not_asked_often_enough_is_kept() {
+        let folder = Folder::new("order");
+        let after = |passes, answers: &[u8]| {
+            fs::write(folder.file(), text(&[1, 2, 3])).unwrap();
+            let memory = memory(&folder.file());
+            let mut search = search(&memory, passes, answers.iter().copied());
+            memory.save(&mut search);
+            let report = search.report().remembered.as_ref().unwrap();
+            assert!(report.error.is_none() && report.addresses == 3);
+            fs::read_to_string(folder.file()).unwrap()
         };
+        assert_eq!(after(1, &[9, 2, 9]), text(&[9, 2, 1, 3]));
+        assert_eq!(after(2, &[2]), text(&[2, 1, 3]));
+        // Three probes.
+        assert_eq!(after(3, &[9, 2]), text(&[9, 2]));
+        assert_eq!(after(3, &[]), text(&[1, 2, 3]));
+        assert_eq!(folder.names(), ["servers"]);
+    }
+
+    #[test]
+    fn fault_48_of_two_searches_that_write_at_once_one_wins() {
+        let folder = Folder::new("writers");
+        let file = folder.file();
+        let [first, second] = [1, 101].map(|from| (from..from + 99).collect::<Vec<u8>>());
+        fs::write(&file, text(&first)).unwrap();
         thread::scope(|scope| {
-            for host in [1, 2] {
-                let path = folder.file();
+            let writers = [&first, &second].map(|hosts| {
+                let file = &file;
                 scope.spawn(move || {
-                    for _ in 0..20 {
-                        let written = write(&path, &of(host));
-                        let (read, error) = read(&path);
-                        // Windows does not replace a file that somebody reads.
-                        if cfg!(windows) && (written.is_err() || error.is_some()) {
-                            continue;
-                        }
-                        assert!(written.is_ok() && error.is_none());
-                        assert!(read == of(1) || read == of(2));
+                    for _ in 0..50 {
+                        replace(file, &text(hosts)).unwrap();
                     }
-                });
+                })
+            });
+            while !writers.iter().all(thread::ScopedJoinHandle::is_finished) {
+                let content = fs::read_to_string(&file).unwrap();
+                assert!(content == text(&first) || content == text(&second));
             }
         });
-        assert_eq!(folder.names(), ["known"]);
+        assert_eq!(folder.names(), ["servers"]);
+    }
+
+    #[test]
+    fn an_answer_from_another_port_is_remembered_with_the_port_that_is_asked() {
+        let folder = Folder::new("port");
+        let memory = memory(&folder.file());
+        let config = config(&folder.file()).with_any_source_port(true);
+        let config = config.with_broadcast(true);
+        let mut search = Discovery::new(Instant::now(), &config, &[eth0()]).unwrap();
+        let source = SocketAddr::from(([10, 0, 0, 7], 40_000));
+        search.handle_datagram(Instant::now(), 0, source, b"SERVER_IP:10.0.0.7");
+        memory.save(&mut search);
+        assert_eq!(fs::read_to_string(folder.file()).unwrap(), text(&[7]));
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::sweep::Sweep;
 use crate::target::Target;
 
 /// How many bytes of a dropped datagram are kept or recorded.
@@ -22,10 +23,10 @@ const BEGINNING: usize = 64;
 pub struct Report {
     /// The interface addresses that the search asks from.
     pub links: Vec<Link>,
-    /// The hosts that the search asks by unicast, in the order of
+    /// The hosts and networks that the search asks by unicast, in the order of
     /// [`Config::targets`](crate::Config::targets).
     pub targets: Vec<TargetReport>,
-    /// How far the sweep is, if a target is a network or addresses are remembered.
+    /// How far the sweep is, if a target is a network or there are remembered addresses to ask.
     pub sweep: Option<SweepReport>,
     /// What became of the addresses that an earlier search remembered
     /// ([`Config::remember`](crate::Config::remember)).
@@ -46,6 +47,68 @@ impl Report {
     pub fn capped(&self) -> bool {
         self.counts.over_the_cap > 0
     }
+}
+
+/// How far a sweep is: of the targets that are networks, and of the addresses that are remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct SweepReport {
+    /// How many addresses it has.
+    pub addresses: u64,
+    /// How many of them were asked at least once.
+    pub asked: u64,
+    /// How many passes over the addresses are complete. The second and later ones leave out who
+    /// answered or refused.
+    pub passes: u32,
+    /// Whether the first pass is complete: every address was asked, except those that the system
+    /// refused to send to. If not, the deadline or the wanted servers ended the sweep early.
+    pub complete: bool,
+    /// How many times the system had no room for a datagram, such as in a full neighbor table. The sweep
+    /// waits then and asks that address again.
+    pub no_room: u64,
+    /// How long the first pass takes if nobody answers, which is the longest that it takes. The longer of
+    /// - the time that the [pace](crate::Config::pace) takes for all `addresses`, and
+    /// - for `n` addresses on link and a limit of `m` silent ones, 3 s · ⌊(`n` − 1) / `m`⌋ and the time
+    ///   that the pace takes for (`n` − 1) mod `m` addresses. `m` is a third of the system's neighbor
+    ///   table, 341 by default. IPv4 and IPv6 have a table each, and the longer time counts.
+    ///
+    /// The pace takes `n` / pace for `n` addresses up to 100 a second. Above, it takes
+    /// 1.01 · `n` / pace − 10 ms, because it begins with a burst.
+    #[cfg_attr(
+        feature = "serde",
+        serde(serialize_with = "udp_discovery_protocol::duration::serialize")
+    )]
+    pub estimate: Duration,
+}
+
+impl SweepReport {
+    pub(crate) fn new(sweep: &Sweep) -> Self {
+        Self {
+            addresses: sweep.ranges().map(|(_, len)| u64::from(len)).sum(),
+            asked: 0,
+            passes: 0,
+            complete: false,
+            no_room: 0,
+            estimate: sweep.estimate(),
+        }
+    }
+}
+
+/// What became of the addresses that an earlier search remembered.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Remembered {
+    /// How many addresses the file has. Those that no route leads to are not asked.
+    pub addresses: u32,
+    /// How many of them were asked.
+    pub asked: u32,
+    /// How many of them answered.
+    pub answered: u32,
+    /// Why the file could not be read or written.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::error"))]
+    pub error: Option<Arc<io::Error>>,
 }
 
 /// An interface address. The search asks from it with a socket of its own.
@@ -209,43 +272,6 @@ impl TargetReport {
             refused: 0,
         }
     }
-}
-
-/// How far a sweep is: the addresses of the targets that are networks, and those that are remembered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[non_exhaustive]
-pub struct SweepReport {
-    /// How many addresses it has that a route leads to.
-    pub addresses: u64,
-    /// How many of them were asked.
-    pub asked: u64,
-    /// How many times all of them were asked, without those that answered or refused before.
-    pub passes: u32,
-    /// How long one pass takes if nobody answers: the time that the
-    /// [pace](crate::Config::pace) takes, or for each 341 addresses on link (a third of the system's
-    /// neighbor table) 3 s, whichever is longer.
-    #[cfg_attr(
-        feature = "serde",
-        serde(serialize_with = "udp_discovery_protocol::duration::serialize")
-    )]
-    pub estimate: Duration,
-}
-
-/// What became of the addresses that an earlier search remembered.
-#[derive(Clone, Debug, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[non_exhaustive]
-pub struct Remembered {
-    /// How many addresses the file has that a route leads to, besides those of targets.
-    pub addresses: u32,
-    /// How many of them were asked.
-    pub asked: u32,
-    /// How many of them answered.
-    pub answered: u32,
-    /// Why the file could not be read or written.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::error"))]
-    pub error: Option<Arc<io::Error>>,
 }
 
 /// How many datagrams were received, by what became of them. Each is counted once.

@@ -1,11 +1,8 @@
-//! What a search must know of this host: its interfaces, the addresses of the targets, and from which of
-//! our addresses the system's routes lead there.
+//! The addresses of the targets, and from which of our addresses the system's routes lead there.
 
 use std::collections::HashMap;
-use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
-use std::num::NonZeroUsize;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,9 +11,9 @@ use udp_discovery_protocol::{HostIp, Interface};
 
 use crate::config::Config;
 use crate::error::DiscoverError;
-use crate::host::{DEFAULT_MAX_SILENT, Host, ResolvedTarget, Route};
-use crate::remember;
+use crate::host::{ResolvedTarget, Route};
 use crate::report::scoped;
+use crate::sweep;
 use crate::target::Target;
 
 /// How many addresses of one name are asked. The others are ignored.
@@ -31,49 +28,18 @@ pub(crate) fn has_names(config: &Config) -> bool {
         .any(|target| target.name().is_some())
 }
 
-/// This host, with the targets of `config` resolved within `timeout`, and why the remembered addresses
-/// could not be read.
-pub(crate) fn host(
+/// Resolves the targets of `config` within `timeout`.
+pub(crate) fn targets(
     config: &Config,
     timeout: Duration,
-) -> Result<(Host, Option<io::Error>), DiscoverError> {
-    let interfaces = Interface::list().map_err(|error| DiscoverError::ListInterfaces {
-        source: Arc::new(error),
-    })?;
-    let targets = targets(config, timeout, &interfaces)?;
-    let remembered = config.remember().map(remember::read);
-    let (remembered, error) = remembered.unwrap_or_default();
-    let host = Host::new(interfaces)
-        .with_targets(targets)
-        .with_remembered(remembered.into_iter().filter_map(route))
-        .with_max_silent(max_silent());
-    Ok((host, error))
-}
-
-/// A third of the entries of the system's neighbor tables, the smaller one.
-fn max_silent() -> NonZeroUsize {
-    let third = |family: &str| {
-        let path = format!("/proc/sys/net/{family}/neigh/default/gc_thresh3");
-        let entries: usize = fs::read_to_string(path).ok()?.trim().parse().ok()?;
-        NonZeroUsize::new(entries / 3)
-    };
-    let thirds = ["ipv4", "ipv6"].into_iter().filter_map(third);
-    thirds.min().unwrap_or(DEFAULT_MAX_SILENT)
-}
-
-fn targets(
-    config: &Config,
-    timeout: Duration,
-    interfaces: &[Interface],
 ) -> Result<Vec<ResolvedTarget>, DiscoverError> {
     let names = config.targets().iter().filter_map(Target::name);
     let names = resolve(names, timeout, |name| (name, 0).to_socket_addrs());
+    let interfaces = Interface::list().unwrap_or_default();
     let addresses = |target: &Target| -> Result<Vec<IpAddr>, DiscoverError> {
-        if let Some(network) = target.network() {
-            return Ok(vec![network.hosts().next().unwrap_or(network.addr())]);
-        }
         let Some(name) = target.name() else {
-            return Ok(target.ip().into_iter().collect());
+            let network = target.network().map(sweep::first_host);
+            return Ok(target.ip().or(network).into_iter().collect());
         };
         let unresolved = |source| DiscoverError::Resolve {
             target: target.clone(),
@@ -100,12 +66,23 @@ fn targets(
         .map(|target| {
             let port = target.port_or(config.settings().port());
             // An address that no route leads to is missing in the report.
-            let scope_id = scope_id(target, interfaces)?;
+            let scope_id = scope_id(target, &interfaces)?;
             let addresses = addresses(target)?.into_iter();
-            let routes = addresses.filter_map(|ip| route(scoped(ip, port, scope_id)));
+            let routes = routes(addresses.map(|ip| scoped(ip, port, scope_id)));
             Ok(ResolvedTarget::new(target.clone(), routes))
         })
         .collect()
+}
+
+/// From which of our addresses the system's routes lead to each address. Those without a route are
+/// missing.
+pub(crate) fn routes(
+    addresses: impl IntoIterator<Item = SocketAddr>,
+) -> impl Iterator<Item = Route> {
+    addresses.into_iter().filter_map(|remote| {
+        let local = local_address(remote).ok()?;
+        Some(Route { remote, local })
+    })
 }
 
 /// The index of the interface of a link-local target, otherwise 0.
@@ -122,12 +99,6 @@ fn scope_id(target: &Target, interfaces: &[Interface]) -> Result<u32, DiscoverEr
             format!("there is no network interface `{name}`"),
         )),
     })
-}
-
-/// The way to an address, if the system has one.
-pub(crate) fn route(remote: SocketAddr) -> Option<Route> {
-    let local = local_address(remote).ok()?;
-    Some(Route { remote, local })
 }
 
 /// The address of ours from which the system would send to `remote`. Nothing is sent.

@@ -1,5 +1,6 @@
 //! Which interface addresses a search asks from, and the destinations of each.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -8,31 +9,26 @@ use udp_discovery_protocol::{
 };
 use wildmatch::WildMatch;
 
-use crate::config::{Config, Family};
+use crate::config::{Config, Family, LARGE_SWEEP_LIMIT, SWEEP_LIMIT};
 use crate::error::DiscoverError;
 use crate::host::{Host, ResolvedTarget, Route};
 use crate::report::{Destination, DestinationKind, LastResort, Link, SkipReason, Skipped};
-use crate::sweep::{Exclusions, Range, SweepRange, of_network};
+use crate::sweep::{Exclusions, Range, SweepRange, hosts, is_neighbor, number, of_network};
 
 /// How many hosts are asked by unicast on an interface. A host with a route to each of its virtual
 /// machines may have hundreds, and the broadcast reaches those too.
 const HOSTS_ASKED: usize = 16;
 
-/// How many bits number the addresses of the largest network that is swept, and of the largest that is
-/// swept without [`Config::large_sweeps`].
-const LARGEST: u8 = 24;
-const LARGE: u8 = 16;
-
-/// The interface addresses to ask from, the interfaces to skip, and what is asked by unicast.
+/// The interface addresses to ask from, and the interfaces to skip.
 #[derive(Debug, Default)]
 pub(crate) struct Selection {
     pub(crate) links: Vec<Link>,
     pub(crate) skipped: Vec<Skipped>,
     /// What the search asks on only because there is nothing else.
     pub(crate) last_resort: Option<LastResort>,
-    /// The addresses of the targets that are hosts.
+    /// What each address of a target is that is a host.
     pub(crate) asked: HashMap<SocketAddr, Asked>,
-    /// The addresses of the sweep.
+    /// What is swept.
     pub(crate) ranges: Vec<SweepRange>,
 }
 
@@ -55,7 +51,7 @@ struct Kinds {
 }
 
 impl Selection {
-    /// What a search on `host` asks, and from where.
+    /// The links of a search on `host`, with its targets.
     pub(crate) fn of_host(config: &Config, host: &Host) -> Result<Self, DiscoverError> {
         let Host {
             interfaces,
@@ -66,84 +62,106 @@ impl Selection {
         for target in targets {
             check_target(config, interfaces, target)?;
         }
-        let leads_somewhere = |target: &ResolvedTarget| !target.routes.is_empty();
-        let has_routes = targets.iter().any(leads_somewhere) || !remembered.is_empty();
+        let may_be_asked = |target: &ResolvedTarget| {
+            target.target.network().is_some() || !target.routes.is_empty()
+        };
+        let has_targets = targets.iter().any(may_be_asked) || !remembered.is_empty();
         let mut selection = if config.broadcast() {
             match Self::new(config, interfaces) {
                 // The targets are asked after all.
-                Err(DiscoverError::NoUsableInterface { skipped }) if has_routes => Self {
+                Err(DiscoverError::NoUsableInterface { skipped }) if has_targets => Self {
                     skipped,
                     ..Self::default()
                 },
                 other => other?,
             }
-        } else if has_routes {
-            Self::default()
         } else {
-            return Err(DiscoverError::NothingToAsk);
+            Self::default()
         };
+        let mut asked = HashMap::new();
         for (target, resolved) in targets.iter().enumerate() {
             if resolved.target.network().is_some() {
                 continue;
             }
             for route in &resolved.routes {
                 // Each address is asked once.
-                if !selection.asked.contains_key(&route.remote) {
+                if let Entry::Vacant(entry) = asked.entry(route.remote) {
                     let (link, destination) = selection.add_route(interfaces, *route);
-                    let asked = Asked {
-                        target,
+                    let network = first_network(config, &targets[..target], route.remote);
+                    entry.insert(Asked {
+                        target: network.unwrap_or(target),
                         link,
                         destination,
-                    };
-                    selection.asked.insert(route.remote, asked);
+                    });
                 }
             }
         }
-        selection.add_sweep(config, host);
-        Ok(selection)
+        let ranges = selection.sweep(config, host, &asked);
+        match selection.links.is_empty() {
+            true if config.broadcast() => Err(DiscoverError::NoUsableInterface {
+                skipped: selection.skipped,
+            }),
+            true => Err(DiscoverError::NothingToAsk),
+            false => Ok(Self {
+                asked,
+                ranges,
+                ..selection
+            }),
+        }
     }
 
-    /// Adds the ranges of a sweep: first the addresses that are remembered, then the networks. What is
-    /// asked anyway is left out.
-    fn add_sweep(&mut self, config: &Config, host: &Host) {
+    /// The ranges of a sweep: first the addresses that are remembered, then the networks. Addresses that
+    /// are `asked` anyway are left out.
+    fn sweep(
+        &mut self,
+        config: &Config,
+        host: &Host,
+        asked: &HashMap<SocketAddr, Asked>,
+    ) -> Vec<SweepRange> {
         let interfaces = &host.interfaces;
         let port = config.settings().port();
         let mut exclusions = Exclusions::of_host(interfaces);
-        let asked_on_port = self.asked.keys().filter(|address| address.port() == port);
+        let asked_on_port = asked.keys().filter(|address| address.port() == port);
         asked_on_port.for_each(|address| exclusions.add_one(address.ip()));
+        let mut ranges = Vec::new();
         let mut known = HashSet::new();
         for route in &host.remembered {
             let (ip, at) = (route.remote.ip(), route.remote.port());
-            if self.asked.contains_key(&route.remote) || !known.insert(route.remote) {
+            if asked.contains_key(&route.remote)
+                || is_network_or_broadcast_address(interfaces, ip)
+                || !known.insert(route.remote)
+            {
                 continue;
             }
+            let mut target = None;
             if at == port {
+                target = first_network(config, &host.targets, route.remote);
                 exclusions.add_one(ip);
             }
-            let mut neighbors = interfaces.iter().filter(|it| !it.flags.loopback);
-            let on_link = neighbors.any(|it| it.flags.up && it.is_on_link(ip));
-            let link = self.link_from(interfaces, route.local, 0);
-            self.ranges.push(SweepRange {
+            let on_link = is_neighbor(interfaces, ip);
+            ranges.push(SweepRange {
                 range: Range::one(ip, route.local, on_link),
                 port: at,
-                link,
-                target: None,
+                link: self.link_from(interfaces, route.local, 0),
+                target,
+                remembered: true,
             });
         }
         for (target, resolved) in host.targets.iter().enumerate() {
             if let Some(network) = resolved.target.network() {
                 let local = resolved.routes.first().map(|route| route.local);
                 for range in of_network(network, local, interfaces, &mut exclusions) {
-                    let link = self.link_from(interfaces, range.local, 0);
-                    self.ranges.push(SweepRange {
+                    ranges.push(SweepRange {
                         range,
                         port,
-                        link,
+                        link: self.link_from(interfaces, range.local, 0),
                         target: Some(target),
+                        remembered: false,
                     });
                 }
             }
         }
+        ranges
     }
 
     /// Adds the address of a target to the link that asks it. Returns the positions of both.
@@ -310,13 +328,35 @@ fn check_target(
         return Ok(());
     };
     let bits = network.max_prefix_len() - network.prefix_len();
-    if bits > LARGEST {
-        Err(DiscoverError::NetworkTooLarge { target: target() })
-    } else if bits > LARGE && !config.large_sweeps() {
-        Err(DiscoverError::LargeNetwork { target: target() })
-    } else {
-        Ok(())
+    let addresses = 1_u32.checked_shl(bits.into()).unwrap_or(u32::MAX);
+    for (limit, holds) in [
+        (LARGE_SWEEP_LIMIT, true),
+        (SWEEP_LIMIT, !config.large_sweeps()),
+    ] {
+        if holds && addresses > limit {
+            let target = target();
+            return Err(DiscoverError::NetworkTooLarge { target, limit });
+        }
     }
+    Ok(())
+}
+
+/// The position of the first target that is a network with the host `address`, on the port that
+/// networks are asked on.
+fn first_network(
+    config: &Config,
+    targets: &[ResolvedTarget],
+    address: SocketAddr,
+) -> Option<usize> {
+    let ip = number(address.ip());
+    let is_host = |target: &ResolvedTarget| {
+        target.target.network().is_some_and(|network| {
+            let (first, last) = hosts(network);
+            (first..=last).contains(&ip)
+        })
+    };
+    let on_port = address.port() == config.settings().port();
+    targets.iter().position(is_host).filter(|_| on_port)
 }
 
 /// Whether `ip` is the first or the last address of a network of this host, which name no host (RFC

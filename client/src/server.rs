@@ -63,6 +63,10 @@ pub struct DiscoveredServer {
     ///
     /// Answers do not name the probe that they belong to. If an answer takes longer than the
     /// interval between two probes, this value is too short by a multiple of that interval.
+    ///
+    /// For an address that a sweep asked, it is the time since the sweep asked it last, if that is among
+    /// the sweep's last 16,384 requests. Otherwise, on an interface address that sent no probe besides
+    /// the sweep, it is the time since the start of the search.
     pub rtt: Duration,
     /// The received datagram.
     pub raw: Bytes,

@@ -208,7 +208,9 @@ impl FromStr for Target {
 /// The network, or the host that is the whole of it.
 fn network(text: &str, address: &str, prefix_len: &str) -> Result<TargetHost, ParseTargetError> {
     let target = || text.to_owned();
-    let Ok(ip) = address.parse::<IpAddr>() else {
+    // A network has no port.
+    let ip = address.parse::<IpAddr>().ok();
+    let Some(ip) = ip.filter(|_| !prefix_len.contains(':')) else {
         return Err(ParseTargetError::Malformed { target: target() });
     };
     let max = if ip.is_ipv4() { 32 } else { 128 };
@@ -348,6 +350,7 @@ mod tests {
             "é",
             "a/24",
             "http://a",
+            "10.0.0.0/24:80",
             "[fd00::]/64",
             "10.0.0/8",
             "/8",
@@ -412,7 +415,6 @@ mod tests {
             "10.0.0.0/-1",
             "10.0.0.0/8/8",
             "10.0.0.0/255.0.0.0",
-            "10.0.0.0/24:80",
             "10.0.0.0/256",
             "fd00::/129",
         ] {

@@ -14,7 +14,8 @@
 //! To search with another configuration, call the methods of [`Client`] whose names end in `_async`.
 //!
 //! The runtime must have its I/O and time drivers enabled. Starting a search lists the interfaces
-//! and opens the sockets on the calling thread, which takes a few system calls for each.
+//! and opens the sockets on the calling thread, which takes a few system calls for each. The file of
+//! [`Config::remember`] is read and written there too.
 
 use std::future::poll_fn;
 use std::io;
@@ -99,17 +100,17 @@ impl Search {
     pub(crate) async fn start(config: &Config) -> Result<Self, DiscoverError> {
         let start = now();
         let timeout = config.settings().timeout();
-        let host = if resolve::has_names(config) {
+        let targets = if resolve::has_names(config) {
             let config = config.clone();
-            task::spawn_blocking(move || resolve::host(&config, timeout))
+            task::spawn_blocking(move || resolve::targets(&config, timeout))
                 .await
                 .map_err(|error| DiscoverError::OpenSocket {
                     source: Arc::new(error.into()),
                 })??
         } else {
-            resolve::host(config, timeout)?
+            resolve::targets(config, timeout)?
         };
-        let driver = Driver::start(config, start, &host, now, |_, socket| {
+        let driver = Driver::start(config, start, targets, now, |_, socket| {
             Registered::new(socket)
         })?;
         let deadline = time::Instant::from_std(driver.discovery().deadline());

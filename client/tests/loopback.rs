@@ -16,7 +16,7 @@ const LONG: Duration = Duration::from_secs(30);
 /// How much later than its deadline a search may return on a machine that is busy.
 const LENIENCE: Duration = Duration::from_millis(250);
 
-/// A server on 127.0.0.1, on a thread that ends when it is dropped.
+/// A server on loopback, on a thread that ends when it is dropped.
 struct Server {
     socket: UdpSocket,
     thread: Option<JoinHandle<()>>,
@@ -24,8 +24,16 @@ struct Server {
 
 impl Server {
     /// A server that calls `answer` for each request, with its socket and the client's address.
-    fn start(mut answer: impl FnMut(&UdpSocket, SocketAddr) + Send + 'static) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    fn start(answer: impl FnMut(&UdpSocket, SocketAddr) + Send + 'static) -> Self {
+        Self::at(([127, 0, 0, 1], 0).into(), answer)
+    }
+
+    /// The same at another address.
+    fn at(
+        address: SocketAddr,
+        mut answer: impl FnMut(&UdpSocket, SocketAddr) + Send + 'static,
+    ) -> Self {
+        let socket = UdpSocket::bind(address).unwrap();
         let address = socket.local_addr().unwrap();
         let listening = socket.try_clone().unwrap();
         let thread = thread::spawn(move || {
@@ -579,5 +587,197 @@ mod on_tokio {
         assert_eq!(runtime().block_on(search.next()), None);
         assert!(start.elapsed() < LONG / 2);
         assert!(search.report().links[0].given_up.is_some());
+    }
+}
+
+/// A network of loopback, in which some hosts answer and the others refuse. Linux holds all of
+/// 127.0.0.0/8.
+#[cfg(target_os = "linux")]
+mod sweep {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use udp_discovery_client::{SweepReport, TimedOut};
+
+    use super::*;
+
+    const HOSTS: [u8; 3] = [5, 80, 254];
+
+    struct Network {
+        number: u8,
+        servers: Vec<Server>,
+    }
+
+    impl Network {
+        /// 127.77.`number`.0/24.
+        fn new(number: u8) -> Self {
+            let mut port = 0;
+            let server = |host: u8| {
+                let answer = format!("SERVER_IP:127.77.{number}.{host}:8000");
+                let address = SocketAddr::from(([127, 77, number, host], port));
+                let server =
+                    Server::at(address, move |socket, client| send(socket, &answer, client));
+                port = server.socket.local_addr().unwrap().port();
+                server
+            };
+            let servers = HOSTS.map(server).into();
+            Self { number, servers }
+        }
+
+        /// A search that asks only this network.
+        fn config(&self) -> Config {
+            let network = format!("127.77.{}.0/24", self.number);
+            self.without_targets()
+                .with_targets([network.parse::<Target>().unwrap()])
+        }
+
+        fn without_targets(&self) -> Config {
+            Config::default()
+                .with_port(self.servers[0].socket.local_addr().unwrap().port())
+                .with_timeout(LONG)
+                .with_broadcast(false)
+        }
+
+        fn names(&self) -> Vec<String> {
+            let name = |host: &u8| format!("127.77.{}.{host}:8000", self.number);
+            HOSTS.iter().map(name).collect()
+        }
+    }
+
+    fn sorted(found: impl IntoIterator<Item = DiscoveredServer>) -> Vec<String> {
+        let mut found: Vec<_> = found.into_iter().collect();
+        found.sort_by_key(|server| server.ip);
+        found.iter().map(ToString::to_string).collect()
+    }
+
+    fn sweep(report: &Report) -> SweepReport {
+        report.sweep.expect("there is a sweep")
+    }
+
+    /// A file that is removed at the end.
+    struct Remembered(PathBuf);
+
+    impl Remembered {
+        fn new(name: &str) -> Self {
+            let name = format!("remembered-{name}-{}", std::process::id());
+            Self(std::env::temp_dir().join(name))
+        }
+
+        fn lines(&self) -> usize {
+            fs::read_to_string(&self.0).map_or(0, |text| text.lines().count())
+        }
+    }
+
+    impl Drop for Remembered {
+        fn drop(&mut self) {
+            let _ = fs::remove_file(&self.0);
+        }
+    }
+
+    #[test]
+    fn every_host_of_a_network_that_answers_is_found_and_the_others_refuse() {
+        for &face in FACES {
+            let network = Network::new(1);
+            let mut search = face.search(network.config().with_quiet_for(100 * MS));
+            let found: Vec<_> = search.by_ref().collect();
+            assert!(found.iter().all(|server| server.rtt < LENIENCE));
+            assert_eq!(sorted(found), network.names());
+            let report = search.report();
+            let it = &report.targets[0];
+            assert_eq!(
+                (it.addresses, it.asked, it.answered, it.refused),
+                (254, 254, 3, 251)
+            );
+            let it = sweep(report);
+            assert_eq!(
+                (it.addresses, it.asked, it.complete, it.no_room),
+                (254, 254, true, 0)
+            );
+            assert!(
+                (110 * MS..130 * MS).contains(&it.estimate),
+                "{:?}",
+                it.estimate
+            );
+            assert_eq!(report.links[0].send_errors, 0);
+            search.outcome().unwrap();
+        }
+    }
+
+    #[test]
+    fn the_deadline_ends_a_sweep_and_the_report_says_so() {
+        for &face in FACES {
+            let network = Network::new(2);
+            let config = network.config().with_pace(20.try_into().unwrap());
+            let start = Instant::now();
+            let mut search = face.search(config.with_timeout(200 * MS));
+            assert_eq!(search.by_ref().count(), 0);
+            assert_on_time(start, 200 * MS);
+            let it = sweep(search.report());
+            assert!((1..=4).contains(&it.asked), "{}", it.asked);
+            assert!(!it.complete);
+            assert_eq!(it.estimate, 12_700 * MS);
+        }
+    }
+
+    #[test]
+    fn what_answered_is_found_without_its_network_the_next_time() {
+        for &face in FACES {
+            let network = Network::new(3);
+            let file = Remembered::new("next");
+            let config = network.config().with_remember(&file.0);
+            let found = face.discover(config.with_expect(3.try_into().unwrap()));
+            assert_eq!(sorted(found.unwrap()), network.names());
+            assert_eq!(file.lines(), 4);
+
+            let config = network.without_targets().with_remember(&file.0);
+            let mut search = face.search(config.with_expect(3.try_into().unwrap()));
+            assert_eq!(sorted(search.by_ref()), network.names());
+            let it = search.report().remembered.as_ref().unwrap();
+            assert_eq!((it.addresses, it.asked, it.answered), (3, 3, 3));
+            assert!(it.error.is_none());
+        }
+    }
+
+    #[test]
+    fn a_search_that_is_dropped_remembers_too() {
+        for &face in FACES {
+            let network = Network::new(4);
+            let file = Remembered::new("dropped");
+            let config = network.config().with_remember(&file.0);
+            assert!(face.discover_one(config).is_some());
+            assert!((2..=4).contains(&file.lines()));
+        }
+    }
+
+    #[test]
+    fn fault_48_a_file_that_cannot_be_used_is_a_warning_and_everything_is_found() {
+        for &face in FACES {
+            let network = Network::new(5);
+            let config = network.config().with_remember(std::env::temp_dir());
+            let mut search = face.search(config.with_expect(3.try_into().unwrap()));
+            assert_eq!(sorted(search.by_ref()), network.names());
+            assert!(search.report().remembered.as_ref().unwrap().error.is_some());
+            search.outcome().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_caller_that_waits_with_a_limit_gets_its_turn_and_loses_nothing() {
+        let network = Network::new(6);
+        let config = network.config().with_pace(200.try_into().unwrap());
+        let mut search = Client::new(config.with_expect(3.try_into().unwrap()))
+            .search()
+            .unwrap();
+        let (mut found, mut turns) = (Vec::new(), Vec::new());
+        loop {
+            match search.next_timeout(20 * MS) {
+                Ok(Some(server)) => found.push(server),
+                Ok(None) => break,
+                Err(TimedOut) => turns.push(sweep(search.report()).asked),
+            }
+        }
+        assert_eq!(sorted(found), network.names());
+        assert!(turns.len() > 1 && turns.is_sorted(), "{turns:?}");
+        assert_eq!(search.next_timeout(Duration::MAX), Ok(None));
     }
 }

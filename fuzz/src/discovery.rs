@@ -178,7 +178,7 @@ impl Run {
             .flat_map(|target| &target.routes)
             .map(|route| route.remote)
             .collect();
-        let host = Host::new(interfaces.as_slice()).with_targets(targets.iter().cloned());
+        let host = Host::new(interfaces.clone()).with_targets(targets.iter().cloned());
         let search = match Discovery::on_host(start, &config, &host) {
             Ok(search) => search,
             Err(DiscoverError::NoSuchInterface { available }) => {

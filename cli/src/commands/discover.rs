@@ -4,7 +4,6 @@ use std::env;
 use std::io;
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Sender};
-use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
@@ -12,7 +11,9 @@ use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use udp_discovery_client::{Client, Config, DiscoverError, DiscoveredServer, Report, Search};
+use udp_discovery_client::{
+    Client, Config, DiscoverError, DiscoveredServer, Report, Search, TimedOut,
+};
 
 use crate::diagnosis::{Diagnosis, estimate, explain};
 use crate::failure::Failure;
@@ -266,10 +267,10 @@ const TICK: Duration = Duration::from_millis(100);
 
 fn run_search(mut search: Search, messages: &Sender<Message>) {
     loop {
-        let message = match search.next_within(TICK) {
-            Poll::Ready(Some(server)) => Message::Found(server),
-            Poll::Ready(None) => break,
-            Poll::Pending => Message::Asked(search.report().sweep.map_or(0, |sweep| sweep.asked)),
+        let message = match search.next_timeout(TICK) {
+            Ok(Some(server)) => Message::Found(server),
+            Ok(None) => break,
+            Err(TimedOut) => Message::Asked(search.report().sweep.map_or(0, |sweep| sweep.asked)),
         };
         if messages.send(message).is_err() {
             return;

@@ -7,11 +7,12 @@ use udp_discovery_protocol::{Interface, IpNet};
 /// Addresses that are asked in order, from one address of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Range {
+    /// The [`number`]s of the first and the last address.
     pub(crate) first: u128,
     pub(crate) last: u128,
     /// The address to ask from.
     pub(crate) local: IpAddr,
-    /// Whether they are on link, where each takes an entry of the system's neighbor table.
+    /// Whether each takes an entry of the system's neighbor table, as addresses on link do.
     pub(crate) on_link: bool,
 }
 
@@ -103,7 +104,7 @@ impl Exclusions {
 /// The numbers of the first and the last host. The first and the last address of an IPv4 network name
 /// no host, unless it has only two (RFC 3021), nor does the first of an IPv6 network (RFC 4291, section
 /// 2.6.1; RFC 6164).
-fn hosts(network: IpNet) -> (u128, u128) {
+pub(crate) fn hosts(network: IpNet) -> (u128, u128) {
     let (first, last) = (number(network.network()), number(network.broadcast()));
     match network {
         _ if last - first < 2 => (first, last),
@@ -112,53 +113,63 @@ fn hosts(network: IpNet) -> (u128, u128) {
     }
 }
 
-/// The ranges of `network`, and leaves it out of what follows. `local` is the address that routes lead
-/// from, if there is a route. Addresses on link are asked from the address of their network.
-///
-/// The first and the last address of `network` are asked if it is a part of a network of this host,
-/// where other addresses are the first and the last.
+/// The ranges of `network`, and leaves it out of what follows. `local` is the address that the system's
+/// routes lead from, if there is a route. Addresses on link are asked from the address of ours there.
 pub(crate) fn of_network(
     network: IpNet,
     local: Option<IpAddr>,
     interfaces: &[Interface],
     exclusions: &mut Exclusions,
 ) -> Vec<Range> {
-    // Loopback has no neighbors.
-    let mut on_link: Vec<(IpNet, IpAddr, bool)> = interfaces
+    let mut parts: Vec<(IpNet, IpAddr, bool)> = interfaces
         .iter()
         .filter(|interface| interface.flags.up)
         .flat_map(|interface| {
-            let neighbors = !interface.flags.loopback;
-            let towards =
-                move |net: IpNet| Some((net, interface.address_towards(net.addr())?, neighbors));
-            interface.networks().filter_map(towards)
+            let part = |net: IpNet| {
+                let local = interface.address_towards(net.addr())?;
+                Some((net, local, has_neighbors(interface)))
+            };
+            interface.networks().filter_map(part)
         })
         .filter(|(net, ..)| net.contains(&network) || network.contains(net))
         .collect();
     // The longest prefix decides, as in the system's routes.
-    on_link.sort_by_key(|(net, ..)| std::cmp::Reverse(net.prefix_len()));
+    parts.sort_by_key(|(net, ..)| std::cmp::Reverse(net.prefix_len()));
+    let (first, last) = hosts(network);
     let mut ranges = Vec::new();
-    let mut add = |(first, last): (u128, u128), local: Option<IpAddr>, on_link| {
-        let rest = exclusions.subtract(first, last).into_iter();
+    let mut add = |first: u128, last: u128, local: Option<IpAddr>, on_link| {
+        let rest = exclusions.subtract(first, last);
         exclusions.add(first, last);
-        ranges.extend(local.into_iter().flat_map(|local| {
-            let range = move |(first, last)| Range {
+        if let Some(local) = local {
+            ranges.extend(rest.into_iter().map(|(first, last)| Range {
                 first,
                 last,
                 local,
                 on_link,
-            };
-            rest.clone().map(range)
-        }));
+            }));
+        }
     };
-    for (net, local, neighbors) in on_link {
-        let part = if net.contains(&network) { network } else { net };
-        let all = (number(part.network()), number(part.broadcast()));
-        add(all, Some(local), neighbors);
+    for (net, local, on_link) in parts {
+        let start = number(net.network()).max(first);
+        let end = number(net.broadcast()).min(last);
+        if start <= end {
+            add(start, end, Some(local), on_link);
+        }
     }
-    add(hosts(network), local, false);
+    add(first, last, local, false);
     ranges.sort_unstable_by_key(|range| range.first);
     ranges
+}
+
+/// Whether `ip` takes an entry of the system's neighbor table.
+pub(crate) fn is_neighbor(interfaces: &[Interface], ip: IpAddr) -> bool {
+    let is_on_link = |it: &Interface| it.flags.up && has_neighbors(it) && it.is_on_link(ip);
+    interfaces.iter().any(is_on_link)
+}
+
+/// Whether each address on the link of `interface` takes an entry of the system's neighbor table.
+fn has_neighbors(interface: &Interface) -> bool {
+    !interface.flags.loopback && !interface.flags.point_to_point
 }
 
 #[cfg(test)]
@@ -208,17 +219,33 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_our_network_has_the_edges_of_the_whole_and_our_address_is_left_out() {
+    fn a_part_of_our_network_has_its_own_edges_and_ours_and_our_address_is_left_out() {
         let eth0 = [eth0("10.15.2.7", 16)];
         let on = |network| ranges(network, &eth0);
         let all = [
-            "10.15.2.0-10.15.2.6 on 10.15.2.7",
-            "10.15.2.8-10.15.2.255 on 10.15.2.7",
+            "10.15.2.1-10.15.2.6 on 10.15.2.7",
+            "10.15.2.8-10.15.2.254 on 10.15.2.7",
         ];
         assert_eq!(on("10.15.2.0/24"), all);
-        assert_eq!(on("10.15.0.0/24"), ["10.15.0.1-10.15.0.255 on 10.15.2.7"]);
-        let last = ["10.15.255.0-10.15.255.254 on 10.15.2.7"];
-        assert_eq!(on("10.15.255.0/24"), last);
+        // Both edges of a network of two are hosts, but not if they are edges of ours.
+        assert_eq!(on("10.15.0.0/31"), ["10.15.0.1-10.15.0.1 on 10.15.2.7"]);
+        let last = ["10.15.255.254-10.15.255.254 on 10.15.2.7"];
+        assert_eq!(on("10.15.255.254/31"), last);
+    }
+
+    #[test]
+    fn loopback_and_tunnels_take_no_entry_of_the_neighbor_table() {
+        let mut lo = eth0("127.0.0.1", 8);
+        lo.flags.loopback = true;
+        let expected = ["127.77.0.1-127.77.0.254 by 127.0.0.1"];
+        assert_eq!(ranges("127.77.0.0/24", &[lo.clone()]), expected);
+        assert!(!is_neighbor(&[lo], "127.0.0.9".parse().unwrap()));
+        let mut tun0 = eth0("10.9.0.1", 30);
+        tun0.flags.point_to_point = true;
+        assert_eq!(
+            ranges("10.9.0.0/30", &[tun0]),
+            ["10.9.0.2-10.9.0.2 by 10.9.0.1"]
+        );
     }
 
     #[test]
@@ -233,21 +260,11 @@ mod tests {
     }
 
     #[test]
-    fn loopback_has_no_neighbors() {
-        let mut lo = eth0("127.0.0.1", 8);
-        lo.flags.loopback = true;
-        assert_eq!(
-            ranges("127.9.0.0/31", &[lo]),
-            ["127.9.0.0-127.9.0.1 by 127.0.0.1"]
-        );
-    }
-
-    #[test]
     fn the_longest_prefix_on_link_decides() {
         let interfaces = [eth0("10.15.0.7", 16), eth0("10.15.7.7", 24)];
         let around = ranges("10.15.6.0/23", &interfaces);
         let expected = [
-            "10.15.6.0-10.15.6.255 on 10.15.0.7",
+            "10.15.6.1-10.15.6.255 on 10.15.0.7",
             "10.15.7.1-10.15.7.6 on 10.15.7.7",
             "10.15.7.8-10.15.7.254 on 10.15.7.7",
         ];

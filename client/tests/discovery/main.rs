@@ -8,4 +8,5 @@ mod links;
 mod probes;
 mod properties;
 mod sim;
+mod sweep;
 mod targets;

@@ -29,16 +29,16 @@ fn only_targets() -> Config {
     Config::default().with_broadcast(false)
 }
 
-fn host(interfaces: &[Interface], targets: &[ResolvedTarget]) -> Host {
-    Host::new(interfaces).with_targets(targets.iter().cloned())
-}
-
 fn start(
     config: &Config,
     interfaces: &[Interface],
     targets: &[ResolvedTarget],
 ) -> Result<Discovery, DiscoverError> {
     Discovery::on_host(Instant::now(), config, &host(interfaces, targets))
+}
+
+fn host(interfaces: &[Interface], targets: &[ResolvedTarget]) -> Host {
+    Host::new(interfaces).with_targets(targets.iter().cloned())
 }
 
 fn sim(config: &Config, targets: &[ResolvedTarget]) -> Sim {
@@ -239,112 +239,4 @@ fn the_report_says_why_no_network_was_asked_beside_the_targets() {
     let search = start(&Config::default(), &[down], &[far()]).unwrap();
     let skipped = search.report().skipped.iter().map(ToString::to_string);
     assert_eq!(skipped.collect::<Vec<_>>(), ["eth0: down"]);
-}
-
-/// FAULTS R47
-#[test]
-fn fault_47_a_large_network_is_asked_only_if_that_is_allowed() {
-    let start = |text: &str, large| {
-        let config = only_targets().with_large_sweeps(large);
-        start(
-            &config,
-            &[eth0()],
-            &[target(text, &[("10.0.0.9:9999", "10.0.0.2")])],
-        )
-    };
-    for (text, hosts) in [("11.0.0.0/16", 65_534), ("fd00::/112", 65_535)] {
-        let search = start(text, false).unwrap();
-        assert_eq!(search.report().targets[0].addresses, hosts);
-    }
-    for (text, hosts) in [("11.0.0.0/15", 131_070), ("11.0.0.0/8", 16_777_214)] {
-        let error = start(text, false).unwrap_err();
-        assert!(matches!(error, DiscoverError::LargeNetwork { .. }));
-        let search = start(text, true).unwrap();
-        assert_eq!(search.report().targets[0].addresses, hosts);
-    }
-    for text in ["12.0.0.0/7", "fd00::/103"] {
-        let error = start(text, true).unwrap_err();
-        assert!(matches!(error, DiscoverError::NetworkTooLarge { .. }));
-        assert!(error.to_string().contains(text));
-    }
-}
-
-/// A search for servers in 192.0.2.0/30 and among these remembered addresses.
-fn sweeping(config: Config, remembered: &[&str]) -> Sim {
-    let network = target("192.0.2.0/30", &[("192.0.2.1:9999", "10.0.0.2")]);
-    let route = |text: &&str| Route {
-        remote: address(text),
-        local: "10.0.0.2".parse().unwrap(),
-    };
-    let host = host(&[eth0()], &[network]).with_remembered(remembered.iter().map(route));
-    Sim::of(Instant::now(), |now| {
-        Discovery::on_host(now, &config.with_remember("known"), &host).unwrap()
-    })
-}
-
-fn receive(sim: &mut Sim, source: &str, payload: &str) {
-    let now = sim.now;
-    sim.search
-        .handle_datagram(now, 0, address(source), payload.as_bytes());
-}
-
-#[test]
-fn a_network_is_asked_with_each_probe_and_answers_from_its_addresses_only() {
-    let mut sim = sweeping(only_targets(), &["198.51.100.7:77"]);
-    sim.send();
-    let first: Vec<String> = sim.probes[0].iter().map(ToString::to_string).collect();
-    assert_eq!(first, ["198.51.100.7", "192.0.2.1", "192.0.2.2"]);
-    for (source, counted) in [
-        ("192.0.2.3:9999", 0),
-        ("192.0.2.2:77", 0),
-        ("198.51.100.7:9999", 0),
-        ("192.0.2.2:9999", 1),
-        ("198.51.100.7:77", 2),
-    ] {
-        receive(&mut sim, source, "SERVER_IP:192.0.2.2:80");
-        let report = sim.search.report();
-        let remembered = report.remembered.as_ref().unwrap();
-        let answered = report.targets[0].answered + remembered.answered;
-        assert_eq!(answered, counted, "{source}");
-    }
-    assert_eq!(sim.search.report().counts.not_asked, 3);
-    sim.run();
-    // Who answered is not asked again.
-    assert_eq!(sim.probes[1..].concat().len(), 2);
-    let sweep = sim.search.report().sweep.unwrap();
-    assert_eq!((sweep.addresses, sweep.asked, sweep.passes), (3, 3, 3));
-}
-
-/// FAULTS R48
-#[test]
-fn fault_48_what_is_remembered_is_who_answered_and_who_was_not_asked_enough() {
-    let known = ["198.51.100.7:77", "198.51.100.8:9999"];
-    let mut sim = sweeping(only_targets(), &known);
-    sim.send();
-    assert!(sim.search.to_remember().is_empty(), "nobody answered");
-    receive(&mut sim, "192.0.2.2:9999", "SERVER_IP:192.0.2.2:80");
-    let expected = ["192.0.2.2:9999", known[0], known[1]].map(address);
-    assert_eq!(sim.search.to_remember(), expected);
-    receive(&mut sim, "198.51.100.8:9999", "SERVER_IP:198.51.100.8:80");
-    sim.run();
-    assert_eq!(
-        sim.search.to_remember(),
-        [expected[0], expected[2]],
-        "asked three times"
-    );
-}
-
-#[test]
-fn a_quiet_search_ends_after_the_first_pass_at_the_earliest() {
-    let config = only_targets()
-        .with_timeout(60_000 * MS)
-        .with_quiet_for(100 * MS)
-        .with_pace(10.try_into().unwrap());
-    let mut sim = sim(
-        &config,
-        &[target("192.0.2.0/28", &[("192.0.2.1:9999", "10.0.0.2")])],
-    );
-    sim.run();
-    assert_eq!(sim.search.report().sweep.unwrap().asked, 14);
-    assert_eq!(sim.elapsed(), 1400 * MS);
 }

@@ -1,0 +1,38 @@
+//! How much of the system's neighbor tables a sweep may take.
+
+use std::fs;
+use std::num::NonZeroUsize;
+
+use crate::host::DEFAULT_MAX_SILENT;
+
+/// A third of what the tables hold, for IPv4 and IPv6. A network namespace cannot read the limit of its
+/// host, and other systems have none to read, so that the default holds there.
+pub(crate) fn limits() -> [NonZeroUsize; 2] {
+    ["ipv4", "ipv6"].map(|family| {
+        let file = format!("/proc/sys/net/{family}/neigh/default/gc_thresh3");
+        let text = fs::read_to_string(file).ok();
+        text.and_then(|text| third(&text))
+            .unwrap_or(DEFAULT_MAX_SILENT)
+    })
+}
+
+/// A third of the number, at least 1.
+fn third(text: &str) -> Option<NonZeroUsize> {
+    let entries: usize = text.trim().parse().ok()?;
+    NonZeroUsize::new((entries / 3).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sweep_takes_a_third_of_the_table_and_at_least_one_entry() {
+        let of = |text| third(text).map(NonZeroUsize::get);
+        assert_eq!(of("1024\n"), Some(DEFAULT_MAX_SILENT.get()));
+        assert_eq!(of("8192\n"), Some(2730));
+        assert_eq!(of("0\n"), Some(1));
+        assert_eq!(of("-1\n"), None);
+        assert_eq!(of(""), None);
+    }
+}
