@@ -137,26 +137,27 @@ pub(crate) fn of_network(
     parts.sort_by_key(|(net, ..)| std::cmp::Reverse(net.prefix_len()));
     let (first, last) = hosts(network);
     let mut ranges = Vec::new();
-    let mut add = |first: u128, last: u128, local: Option<IpAddr>, on_link| {
+    let mut add = |first: u128, last: u128, local: IpAddr, on_link| {
         let rest = exclusions.subtract(first, last);
         exclusions.add(first, last);
-        if let Some(local) = local {
-            ranges.extend(rest.into_iter().map(|(first, last)| Range {
-                first,
-                last,
-                local,
-                on_link,
-            }));
-        }
+        ranges.extend(rest.into_iter().map(|(first, last)| Range {
+            first,
+            last,
+            local,
+            on_link,
+        }));
     };
     for (net, local, on_link) in parts {
         let start = number(net.network()).max(first);
         let end = number(net.broadcast()).min(last);
         if start <= end {
-            add(start, end, Some(local), on_link);
+            add(start, end, local, on_link);
         }
     }
-    add(first, last, local, false);
+    // Without a route, another target may have one to a part of it.
+    if let Some(local) = local {
+        add(first, last, local, false);
+    }
     ranges.sort_unstable_by_key(|range| range.first);
     ranges
 }
@@ -306,6 +307,11 @@ mod tests {
         let ranges = of_network(network, None, &interfaces, &mut exclusions);
         let expected = ["10.15.7.5-10.15.7.5 on 10.15.7.6"];
         assert_eq!(show(&ranges), expected);
+        // The rest is left for another target.
+        let part = "10.15.9.0/30".parse().unwrap();
+        let local = Some(ROUTED.parse().unwrap());
+        let ranges = of_network(part, local, &interfaces, &mut exclusions);
+        assert_eq!(show(&ranges), ["10.15.9.1-10.15.9.2 by 192.0.2.1"]);
     }
 
     #[test]
