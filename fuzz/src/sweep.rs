@@ -89,6 +89,7 @@ pub fn check(data: &[u8]) {
 
 /// An address that is asked.
 #[derive(Clone, Copy, Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "they are independent")]
 struct Asked {
     /// The target that it counts for.
     target: Option<usize>,
@@ -341,8 +342,8 @@ impl Run {
         }
         if let Some(sweep) = report.sweep {
             assert_eq!(sweep.no_room, self.no_room);
-            let tried = count(&|it| !it.probed && it.times > 0);
-            assert!(sweep.asked as usize <= tried);
+            let tried = count(&|it| !it.probed && it.times > 0) as u64;
+            assert!(sweep.asked <= tried);
             assert!(u32::min(sweep.passes, 1) == u32::from(sweep.complete));
             if sweep.complete {
                 assert_eq!(count(&|it| !it.probed && it.times == 0), 0);
