@@ -24,6 +24,10 @@ use crate::server::DiscoveredServer;
 /// Linux twice `net.core.rmem_max`), and then a burst of answers may lose some.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
+/// The size of the send buffer that the sockets of a search with targets ask for, in bytes. With less
+/// room, a sweep of the link waits for it.
+const SEND_BUFFER: usize = 4 << 20;
+
 /// How many datagrams are received before other work runs. It takes a few milliseconds, so that a
 /// flood does not delay the deadline or the other tasks of the thread.
 const BUDGET: usize = 1024;
@@ -262,6 +266,8 @@ fn open(link: &Link, config: &Config, unicasts: bool) -> io::Result<UdpSocket> {
     }
     if unicasts {
         refusals::enable(&socket, local)?;
+        // A datagram to a silent address on link keeps its room for 3 s.
+        let _ = socket.set_send_buffer_size(SEND_BUFFER);
     }
     // The system's default may be larger. A smaller buffer still works.
     if socket
@@ -314,7 +320,7 @@ fn take_errors(socket: &impl Endpoint, discovery: &mut Discovery, budget: usize)
 mod tests {
     use std::cell::{Cell, RefCell};
     use std::collections::VecDeque;
-    use std::net::IpAddr;
+    use std::net::{IpAddr, Ipv6Addr};
 
     use socket2::SockRef;
     use udp_discovery_protocol::{BufferSize, InterfaceAddress};
@@ -398,12 +404,49 @@ mod tests {
     }
 
     #[test]
-    fn a_receive_buffer_is_never_smaller_than_the_default() {
-        let size = |socket: &UdpSocket| SockRef::from(socket).recv_buffer_size().unwrap();
+    fn the_buffers_are_as_large_as_the_system_allows_and_never_smaller_than_the_default() {
+        let receive = |socket: &UdpSocket| SockRef::from(socket).recv_buffer_size().unwrap();
+        let send = |socket: &UdpSocket| SockRef::from(socket).send_buffer_size().unwrap();
         let other = UdpSocket::bind("127.0.0.1:0").unwrap();
         let link = Link::new("lo", 1, other.local_addr().unwrap().ip(), Vec::new());
         let socket = open(&link, &Config::default(), true).unwrap();
-        assert!(size(&socket) >= size(&other));
+        assert!(receive(&socket) >= receive(&other));
+        assert!(send(&socket) >= send(&other));
+        // Linux grants twice the limit (socket(7)).
+        let limit = |name: &str| {
+            let text = std::fs::read_to_string(format!("/proc/sys/net/core/{name}_max"));
+            text.ok()?.trim().parse::<usize>().ok()
+        };
+        if let (Some(receives), Some(sends)) = (limit("rmem"), limit("wmem")) {
+            assert!(receive(&socket) >= 2 * receives.min(RECEIVE_BUFFER));
+            assert!(send(&socket) >= 2 * sends.min(SEND_BUFFER));
+        }
+    }
+
+    #[test]
+    fn a_socket_may_broadcast_unless_it_asks_only_targets() {
+        for targets_only in [false, true] {
+            let link = Link {
+                targets_only,
+                ..Link::new("lo", 1, [127, 0, 0, 1].into(), Vec::new())
+            };
+            let socket = open(&link, &Config::default(), targets_only).unwrap();
+            assert_eq!(SockRef::from(&socket).broadcast().unwrap(), !targets_only);
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn multicasts_leave_by_the_interface_of_the_link() {
+        let index = nix::net::if_::if_nametoindex("lo").unwrap();
+        for index in [0, index] {
+            let link = Link::new("lo", index, Ipv6Addr::LOCALHOST.into(), Vec::new());
+            // A host may have no IPv6.
+            let Ok(socket) = open(&link, &Config::default(), false) else {
+                return;
+            };
+            assert_eq!(SockRef::from(&socket).multicast_if_v6().unwrap(), index);
+        }
     }
 
     #[test]
