@@ -547,7 +547,7 @@ fn fault_47_a_large_network_needs_force() {
     assert_eq!(output.status.code(), Some(2));
     let error = stderr(&output);
     assert!(
-        error.contains("`127.0.0.0/15` has more than 65,536 addresses"),
+        error.contains("`127.0.0.0/15` has more than 65536 addresses"),
         "{error}"
     );
     assert!(error.contains("add --force"), "{error}");

@@ -206,8 +206,9 @@ impl Config {
     /// A network is swept: each of its addresses is asked in turn, at the [`pace`](Self::pace), in as
     /// many passes as there are [`probes`](Self::probes). The first pass begins at once, a later one
     /// when its probe is due and the pass before is complete, without the addresses that answered or
-    /// refused. Its first and last address (in IPv6 only the first) are left out, as are those of the
-    /// networks of this host, the addresses of this host, and addresses that another target covers.
+    /// refused. Its first and last address (in IPv6 only the first) are left out, unless it is a part of a
+    /// network of this host, as are those of the networks of this host, the addresses of this host, and
+    /// addresses that another target covers.
     /// A network of two addresses has two hosts. The deadline may end a sweep early:
     /// [`SweepReport::estimate`](crate::SweepReport::estimate) is the time that it takes.
     pub fn targets(&self) -> &[Target] {

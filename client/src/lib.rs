@@ -101,6 +101,30 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Ask every address of another network, and ask first who answered before:
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use udp_discovery_client::{Client, Config, TimedOut};
+//!
+//! let config = Config::default()
+//!     .with_timeout(Duration::from_secs(5))
+//!     .with_targets(["10.15.0.0/22".parse()?])
+//!     .with_remember("servers");
+//! let mut search = Client::new(config).search()?;
+//! loop {
+//!     match search.next_timeout(Duration::from_millis(100)) {
+//!         Ok(Some(server)) => println!("{server}"),
+//!         Ok(None) => break,
+//!         Err(TimedOut) => {
+//!             let sweep = search.report().sweep.expect("there is a network to sweep");
+//!             println!("asked {} of {} addresses", sweep.asked, sweep.addresses);
+//!         }
+//!     }
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Connect to servers that do not name a port. The Python servers never do:
 //!
 //! ```no_run
@@ -150,6 +174,10 @@
 //! - **Targets by unicast.** Routers do not forward broadcasts. A [`Target`] is asked from the address
 //!   that the system's routes lead from, with every probe. Only the address and port that were asked
 //!   may answer. A host that refuses is reported ([`TargetReport::refused`]), on Linux.
+//! - **Sweeps are slow on the link.** A network as a target is asked address by address. Each silent
+//!   address on link holds an entry of the system's neighbor table for 3 s, so only a third of the table
+//!   is used, about 110 addresses a second ([`Config::pace`]). How long a sweep takes is known before it
+//!   begins ([`SweepReport::estimate`]).
 //! - **An absolute deadline.** Nothing that arrives moves it. A search can end earlier: with the
 //!   first server ([`Config::first`]), with a number of servers ([`Config::expect`]), or when no new
 //!   server has answered for some time ([`Config::quiet_for`]). Then it sends no further probe.

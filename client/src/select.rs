@@ -13,7 +13,7 @@ use crate::config::{Config, Family, LARGE_SWEEP_LIMIT, SWEEP_LIMIT};
 use crate::error::DiscoverError;
 use crate::host::{Host, ResolvedTarget, Route};
 use crate::report::{Destination, DestinationKind, LastResort, Link, SkipReason, Skipped};
-use crate::sweep::{Exclusions, Range, SweepRange, hosts, is_neighbor, number, of_network};
+use crate::sweep::{Exclusions, Range, SweepRange, hosts_here, is_neighbor, number, of_network};
 
 /// How many hosts are asked by unicast on an interface. A host with a route to each of its virtual
 /// machines may have hundreds, and the broadcast reaches those too.
@@ -92,7 +92,8 @@ impl Selection {
                 // Each address is asked once.
                 if let Entry::Vacant(entry) = asked.entry(route.remote) {
                     let (link, destination) = selection.add_route(interfaces, *route);
-                    let network = first_network(config, &targets[..target], route.remote);
+                    let network =
+                        first_network(config, host, route.remote).filter(|it| *it < target);
                     entry.insert(Asked {
                         target: network.unwrap_or(target),
                         link,
@@ -140,7 +141,7 @@ impl Selection {
             }
             let mut target = None;
             if at == port {
-                target = first_network(config, &host.targets, route.remote);
+                target = first_network(config, host, route.remote);
                 exclusions.add_one(ip);
             }
             let on_link = is_neighbor(interfaces, ip);
@@ -348,20 +349,16 @@ fn check_target(
 
 /// The position of the first target that is a network with the host `address`, on the port that
 /// networks are asked on.
-fn first_network(
-    config: &Config,
-    targets: &[ResolvedTarget],
-    address: SocketAddr,
-) -> Option<usize> {
+fn first_network(config: &Config, host: &Host, address: SocketAddr) -> Option<usize> {
     let ip = number(address.ip());
     let is_host = |target: &ResolvedTarget| {
         target.target.network().is_some_and(|network| {
-            let (first, last) = hosts(network);
+            let (first, last) = hosts_here(network, &host.interfaces);
             (first..=last).contains(&ip)
         })
     };
     let on_port = address.port() == config.settings().port();
-    targets.iter().position(is_host).filter(|_| on_port)
+    host.targets.iter().position(is_host).filter(|_| on_port)
 }
 
 /// Whether `ip` is the first or the last address of a network of this host, which name no host (RFC

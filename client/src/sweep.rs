@@ -11,10 +11,10 @@ mod pace;
 mod ranges;
 mod requests;
 
-pub(crate) use ranges::{Exclusions, Range, hosts, is_neighbor, number, of_network};
+pub(crate) use ranges::{Exclusions, Range, hosts_here, is_neighbor, number, of_network};
 
 use pace::Pace;
-use ranges::address;
+use ranges::{address, hosts};
 use requests::Requests;
 
 /// How long an address on link that does not answer holds its place. Linux asks three times for a

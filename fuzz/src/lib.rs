@@ -13,17 +13,19 @@ pub mod responder;
 pub mod round_trip;
 pub mod server_sequence;
 pub mod settings;
+pub mod sweep;
 pub mod wire;
 
 /// A target: its name, and its rules as a function of any bytes.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     ("decode", decode::check),
     ("discovery", discovery::check),
     ("responder", responder::check),
     ("round_trip", round_trip::check),
     ("server_sequence", server_sequence::check),
     ("settings", settings::check),
+    ("sweep", sweep::check),
 ];

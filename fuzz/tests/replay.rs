@@ -76,6 +76,11 @@ fn settings() {
 }
 
 #[test]
+fn sweep() {
+    replay("sweep");
+}
+
+#[test]
 fn no_input_is_an_input() {
     for (_, check) in TARGETS {
         check(b"");

@@ -113,6 +113,19 @@ pub(crate) fn hosts(network: IpNet) -> (u128, u128) {
     }
 }
 
+/// As [`hosts`]. The first and the last address of a part of a network of this host may be hosts.
+pub(crate) fn hosts_here(network: IpNet, interfaces: &[Interface]) -> (u128, u128) {
+    let up = interfaces.iter().filter(|interface| interface.flags.up);
+    if up
+        .flat_map(Interface::networks)
+        .any(|net| net.contains(&network))
+    {
+        (number(network.network()), number(network.broadcast()))
+    } else {
+        hosts(network)
+    }
+}
+
 /// The ranges of `network`, and leaves it out of what follows. `local` is the address that the system's
 /// routes lead from, if there is a route. Addresses on link are asked from the address of ours there.
 pub(crate) fn of_network(
@@ -135,28 +148,29 @@ pub(crate) fn of_network(
         .collect();
     // The longest prefix decides, as in the system's routes.
     parts.sort_by_key(|(net, ..)| std::cmp::Reverse(net.prefix_len()));
-    let (first, last) = hosts(network);
+    let (first, last) = hosts_here(network, interfaces);
     let mut ranges = Vec::new();
-    let mut add = |first: u128, last: u128, local: Option<IpAddr>, on_link| {
+    let mut add = |first: u128, last: u128, local: IpAddr, on_link| {
         let rest = exclusions.subtract(first, last);
         exclusions.add(first, last);
-        if let Some(local) = local {
-            ranges.extend(rest.into_iter().map(|(first, last)| Range {
-                first,
-                last,
-                local,
-                on_link,
-            }));
-        }
+        ranges.extend(rest.into_iter().map(|(first, last)| Range {
+            first,
+            last,
+            local,
+            on_link,
+        }));
     };
     for (net, local, on_link) in parts {
         let start = number(net.network()).max(first);
         let end = number(net.broadcast()).min(last);
         if start <= end {
-            add(start, end, Some(local), on_link);
+            add(start, end, local, on_link);
         }
     }
-    add(first, last, local, false);
+    // Without a route, another target may have one to a part of it.
+    if let Some(local) = local {
+        add(first, last, local, false);
+    }
     ranges.sort_unstable_by_key(|range| range.first);
     ranges
 }
@@ -219,15 +233,14 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_our_network_has_its_own_edges_and_ours_and_our_address_is_left_out() {
+    fn a_part_of_our_network_has_the_edges_of_the_whole_and_our_address_is_left_out() {
         let eth0 = [eth0("10.15.2.7", 16)];
         let on = |network| ranges(network, &eth0);
         let all = [
-            "10.15.2.1-10.15.2.6 on 10.15.2.7",
-            "10.15.2.8-10.15.2.254 on 10.15.2.7",
+            "10.15.2.0-10.15.2.6 on 10.15.2.7",
+            "10.15.2.8-10.15.2.255 on 10.15.2.7",
         ];
         assert_eq!(on("10.15.2.0/24"), all);
-        // Both edges of a network of two are hosts, but not if they are edges of ours.
         assert_eq!(on("10.15.0.0/31"), ["10.15.0.1-10.15.0.1 on 10.15.2.7"]);
         let last = ["10.15.255.254-10.15.255.254 on 10.15.2.7"];
         assert_eq!(on("10.15.255.254/31"), last);
@@ -237,7 +250,7 @@ mod tests {
     fn loopback_and_tunnels_take_no_entry_of_the_neighbor_table() {
         let mut lo = eth0("127.0.0.1", 8);
         lo.flags.loopback = true;
-        let expected = ["127.77.0.1-127.77.0.254 by 127.0.0.1"];
+        let expected = ["127.77.0.0-127.77.0.255 by 127.0.0.1"];
         assert_eq!(ranges("127.77.0.0/24", &[lo.clone()]), expected);
         assert!(!is_neighbor(&[lo], "127.0.0.9".parse().unwrap()));
         let mut tun0 = eth0("10.9.0.1", 30);
@@ -264,7 +277,7 @@ mod tests {
         let interfaces = [eth0("10.15.0.7", 16), eth0("10.15.7.7", 24)];
         let around = ranges("10.15.6.0/23", &interfaces);
         let expected = [
-            "10.15.6.1-10.15.6.255 on 10.15.0.7",
+            "10.15.6.0-10.15.6.255 on 10.15.0.7",
             "10.15.7.1-10.15.7.6 on 10.15.7.7",
             "10.15.7.8-10.15.7.254 on 10.15.7.7",
         ];
@@ -306,6 +319,11 @@ mod tests {
         let ranges = of_network(network, None, &interfaces, &mut exclusions);
         let expected = ["10.15.7.5-10.15.7.5 on 10.15.7.6"];
         assert_eq!(show(&ranges), expected);
+        // The rest is left for another target.
+        let part = "10.15.9.0/30".parse().unwrap();
+        let local = Some(ROUTED.parse().unwrap());
+        let ranges = of_network(part, local, &interfaces, &mut exclusions);
+        assert_eq!(show(&ranges), ["10.15.9.1-10.15.9.2 by 192.0.2.1"]);
     }
 
     #[test]

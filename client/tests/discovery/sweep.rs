@@ -301,6 +301,7 @@ fn a_network_on_link_is_asked_beside_the_broadcast_from_the_same_address() {
         "10.0.0.4",
         "10.0.0.5",
         "10.0.0.6",
+        "10.0.0.7",
     ];
     assert_eq!(to, expected);
     assert_eq!(sim.search.links().len(), 1);

@@ -14,7 +14,7 @@ use crate::targets::targets;
 const COUNT: u8 = 20;
 
 /// Asserts that searches with `config` find nearly all servers, with a tenth of all packets lost each
-/// way. The servers have the addresses 10.77.1.2 to 10.77.1.21, and by IPv6 fe80::2 to fe80::21.
+/// way. The servers have the addresses 10.77.1.2 to 10.77.1.21, and by IPv6 `fe80::2` to `fe80::21`.
 fn find_despite_loss(config: &ClientConfig) {
     let lab = Lab::new();
     let network = lab.network("net0", "10.77.1.0/24");
