@@ -27,11 +27,13 @@ impl Diagnosis<'_> {
     pub(crate) fn lines(&self, verbosity: Verbosity) -> Vec<String> {
         let mut lines = Vec::new();
         if self.report.capped() {
+            let found = self.found;
+            let servers = if found == 1 { "server" } else { "servers" };
             lines.push(format!(
-                "warning: more than {} servers answered; the others are left out (--max-servers)",
-                self.found
+                "warning: more than {found} {servers} answered; the others are left out (--max-servers)"
             ));
         }
+        lines.extend(self.unmatched());
         lines.extend(self.remembered());
         lines.extend(self.unfinished_sweep());
         if self.found == 0 || verbosity.verbose > 0 {
@@ -68,6 +70,12 @@ impl Diagnosis<'_> {
         if self.found == 0 {
             lines.push(format!("hint: {}", self.hint()));
         }
+    }
+
+    /// The names of interfaces that are likely mistyped.
+    fn unmatched(&self) -> Option<String> {
+        let names = self.report.unmatched.join(", ");
+        (!names.is_empty()).then(|| format!("warning: no interface is named {names}"))
     }
 
     /// Why the file of addresses that answered could not be used.
@@ -382,6 +390,15 @@ mod tests {
         lo.flags.up = false;
         let error = Discovery::new(Instant::now(), &Config::default(), &[lo, eth0]).unwrap_err();
         assert!(explain(error).to_string().ends_with(NO_NETWORK));
+    }
+
+    #[test]
+    fn a_name_that_no_interface_has_is_a_warning() {
+        let config = Config::default().with_interfaces(["eth0", "eth1", "wlan0"]);
+        let eth0 = interface("eth0", "192.168.1.2");
+        let discovery = Discovery::new(Instant::now(), &config, &[eth0]).unwrap();
+        let lines = lines(&config, discovery.report());
+        assert_eq!(lines[0], "warning: no interface is named eth1, wlan0");
     }
 
     #[test]

@@ -270,6 +270,7 @@ impl Discovery {
                 }),
                 links: selection.links,
                 skipped: selection.skipped,
+                unmatched: selection.unmatched,
                 last_resort: selection.last_resort,
                 ..Report::default()
             },

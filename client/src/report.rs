@@ -33,6 +33,10 @@ pub struct Report {
     pub remembered: Option<Remembered>,
     /// The interfaces that the search skips.
     pub skipped: Vec<Skipped>,
+    /// The names in [`Config::interfaces`](crate::Config::interfaces) and
+    /// [`Config::excluded_interfaces`](crate::Config::excluded_interfaces) that no interface has. Patterns
+    /// with `*` or `?` are not among them. Empty if the search asks only targets.
+    pub unmatched: Vec<String>,
     /// What the search asks on only because there is nothing else.
     pub last_resort: Option<LastResort>,
     /// How many datagrams were received, by what became of them.

@@ -24,6 +24,8 @@ const HOSTS_ASKED: usize = 16;
 pub(crate) struct Selection {
     pub(crate) links: Vec<Link>,
     pub(crate) skipped: Vec<Skipped>,
+    /// The names that no interface has.
+    pub(crate) unmatched: Vec<String>,
     /// What the search asks on only because there is nothing else.
     pub(crate) last_resort: Option<LastResort>,
     /// What each address of a target is that is a host.
@@ -78,6 +80,9 @@ impl Selection {
         } else {
             Self::default()
         };
+        if config.broadcast() {
+            selection.unmatched = unmatched(config, interfaces);
+        }
         let mut asked = HashMap::new();
         for (target, resolved) in targets.iter().enumerate() {
             if resolved.target.network().is_some() {
@@ -367,6 +372,22 @@ fn is_network_or_broadcast_address(interfaces: &[Interface], ip: IpAddr) -> bool
         }
         _ => false,
     })
+}
+
+/// The names, without the patterns, that no interface has.
+fn unmatched(config: &Config, interfaces: &[Interface]) -> Vec<String> {
+    let has = |name: &str| interfaces.iter().any(|it| it.name == name);
+    let mut names: Vec<String> = Vec::new();
+    for name in config
+        .interfaces()
+        .iter()
+        .chain(config.excluded_interfaces())
+    {
+        if !name.contains(['*', '?']) && !has(name) && !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    names
 }
 
 fn any_matches(globs: &[WildMatch], interface: &Interface) -> bool {
@@ -724,6 +745,18 @@ mod tests {
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn names_that_no_interface_has_are_reported_and_patterns_are_not() {
+        let config = Config::default()
+            .with_interfaces(["eth0", "eht2", "wlan*", "eth?"])
+            .with_excluded_interfaces(["eth1", "docker1", "eht2", "virbr*"]);
+        let host = Host::new(host());
+        let selection = Selection::of_host(&config, &host).unwrap();
+        assert_eq!(selection.unmatched, ["eht2", "docker1"]);
+        let selection = Selection::of_host(&Config::default(), &host).unwrap();
+        assert!(selection.unmatched.is_empty());
     }
 
     #[test]

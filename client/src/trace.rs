@@ -36,6 +36,9 @@ impl Trace {
             if let Some(last_resort) = report.last_resort {
                 tracing::info!("{last_resort}");
             }
+            if !report.unmatched.is_empty() {
+                tracing::warn!(names = ?report.unmatched, "no interface has these names");
+            }
         }
     }
 

@@ -253,7 +253,10 @@ fn answers(config: &Config) -> String {
         _ => "clients on the link".into(),
     };
     let limit = |limit: Option<RateLimit>, what: &str| {
-        limit.map(|limit| format!(", {what} {} times a second", limit.rate()))
+        limit.map(|limit| match limit.rate().get() {
+            1 => format!(", {what} once a second"),
+            rate => format!(", {what} {rate} times a second"),
+        })
     };
     let each = limit(config.rate_limit(), "each");
     let total = limit(config.total_limit(), "together");
