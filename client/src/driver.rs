@@ -24,9 +24,10 @@ use crate::server::DiscoveredServer;
 /// Linux twice `net.core.rmem_max`), and then a burst of answers may lose some.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
-/// The size of the send buffer that the sockets of a search with targets ask for, in bytes. With less
-/// room, a sweep of the link waits for it.
-const SEND_BUFFER: usize = 4 << 20;
+/// The size of the send buffer that a socket asks for which asks hosts by unicast, in bytes. On Linux a
+/// datagram to a neighbor that does not answer takes 832 bytes of it for 3 s, so that the default of
+/// 208 KiB has room for 256. Usually the system grants at least 416 KiB, twice `net.core.wmem_max`.
+const SEND_BUFFER: usize = 1 << 20;
 
 /// How many datagrams are received before other work runs. It takes a few milliseconds, so that a
 /// flood does not delay the deadline or the other tasks of the thread.
@@ -266,8 +267,10 @@ fn open(link: &Link, config: &Config, unicasts: bool) -> io::Result<UdpSocket> {
     }
     if unicasts {
         refusals::enable(&socket, local)?;
-        // A datagram to a silent address on link keeps its room for 3 s.
-        let _ = socket.set_send_buffer_size(SEND_BUFFER);
+        // With a smaller buffer the sweep waits more often.
+        if socket.send_buffer_size().is_ok_and(|it| it < SEND_BUFFER) {
+            let _ = socket.set_send_buffer_size(SEND_BUFFER);
+        }
     }
     // The system's default may be larger. A smaller buffer still works.
     if socket
@@ -447,6 +450,15 @@ mod tests {
             };
             assert_eq!(SockRef::from(&socket).multicast_if_v6().unwrap(), index);
         }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_send_buffer_holds_as_many_datagrams_as_may_be_silent() {
+        let lo = Link::new("lo", 1, [127, 0, 0, 1].into(), Vec::new());
+        let socket = open(&lo, &Config::default(), true).unwrap();
+        let size = SockRef::from(&socket).send_buffer_size().unwrap();
+        assert!(size / 832 >= neighbors::MOST, "{size}");
     }
 
     #[test]

@@ -5,7 +5,11 @@ use std::num::NonZeroUsize;
 
 use crate::host::DEFAULT_MAX_SILENT;
 
-/// A third of what the tables hold, for IPv4 and IPv6. A network namespace cannot read the limit of its
+/// How many addresses may be silent, however large the table is. Their datagrams wait in the send buffer
+/// of the socket, of which Linux grants 416 KiB if `net.core.wmem_max` was not changed, 832 bytes each.
+pub(crate) const MOST: usize = 500;
+
+/// A third of what the tables hold, for IPv4 and IPv6, and at most [`MOST`]. A network namespace cannot read the limit of its
 /// host, and other systems have none to read, so that the default holds there.
 pub(crate) fn limits() -> [NonZeroUsize; 2] {
     ["ipv4", "ipv6"].map(|family| {
@@ -16,10 +20,10 @@ pub(crate) fn limits() -> [NonZeroUsize; 2] {
     })
 }
 
-/// A third of the number, at least 1.
+/// A third of the number, from 1 to [`MOST`].
 fn third(text: &str) -> Option<NonZeroUsize> {
     let entries: usize = text.trim().parse().ok()?;
-    NonZeroUsize::new((entries / 3).max(1))
+    NonZeroUsize::new((entries / 3).clamp(1, MOST))
 }
 
 #[cfg(test)]
@@ -27,10 +31,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sweep_takes_a_third_of_the_table_and_at_least_one_entry() {
+    fn a_sweep_takes_a_third_of_the_table_at_least_one_entry_and_not_more_than_the_socket_holds() {
         let of = |text| third(text).map(NonZeroUsize::get);
         assert_eq!(of("1024\n"), Some(DEFAULT_MAX_SILENT.get()));
-        assert_eq!(of("8192\n"), Some(2730));
+        assert_eq!(of("1200\n"), Some(400));
+        assert_eq!(of("8192\n"), Some(MOST));
         assert_eq!(of("0\n"), Some(1));
         assert_eq!(of("-1\n"), None);
         assert_eq!(of(""), None);
