@@ -100,7 +100,12 @@ impl Diagnosis<'_> {
             grouped(sweep.addresses),
             self.config.settings().timeout()
         );
-        (!enough).then(|| format!("warning: {asked}; {}", too_short(sweep.estimate)))
+        let why = if sweep.no_room > 0 && self.config.settings().timeout() > sweep.estimate {
+            "the system had no room for more at once: use a longer --timeout".into()
+        } else {
+            too_short(sweep.estimate)
+        };
+        (!enough).then(|| format!("warning: {asked}; {why}"))
     }
 
     /// What was answered instead of a response.
@@ -300,7 +305,7 @@ mod tests {
     use std::net::Ipv4Addr;
     use std::time::Instant;
 
-    use udp_discovery_client::Discovery;
+    use udp_discovery_client::{Discovery, Host, ResolvedTarget, Route};
     use udp_discovery_protocol::{Interface, InterfaceAddress};
 
     use super::*;
@@ -399,6 +404,31 @@ mod tests {
         let discovery = Discovery::new(Instant::now(), &config, &[eth0]).unwrap();
         let lines = lines(&config, discovery.report());
         assert_eq!(lines[0], "warning: no interface is named eth1, wlan0");
+    }
+
+    #[test]
+    fn a_sweep_that_the_system_had_no_room_for_does_not_promise_its_estimate_again() {
+        let network = "127.7.0.0/20".parse().unwrap();
+        let route = Route {
+            remote: "127.7.0.1:9999".parse().unwrap(),
+            local: "127.0.0.1".parse().unwrap(),
+        };
+        let lo = interface("lo", "127.0.0.1");
+        let host = Host::new([lo]).with_targets([ResolvedTarget::new(network, [route])]);
+        let config = Config::default().with_broadcast(false);
+        let config = config.with_timeout(Duration::from_secs(60));
+        let discovery = Discovery::on_host(Instant::now(), &config, &host).unwrap();
+        let mut report = discovery.report().clone();
+        assert!(
+            lines(&config, &report)[0]
+                .ends_with(" in 60s; to ask each once takes 3s: --timeout 4s")
+        );
+        report.sweep.as_mut().unwrap().no_room = 1;
+        let line = &lines(&config, &report)[0];
+        assert!(
+            line.contains("no room") && !line.contains("takes"),
+            "{line}"
+        );
     }
 
     #[test]
