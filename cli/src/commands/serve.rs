@@ -240,8 +240,14 @@ fn configuration(config: &Config, level: LevelFilter, server: &Server) -> Vec<St
     ];
     let responses = server.responses();
     for (interface, response) in &responses {
-        let name = format!("on {}", interface.name);
-        lines.push(line(&name, format!("names {response}")));
+        let names = line(
+            &format!("on {}", interface.name),
+            format!("names {response}"),
+        );
+        // With --advertise-ip all addresses of an interface are the same.
+        if !lines.contains(&names) {
+            lines.push(names);
+        }
     }
     if responses.is_empty() {
         lines.push("no interface is up; it answers as soon as one is".into());
