@@ -84,6 +84,29 @@ pub(crate) fn load<C: DeserializeOwned>(
     figment.extract().map_err(|_| words(&figment))
 }
 
+/// What to say of variables whose names begin as those of both sides but are none. Those of one side
+/// are errors.
+pub(crate) fn unknown_variables(
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Vec<String> {
+    let names = [Side::Client, Side::Server].map(table::variables);
+    let names: Vec<&String> = names.iter().flatten().map(|(_, name)| name).collect();
+    let unknown = |(name, _): (OsString, OsString)| {
+        let name = name.into_string().ok()?;
+        let is_unknown = name.starts_with("DISCOVERY_") && !names.contains(&&name);
+        let nearest = || {
+            names
+                .iter()
+                .min_by_key(|it| strsim::damerau_levenshtein(it, &name))
+        };
+        is_unknown.then(|| match nearest() {
+            Some(nearest) => format!("the variable {name} is unknown; is {nearest} meant?"),
+            None => format!("the variable {name} is unknown"),
+        })
+    };
+    environment.into_iter().filter_map(unknown).collect()
+}
+
 /// The value of a setting from one source.
 struct Given {
     setting: &'static Setting,

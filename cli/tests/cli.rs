@@ -126,7 +126,7 @@ fn wrong_arguments_exit_with_2() {
         vec!["discover", "--default-port", "0"],
         vec!["completions", "tcsh"],
         vec!["man"],
-        vec!["man", "/no/such/folder"],
+        vec!["man", "/dev/null/folder"],
         vec!["serve", "--total-limit", "many"],
         vec!["serve", "-v", "-q"],
         vec!["discover", "--first", "--expect", "2"],

@@ -196,6 +196,11 @@ enum Message {
 
 pub(crate) fn run(args: &DiscoverArgs) -> Result<ExitCode, Failure> {
     let config = config(args)?;
+    if !args.verbosity.quiet {
+        for unknown in settings::unknown_variables(env::vars_os()) {
+            say::warn(format_args!("warning: {unknown}"));
+        }
+    }
     let search = Client::new(config.clone()).search().map_err(explain)?;
     if !args.verbosity.quiet
         && let Some(line) = estimate(&config, search.report())

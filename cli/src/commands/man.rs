@@ -1,5 +1,6 @@
 //! `udp-discovery man`: the manual pages.
 
+use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,7 +11,7 @@ use thiserror::Error;
 use crate::Cli;
 use crate::failure::Failure;
 
-/// Write the manual pages to a folder
+/// Write the manual pages to a folder, which is made if it does not exist
 #[derive(Debug, Args)]
 #[command(after_help = "\
 For all users:
@@ -28,7 +29,9 @@ struct CannotWrite {
 }
 
 pub(crate) fn run(args: &ManArgs) -> Result<ExitCode, Failure> {
-    clap_mangen::generate_to(Cli::command(), &args.folder).map_err(|source| CannotWrite {
+    let written = fs::create_dir_all(&args.folder)
+        .and_then(|()| clap_mangen::generate_to(Cli::command(), &args.folder));
+    written.map_err(|source| CannotWrite {
         folder: args.folder.clone(),
         source,
     })?;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde::Serialize;
+use tracing::warn;
 use tracing_subscriber::filter::LevelFilter;
 use udp_discovery_protocol::duration;
 use udp_discovery_server::{Allow, BindError, Config, Control, Event, RateLimit, Server};
@@ -158,6 +159,12 @@ fn serve(args: &ServeArgs, output: &LossyWriter, log: &LossyWriter) -> Result<()
     let config: Config = settings::load(Side::Server, file, env::vars_os(), &args.settings)?;
     let level = log::start(args.verbosity, config.settings().logging(), log.clone());
     let port = config.settings().port();
+    for unknown in settings::unknown_variables(env::vars_os()) {
+        warn!("{unknown}");
+    }
+    if let Some(ip) = config.advertise_ip().filter(|it| it.get().is_loopback()) {
+        warn!("every answer names {ip}, which only clients on this host reach (--advertise-ip)");
+    }
     let print = |line: String| {
         if !args.verbosity.quiet {
             output.line(line);
@@ -233,8 +240,14 @@ fn configuration(config: &Config, level: LevelFilter, server: &Server) -> Vec<St
     ];
     let responses = server.responses();
     for (interface, response) in &responses {
-        let name = format!("on {}", interface.name);
-        lines.push(line(&name, format!("names {response}")));
+        let names = line(
+            &format!("on {}", interface.name),
+            format!("names {response}"),
+        );
+        // With --advertise-ip all addresses of an interface are the same.
+        if !lines.contains(&names) {
+            lines.push(names);
+        }
     }
     if responses.is_empty() {
         lines.push("no interface is up; it answers as soon as one is".into());

@@ -325,3 +325,19 @@ fn what_is_unknown_is_refused_with_what_was_meant() {
     let others = in_environment(&[("DISCOVERY_CLIENT_ALOW", "1"), ("DISCOVERY_ZZZ", "1")]);
     assert!(others.server().is_ok());
 }
+
+#[test]
+fn a_variable_that_is_no_setting_is_told_with_the_nearest_one() {
+    let variables = [
+        ("DISCOVERY_TIMOUT", "1"),
+        ("DISCOVERY_TIMEOUT", "1"),
+        ("DISCOVERY_CLIENT_RETRIES", "1"),
+        ("DISCOVERY_SERVER_IPV6", "1"),
+        ("DISCOVERYX", "1"),
+        ("HOME", "/"),
+    ];
+    let variables = variables.map(|(name, value)| (name.into(), value.into()));
+    let unknown = unknown_variables(variables);
+    let expected = "the variable DISCOVERY_TIMOUT is unknown; is DISCOVERY_TIMEOUT meant?";
+    assert_eq!(unknown, [expected]);
+}

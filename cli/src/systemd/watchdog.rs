@@ -120,6 +120,10 @@ impl Pulse {
         };
         let socket = UdpSocket::bind((local, 0))?;
         socket.set_broadcast(true)?;
+        if ip == local {
+            // The system reports a server that is gone only to a connected socket.
+            socket.connect(server)?;
+        }
         socket.set_read_timeout(Some(limit / TRIES))?;
         Ok(Self {
             socket,
