@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use humantime::FormattedDuration;
 use udp_discovery_client::{
     Config, Counts, DiscoverError, LastResort, Link, Report, SWEEP_LIMIT, SkipReason, Skipped,
     TargetReport,
@@ -196,11 +197,16 @@ pub(crate) fn estimate(config: &Config, report: &Report) -> Option<String> {
 
 /// How long a sweep takes, and the timeout that is long enough: its last addresses need time to answer.
 fn too_short(estimate: Duration) -> String {
-    let seconds = estimate.as_secs() + u64::from(estimate.subsec_nanos() > 0);
-    let takes = humantime::format_duration(Duration::from_secs(seconds));
-    let enough = humantime::format_duration(Duration::from_secs(seconds + 1));
+    let takes = rounded_up(estimate);
+    let enough = rounded_up(estimate + Duration::from_secs(1));
     let enough = enough.to_string().replace(' ', "");
     format!("to ask each once takes {takes}: --timeout {enough}")
+}
+
+/// A time in whole seconds.
+pub(crate) fn rounded_up(time: Duration) -> FormattedDuration {
+    let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+    humantime::format_duration(Duration::from_secs(seconds))
 }
 
 /// A number with a comma after each three digits.

@@ -18,6 +18,7 @@ mod lossy_writer;
 mod options;
 mod output;
 mod port_holder;
+mod progress;
 mod replace;
 mod say;
 mod settings;

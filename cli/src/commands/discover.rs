@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use udp_discovery_client::{
-    Client, Config, DiscoverError, DiscoveredServer, Report, Search, TimedOut,
+    Client, Config, DiscoverError, DiscoveredServer, Report, Search, SweepReport, TimedOut,
 };
 
 use crate::diagnosis::{Diagnosis, estimate, explain};
 use crate::failure::Failure;
 use crate::options::{FileOption, SharedOptions, Verbosity};
 use crate::output::{Format, Output};
+use crate::progress::{Progress, TICK};
 use crate::say::{self, OutputError};
 use crate::settings::{self, Side};
 use crate::stop;
@@ -188,8 +188,8 @@ struct Outcome {
 /// What the main thread waits for.
 enum Message {
     Found(DiscoveredServer),
-    /// How many addresses a sweep has asked.
-    Asked(u64),
+    /// How far a sweep is.
+    Asked(SweepReport),
     Over(Result<Report, DiscoverError>),
     Interrupted,
 }
@@ -236,7 +236,7 @@ pub(crate) fn run(args: &DiscoverArgs) -> Result<ExitCode, Failure> {
 
 /// Prints the servers as they answer.
 fn collect(args: &DiscoverArgs, config: &Config, search: Search) -> Result<Outcome, Failure> {
-    let addresses = search.report().sweep.map(|sweep| sweep.addresses);
+    let sweep = search.report().sweep;
     let (sender, messages) = mpsc::channel();
     let interrupts = sender.clone();
     stop::on_interrupt(move || {
@@ -247,35 +247,35 @@ fn collect(args: &DiscoverArgs, config: &Config, search: Search) -> Result<Outco
         .spawn(move || run_search(search, &sender))?;
 
     let mut output = Output::new(args.format, io::stdout());
-    let progress = progress(args, config.settings().timeout(), addresses);
+    let progress = progress(args, config.settings().timeout(), sweep.as_ref());
     let mut found = 0;
     let over = loop {
         match messages.recv().expect("the search reports its end") {
             Message::Found(server) => {
                 found += 1;
-                progress.set_message(format!("searching, found {found}"));
+                progress.found(found);
                 output.add(server).map_err(OutputError::from)?;
             }
-            Message::Asked(asked) => progress.set_position(asked),
+            Message::Asked(asked) => progress.asked(&asked),
             Message::Over(result) => break Some(result),
             Message::Interrupted => break None,
         }
     };
-    progress.finish_and_clear();
+    drop(progress);
     output.finish().map_err(OutputError::from)?;
     let report = over.transpose().map_err(explain)?;
     Ok(Outcome { found, report })
 }
-
-/// How often the progress is told.
-const TICK: Duration = Duration::from_millis(100);
 
 fn run_search(mut search: Search, messages: &Sender<Message>) {
     loop {
         let message = match search.next_timeout(TICK) {
             Ok(Some(server)) => Message::Found(server),
             Ok(None) => break,
-            Err(TimedOut) => Message::Asked(search.report().sweep.map_or(0, |sweep| sweep.asked)),
+            Err(TimedOut) => match search.report().sweep {
+                Some(sweep) => Message::Asked(sweep),
+                None => continue,
+            },
         };
         if messages.send(message).is_err() {
             return;
@@ -285,27 +285,16 @@ fn run_search(mut search: Search, messages: &Sender<Message>) {
     let _ = messages.send(Message::Over(outcome));
 }
 
-/// A line on the terminal while a search with a table at its end goes on: with a bar if it has
-/// `addresses` to ask.
-fn progress(args: &DiscoverArgs, timeout: Duration, addresses: Option<u64>) -> ProgressBar {
+/// The progress of a search with a table at its end.
+fn progress(args: &DiscoverArgs, timeout: Duration, sweep: Option<&SweepReport>) -> Progress {
     /// A shorter search has nothing to show.
     const SHORTEST: Duration = Duration::from_secs(1);
     let shown = args.format == Format::Table && !args.verbosity.quiet && timeout >= SHORTEST;
-    if !shown {
-        return ProgressBar::hidden();
+    if shown {
+        Progress::new(timeout, sweep)
+    } else {
+        Progress::hidden()
     }
-    // It draws only on a terminal.
-    let progress = match addresses {
-        Some(addresses) => {
-            let bar = "{msg} [{bar:16}] {human_pos}/{human_len}, {eta} left";
-            let style = ProgressStyle::with_template(bar).expect("the template is valid");
-            ProgressBar::new(addresses).with_style(style.progress_chars("=> "))
-        }
-        None => ProgressBar::new_spinner(),
-    };
-    progress.set_message("searching");
-    progress.enable_steady_tick(TICK);
-    progress
 }
 
 fn config(args: &DiscoverArgs) -> Result<Config, Failure> {
