@@ -5,7 +5,7 @@ use std::io;
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Sender};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser};
@@ -244,7 +244,8 @@ fn collect(args: &DiscoverArgs, config: &Config, search: Search) -> Result<Outco
     })?;
     thread::Builder::new()
         .name("search".into())
-        .spawn(move || run_search(search, &sender))?;
+        // Nobody listens any more after Ctrl-C.
+        .spawn(move || drop(run_search(search, &sender)))?;
 
     let mut output = Output::new(args.format, io::stdout());
     let progress = progress(args, config.settings().timeout(), sweep.as_ref());
@@ -267,22 +268,24 @@ fn collect(args: &DiscoverArgs, config: &Config, search: Search) -> Result<Outco
     Ok(Outcome { found, report })
 }
 
-fn run_search(mut search: Search, messages: &Sender<Message>) {
+/// Sends what happens until the end. Returns `None` before it if nobody listens.
+fn run_search(mut search: Search, messages: &Sender<Message>) -> Option<()> {
+    let mut told = Instant::now();
     loop {
-        let message = match search.next_timeout(TICK) {
-            Ok(Some(server)) => Message::Found(server),
+        match search.next_timeout(TICK) {
+            Ok(Some(server)) => messages.send(Message::Found(server)).ok()?,
             Ok(None) => break,
-            Err(TimedOut) => match search.report().sweep {
-                Some(sweep) => Message::Asked(sweep),
-                None => continue,
-            },
-        };
-        if messages.send(message).is_err() {
-            return;
+            Err(TimedOut) => {}
+        }
+        if told.elapsed() >= TICK
+            && let Some(sweep) = search.report().sweep
+        {
+            told = Instant::now();
+            messages.send(Message::Asked(sweep)).ok()?;
         }
     }
     let outcome = search.outcome().map(|()| search.report().clone());
-    let _ = messages.send(Message::Over(outcome));
+    messages.send(Message::Over(outcome)).ok()
 }
 
 /// The progress of a search with a table at its end.
