@@ -129,19 +129,23 @@ impl Changes {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
+    use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-    use udp_discovery_protocol::{HostIp, Response};
+    use udp_discovery_protocol::{HostIp, Interface, Response};
 
     use super::*;
     use crate::responder::Payload;
 
     /// A server's socket and a client's, both on loopback.
     fn pair() -> (Socket, UdpSocket) {
-        let ours = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-        client.connect(ours.local_addr().unwrap()).unwrap();
-        (Socket::new(ours, 300).unwrap(), client)
+        pair_on("127.0.0.1").unwrap()
+    }
+
+    fn pair_on(ip: &str) -> io::Result<(Socket, UdpSocket)> {
+        let ours = UdpSocket::bind((ip, 0))?;
+        let client = UdpSocket::bind((ip, 0))?;
+        client.connect(ours.local_addr()?)?;
+        Ok((Socket::new(ours, 300)?, client))
     }
 
     // On Windows a datagram that is too long is an error, which the event loop knows.
@@ -167,6 +171,53 @@ mod tests {
         }
         let empty = socket.receive(&mut |_| panic!("it is empty")).unwrap_err();
         assert_eq!(empty.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn ipv6_is_served_as_ipv4_is() {
+        // A host may have no IPv6.
+        let Ok((mut socket, client)) = pair_on("::1") else {
+            return;
+        };
+        client.send(b"request").unwrap();
+        let mut sources = Vec::new();
+        socket
+            .receive(&mut |it| sources.push((it.payload.to_vec(), it.source)))
+            .unwrap();
+        assert_eq!(sources, [(b"request".to_vec(), client.local_addr().ok())]);
+        let ip = Ipv6Addr::LOCALHOST.into();
+        let reply = Reply {
+            destination: client.local_addr().unwrap(),
+            local: ip,
+            interface: None,
+            response: Response::new(HostIp::new(ip).unwrap(), None),
+            payload: Payload::new(b"answer"),
+        };
+        socket.send(&[reply], &mut |_, result| result.unwrap());
+        assert_eq!(client.recv(&mut [0; 10]).unwrap(), 6);
+    }
+
+    #[test]
+    fn a_group_is_joined_once_and_left() {
+        let interfaces = Interface::list().unwrap();
+        let lo = interfaces.iter().find(|it| it.flags.loopback).unwrap();
+        let socket = |any: &str| Socket::new(UdpSocket::bind((any, 0))?, 300);
+        let link = |ipv4| Link {
+            index: lo.index,
+            ipv4,
+        };
+        let v4 = socket("0.0.0.0").unwrap();
+        let on_lo = link(Some(Ipv4Addr::LOCALHOST));
+        v4.join(on_lo).unwrap();
+        assert!(v4.join(on_lo).is_err(), "it is a member");
+        v4.leave(on_lo).unwrap();
+        assert!(v4.leave(on_lo).is_err());
+        // A host may have no IPv6, and wine has no index.
+        if let Ok(v6) = socket("::")
+            && v6.join(link(None)).is_ok()
+        {
+            v6.leave(link(None)).unwrap();
+        }
     }
 
     #[test]

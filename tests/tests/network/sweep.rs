@@ -155,6 +155,27 @@ fn meet(address: &str) {
     assert_eq!(&buffer[..len], b"echo");
 }
 
+#[test]
+fn a_network_of_ipv6_is_swept() {
+    lab::run(|| {
+        let [client, server] = pair();
+        for (host, number) in [(&client, 1), (&server, 0xe7)] {
+            host.ip(&format!(
+                "-6 address add fd00:77::{number:x}/120 dev eth0 nodad"
+            ));
+        }
+        let _server = Serving::on(&server, server::Config::default());
+        let found = search(&client, sweep(["fd00:77::/120"], 1));
+        assert_eq!(found.texts(), ["[fd00:77::e7]"]);
+        let report = &found.report.targets[0];
+        assert_eq!(
+            (report.addresses, report.answered),
+            (254, 1),
+            "without ours"
+        );
+    });
+}
+
 /// FAULTS R48
 #[test]
 fn addresses_that_answered_are_asked_first_the_next_time_even_without_a_target() {
