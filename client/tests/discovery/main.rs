@@ -1,6 +1,7 @@
 //! The search without sockets, in virtual time.
 
 mod answers;
+mod datagrams;
 mod deadline;
 mod end;
 mod family;
