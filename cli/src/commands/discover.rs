@@ -245,7 +245,7 @@ fn collect(args: &DiscoverArgs, config: &Config, search: Search) -> Result<Outco
     thread::Builder::new()
         .name("search".into())
         // Nobody listens any more after Ctrl-C.
-        .spawn(move || drop(run_search(search, &sender)))?;
+        .spawn(move || run_search(search, &sender))?;
 
     let mut output = Output::new(args.format, io::stdout());
     let progress = progress(args, config.settings().timeout(), sweep.as_ref());
