@@ -329,6 +329,7 @@ mod tests {
     use udp_discovery_protocol::{BufferSize, InterfaceAddress};
 
     use super::*;
+    use crate::host::Route;
 
     /// A socket with scripted results. After the end of the script there is nothing to receive, and
     /// sending succeeds.
@@ -459,6 +460,32 @@ mod tests {
         let socket = open(&lo, &Config::default(), true).unwrap();
         let size = SockRef::from(&socket).send_buffer_size().unwrap();
         assert!(size / 832 >= neighbors::MOST, "{size}");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn refusals_are_received_if_hosts_are_asked_by_unicast() {
+        use nix::sys::socket::{getsockopt, sockopt};
+
+        let route = Route {
+            remote: ([127, 0, 0, 1], 9).into(),
+            local: [127, 0, 0, 1].into(),
+        };
+        let target = ResolvedTarget::new("127.0.0.1:9".parse().unwrap(), [route]);
+        let config = Config::default().with_interfaces(["lo"]);
+        for (targets, expected) in [(vec![], false), (vec![target], true)] {
+            let now = Instant::now();
+            let receive = RefCell::new(Vec::new());
+            let register = |_, socket: UdpSocket| {
+                if socket.local_addr()?.is_ipv4() {
+                    let receives = getsockopt(&socket, sockopt::Ipv4RecvErr)?;
+                    receive.borrow_mut().push(receives);
+                }
+                Ok(Scripted::default())
+            };
+            Driver::start(&config, now, targets, || now, register).unwrap();
+            assert_eq!(receive.into_inner(), [expected]);
+        }
     }
 
     #[test]

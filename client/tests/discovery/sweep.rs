@@ -333,7 +333,7 @@ fn what_is_remembered_is_asked_first_and_needs_no_target() {
         assert_eq!(sim.counts().accepted, 1);
         let report = sim.search.report();
         let it = report.remembered.as_ref().unwrap();
-        assert_eq!((it.asked, it.answered), (2, 1));
+        assert_eq!((it.addresses, it.asked, it.answered), (3, 2, 1));
         let counts = |it: &udp_discovery_client::TargetReport| (it.addresses, it.asked);
         assert!(report.targets.iter().map(counts).all(|it| it == (6, 6)));
     }
