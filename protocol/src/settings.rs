@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use thiserror::Error;
 
-use crate::wire::{Codec, MAX_DATAGRAM_LEN, Word, WordError, WordsConflict};
+use crate::wire::{Codec, DETAILS_LEN, MAX_DATAGRAM_LEN, Word, WordError, WordsConflict};
 
 /// The default UDP port that servers listen on and clients ask: 9999.
 pub const DEFAULT_PORT: u16 = 9999;
@@ -188,6 +188,23 @@ impl BufferSize {
     /// The size in bytes.
     pub const fn get(self) -> usize {
         self.0
+    }
+
+    /// The length of the buffer to allocate, in bytes: the size, and at least 513, so that a request
+    /// for details or an answer with them fits, and a longer one is recognized as too long.
+    ///
+    /// ```
+    /// use udp_discovery_protocol::BufferSize;
+    ///
+    /// assert_eq!(BufferSize::MIN.capacity(), 513);
+    /// assert_eq!(BufferSize::default().capacity(), 1024);
+    /// ```
+    pub const fn capacity(self) -> usize {
+        if self.0 > DETAILS_LEN {
+            self.0
+        } else {
+            DETAILS_LEN + 1
+        }
     }
 }
 
