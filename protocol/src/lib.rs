@@ -91,7 +91,7 @@
 //!
 //! # Features
 //! - `std` (default): the standard library. Without it the crate needs only `alloc`.
-//! - `serde`: `Deserialize` and `Serialize` for the settings, and durations as text.
+//! - `serde`: `Deserialize` and `Serialize` for the settings, and identities and durations as text.
 //! - `signed`: Ed25519 keys, and the signatures of details.
 //! - `interfaces`: `Interface::list`, which lists the interfaces of this host, and the kinds of
 //!   socket errors.

@@ -56,6 +56,11 @@ impl Nonce {
 /// assert_eq!(text.parse(), Ok(id));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Deserialize, serde::Serialize),
+    serde(try_from = "alloc::string::String", into = "alloc::string::String")
+)]
 pub struct ServerId([u8; 32]);
 
 impl ServerId {
@@ -83,6 +88,11 @@ impl ServerId {
 
 /// One start of a server: 8 bytes that it draws each time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Deserialize, serde::Serialize),
+    serde(try_from = "alloc::string::String", into = "alloc::string::String")
+)]
 pub struct RunId([u8; 8]);
 
 impl RunId {
@@ -116,6 +126,38 @@ impl RunId {
 pub struct ParseIdError {
     /// The length that it must have.
     pub len: usize,
+}
+
+#[cfg(feature = "serde")]
+impl TryFrom<alloc::string::String> for ServerId {
+    type Error = ParseIdError;
+
+    fn try_from(text: alloc::string::String) -> Result<Self, ParseIdError> {
+        text.parse()
+    }
+}
+
+#[cfg(feature = "serde")]
+impl TryFrom<alloc::string::String> for RunId {
+    type Error = ParseIdError;
+
+    fn try_from(text: alloc::string::String) -> Result<Self, ParseIdError> {
+        text.parse()
+    }
+}
+
+#[cfg(feature = "serde")]
+impl From<ServerId> for alloc::string::String {
+    fn from(id: ServerId) -> Self {
+        id.text().as_str().into()
+    }
+}
+
+#[cfg(feature = "serde")]
+impl From<RunId> for alloc::string::String {
+    fn from(run: RunId) -> Self {
+        run.text().as_str().into()
+    }
 }
 
 impl FromStr for ServerId {
@@ -223,5 +265,21 @@ mod tests {
         for cut in 0..id.len() {
             assert!(id[..cut].parse::<ServerId>().is_err());
         }
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn serde_reads_and_writes_the_text() {
+        #[derive(serde::Deserialize, serde::Serialize)]
+        struct Server {
+            id: ServerId,
+            run: RunId,
+        }
+        let text = "id = \"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc\"\nrun = \"AQEBAQEBAQE\"\n";
+        let server: Server = toml::from_str(text).unwrap();
+        assert_eq!(server.id, ServerId::new([7; 32]));
+        assert_eq!(server.run, RunId::new([1; 8]));
+        assert_eq!(toml::to_string(&server).unwrap(), text);
+        assert!(toml::from_str::<Server>(&text.replace("QE\"", "QF\"")).is_err());
     }
 }
