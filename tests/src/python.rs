@@ -1,6 +1,7 @@
-//! The Python server and client whose wire format this project speaks.
+//! The Python server and client whose wire format this project speaks, and a second implementation of
+//! docs/details.md.
 //!
-//! They come from the Python Package Index, by pip, into a virtual environment that the tests make.
+//! The first come from the Python Package Index, by pip, into a virtual environment that the tests make.
 //! [`lab::run_with_python`](crate::lab::run_with_python) prepares it and passes its path.
 
 use std::fs::{self, File};
@@ -13,13 +14,14 @@ use nix::fcntl::{Flock, FlockArg};
 use crate::lab::{have, skip};
 
 /// The packages that are installed.
-const PACKAGES: [&str; 2] = [
+const PACKAGES: [&str; 3] = [
+    "cryptography==48.0.0",
     "django-udp-discovery==1.0.0",
     "django-udp-discovery-client[network]==1.0.0",
 ];
 
-/// Fails unless both packages are installed.
-const IMPORTS: &str = "import django_udp_discovery.conf, discovery_client";
+/// Fails unless the packages are installed.
+const IMPORTS: &str = "import cryptography, django_udp_discovery.conf, discovery_client";
 
 /// Serves with the settings in its argument, a JSON object, until standard input ends. Prints
 /// `ready` when it serves; its log goes to standard error.
@@ -57,7 +59,16 @@ pub fn client(interpreter: &Path, config: &str) -> Command {
     script(interpreter, CLIENT, config)
 }
 
-/// An interpreter that can import both packages, from a virtual environment in `folder`.
+/// A command of `tests/python/details.py`, with arguments such as `["discover", "127.0.0.1"]`.
+pub fn details(interpreter: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(interpreter);
+    command
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/python/details.py"))
+        .args(arguments);
+    command
+}
+
+/// An interpreter that can import the packages, from a virtual environment in `folder`.
 ///
 /// The first caller makes it, which takes a minute; others wait, in other processes too. Where
 /// Python or the registry is missing, it prints `skipped:` and the reason, and there is none.
