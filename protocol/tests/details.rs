@@ -269,6 +269,59 @@ mod signed {
         SigningKey::from_bytes(&[9; 32])
     }
 
+    proptest! {
+        /// With any words, and properties whose length is around the limit. What is refused is as much
+        /// too long as the error says.
+        #[test]
+        fn with_every_configuration_that_fits_the_longest_answer_has_at_most_512_bytes(
+            words in ("M[!-~]{0,63}", "P[!-~]{0,63}"),
+            details in any_details(),
+            around in 0_usize..40,
+            is_signed in any::<bool>(),
+        ) {
+            let word = |text: &str| udp_discovery_protocol::Word::new(text).unwrap();
+            let codec = Codec::new(word(&words.0), word(&words.1)).unwrap();
+            let key = key();
+            let details = details.with_id(key.id());
+            let shortest = EncodedDetails::new(&details, &codec, is_signed);
+            let longest = parsed("[1111:2222:3333:4444:5555:6666:7777:8888]:65535");
+            let nonce = Nonce::new(NONCE, 255);
+            let mut request = BytesMut::new();
+            codec.encode_details_request(nonce, &mut request);
+            let encode = |encoded: &EncodedDetails| {
+                let mut answer = BytesMut::new();
+                codec.encode_details(longest, nonce, encoded, &mut answer);
+                if is_signed {
+                    key.sign(&request, &mut answer);
+                }
+                answer
+            };
+            let Ok(shortest) = shortest else {
+                return Ok(());
+            };
+            let len = encode(&shortest).len();
+            // The property has its key, `=` and a line end besides its value.
+            let value = (DETAILS_LEN + 20).saturating_sub(len + 12 + around);
+            let Ok(details) = details.with_property("zzzzzzzzzz", &"x".repeat(value)) else {
+                return Ok(());
+            };
+            let len = len + 12 + value;
+            match EncodedDetails::new(&details, &codec, is_signed) {
+                Ok(encoded) => {
+                    let answer = encode(&encoded);
+                    prop_assert_eq!(answer.len(), len);
+                    prop_assert!(answer.len() <= request.len());
+                    let read = codec.decode_details(&answer).unwrap();
+                    prop_assert_eq!(read.verify(&request).is_ok(), is_signed);
+                    prop_assert_eq!(read.details(), details);
+                }
+                Err(error) => {
+                    prop_assert_eq!((error.len, error.excess), (len, len - DETAILS_LEN));
+                }
+            }
+        }
+    }
+
     /// An answer to `request(3)`.
     fn answer(key: &SigningKey) -> Vec<u8> {
         let details = details().with_id(key.id()).with_name("printer").unwrap();
