@@ -138,11 +138,10 @@ fn read(datagram: &[u8]) -> Option<Lines<'_>> {
 fn is_base64(text: &[u8], len: usize) -> bool {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let digit = |byte| ALPHABET.iter().position(|it| *it == byte);
-    let Some(last) = text.last().and_then(|byte| digit(*byte)) else {
+    if text.len() != (len * 8).div_ceil(6) {
         return false;
-    };
-    let unused = text.len() * 6 - len.min(64) * 8;
-    text.len() == (len * 8).div_ceil(6)
-        && text.iter().all(|byte| digit(*byte).is_some())
-        && last % (1 << unused) == 0
+    }
+    let last = text.last().and_then(|byte| digit(*byte)).unwrap_or(64);
+    let unused = text.len() * 6 - len * 8;
+    text.iter().all(|byte| digit(*byte).is_some()) && last % (1 << unused) == 0
 }
