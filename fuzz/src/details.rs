@@ -143,5 +143,5 @@ fn is_base64(text: &[u8], len: usize) -> bool {
     }
     let last = text.last().and_then(|byte| digit(*byte)).unwrap_or(64);
     let unused = text.len() * 6 - len * 8;
-    text.iter().all(|byte| digit(*byte).is_some()) && last % (1 << unused) == 0
+    text.iter().all(|byte| digit(*byte).is_some()) && last.is_multiple_of(1 << unused)
 }
