@@ -94,13 +94,9 @@ pub(crate) fn unknown_variables(
     let unknown = |(name, _): (OsString, OsString)| {
         let name = name.into_string().ok()?;
         let is_unknown = name.starts_with("DISCOVERY_") && !names.contains(&&name);
-        let nearest = || {
-            names
-                .iter()
-                .min_by_key(|it| strsim::damerau_levenshtein(it, &name))
-        };
+        let nearest = || nearest(&name, names.iter().map(|it| (it.as_str(), it.as_str())));
         is_unknown.then(|| match nearest() {
-            Some(nearest) => format!("the variable {name} is unknown; is {nearest} meant?"),
+            Some((_, nearest)) => format!("the variable {name} is unknown; is {nearest} meant?"),
             None => format!("the variable {name} is unknown"),
         })
     };
@@ -317,15 +313,9 @@ fn words(figment: &Figment) -> SettingsError {
 /// it stands for.
 fn advice<'a>(unknown: &str, candidates: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     const ALIKE: f64 = 0.8;
-    let unknown = unknown.to_lowercase();
-    let candidates: Vec<(f64, &str)> = candidates
-        .map(|(spelling, name)| (jaro_winkler(&unknown, &spelling.to_lowercase()), name))
-        .collect();
-    let best = candidates
-        .iter()
-        .max_by(|one, other| one.0.total_cmp(&other.0));
-    if let Some((likeness, name)) = best
-        && *likeness >= ALIKE
+    let candidates: Vec<(&str, &str)> = candidates.collect();
+    if let Some((likeness, name)) = nearest(unknown, candidates.iter().copied())
+        && likeness >= ALIKE
     {
         return format!("did you mean `{name}`?");
     }
@@ -335,6 +325,17 @@ fn advice<'a>(unknown: &str, candidates: impl Iterator<Item = (&'a str, &'a str)
         .collect();
     names.dedup();
     format!("expected one of {}", names.join(", "))
+}
+
+/// The name of the candidate that is most like `unknown`, and how much, from 0 to 1.
+fn nearest<'a>(
+    unknown: &str,
+    candidates: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Option<(f64, &'a str)> {
+    let unknown = unknown.to_lowercase();
+    candidates
+        .map(|(spelling, name)| (jaro_winkler(&unknown, &spelling.to_lowercase()), name))
+        .max_by(|one, other| one.0.total_cmp(&other.0))
 }
 
 /// A value as its user wrote it.
