@@ -247,8 +247,8 @@ pub enum DestinationKind {
 
 /// What became of a [`Target`].
 ///
-/// An address that several targets share is asked once and counts for the first of them, hosts before
-/// networks. The [`Destination`]s of the links name each address, except those of networks.
+/// An address that several targets share is asked once and counts for the first of them. The
+/// [`Destination`]s of the links name each address, except those of networks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
