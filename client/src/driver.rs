@@ -182,13 +182,6 @@ impl<S: Endpoint> Driver<S> {
         }
     }
 
-    /// Remembers what answered, once.
-    fn save(&mut self) {
-        if let Some(memory) = self.memory.take() {
-            memory.save(&mut self.discovery);
-        }
-    }
-
     /// Sends what is due, but not too much at once. Returns whether that was all.
     fn send(&mut self, clock: impl Fn() -> Instant) -> bool {
         for _ in 0..SENT_AT_ONCE {
@@ -283,12 +276,19 @@ fn open(link: &Link, config: &Config, unicasts: bool) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-impl<S> Drop for Driver<S> {
-    /// A caller that has what it wants need not wait for the end.
-    fn drop(&mut self) {
+impl<S> Driver<S> {
+    /// Remembers what answered, once.
+    fn save(&mut self) {
         if let Some(memory) = self.memory.take() {
             memory.save(&mut self.discovery);
         }
+    }
+}
+
+impl<S> Drop for Driver<S> {
+    /// A caller that has what it wants need not wait for the end.
+    fn drop(&mut self) {
+        self.save();
     }
 }
 
@@ -675,7 +675,6 @@ mod tests {
 
     /// A sweep of 10.9.0.0/24, at a pace that allows everything at once.
     fn sweeping<S>(socket: S) -> Driver<S> {
-        use crate::host::{ResolvedTarget, Route};
         let config = Config::default()
             .with_broadcast(false)
             .with_pace(u32::MAX.try_into().unwrap());
