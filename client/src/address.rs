@@ -135,8 +135,13 @@ impl AddressSelector {
     }
 }
 
-fn is_link_local(ip: IpAddr) -> bool {
+pub(crate) fn is_link_local(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
+}
+
+/// Whether a host with this address can be asked without naming an interface.
+pub(crate) fn is_of_any_link(ip: IpAddr) -> bool {
+    HostIp::new(ip).is_ok() && !is_link_local(ip)
 }
 
 #[cfg(test)]

@@ -3,18 +3,17 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::mem;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use udp_discovery_protocol::{
-    Codec, DecodeError, HostIp, Interface, Message, ReceiveErrorKind, Request, Response,
-    SendErrorKind,
+    Codec, DecodeError, Interface, Message, ReceiveErrorKind, Request, Response, SendErrorKind,
 };
 
-use crate::address::AddressSelector;
+use crate::address::{AddressSelector, is_of_any_link};
 use crate::config::Config;
 use crate::error::DiscoverError;
 use crate::host::Host;
@@ -167,7 +166,6 @@ struct LastTransmit {
 /// The addresses that answered, and how often those of earlier searches were asked.
 #[derive(Debug, Default)]
 struct Memory {
-    enabled: bool,
     answered: Vec<SocketAddr>,
     distinct: HashSet<SocketAddr>,
     times_asked: HashMap<SocketAddr, u32>,
@@ -256,7 +254,6 @@ impl Discovery {
             known: HashSet::new(),
             asked,
             memory: Memory {
-                enabled: config.remember().is_some(),
                 times_asked: host.remembered.iter().map(|it| (it.remote, 0)).collect(),
                 ..Memory::default()
             },
@@ -445,18 +442,14 @@ impl Discovery {
         let Some(report) = self.report.sweep.as_mut().filter(|_| ask.first) else {
             return;
         };
-        let mut target = ask.target.map(|target| &mut self.report.targets[target]);
-        if asked {
-            report.asked += 1;
+        report.asked = if asked {
+            report.asked + 1
         } else {
-            report.asked -= 1;
-        }
-        if let Some(target) = &mut target {
-            target.asked = if asked {
-                target.asked + 1
-            } else {
-                target.asked - 1
-            };
+            report.asked - 1
+        };
+        if let Some(target) = ask.target {
+            let count = &mut self.report.targets[target].asked;
+            *count = if asked { *count + 1 } else { *count - 1 };
         }
     }
 
@@ -590,9 +583,8 @@ impl Discovery {
 
     /// Keeps the address that answered, with the port that it is asked on.
     fn remember(&mut self, source: SocketAddr) {
-        let is_link_local = |ip: IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
         let ip = source.ip();
-        if !self.memory.enabled || HostIp::new(ip).is_err() || is_link_local(ip) {
+        if self.report.remembered.is_none() || !is_of_any_link(ip) {
             return;
         }
         let asked = self.asked.contains_key(&source) || self.sweeps(source);

@@ -4,14 +4,13 @@ use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::iter;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use udp_discovery_protocol::HostIp;
-
+use crate::address::is_of_any_link;
 use crate::config::Config;
 use crate::discovery::{Discovery, MAX_REMEMBERED};
 
@@ -156,8 +155,7 @@ fn read(file: &Path) -> io::Result<Option<Vec<u8>>> {
 /// An address that can be asked by unicast on any link.
 fn address(line: &[u8]) -> Option<SocketAddr> {
     let address: SocketAddr = str::from_utf8(line).ok()?.parse().ok()?;
-    let link_local = matches!(address.ip(), IpAddr::V6(ip) if ip.is_unicast_link_local());
-    let is_plain = !link_local && address.port() != 0 && HostIp::new(address.ip()).is_ok();
+    let is_plain = is_of_any_link(address.ip()) && address.port() != 0;
     is_plain.then(|| SocketAddr::new(address.ip(), address.port()))
 }
 

@@ -7,8 +7,9 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use udp_discovery_protocol::{HostIp, Interface};
+use udp_discovery_protocol::Interface;
 
+use crate::address::is_of_any_link;
 use crate::config::Config;
 use crate::error::DiscoverError;
 use crate::host::{ResolvedTarget, Route};
@@ -161,9 +162,7 @@ fn hosts(addresses: impl Iterator<Item = SocketAddr>) -> Vec<IpAddr> {
         if hosts.len() == MAX_ADDRESSES {
             break;
         }
-        // A link-local address names no interface.
-        let is_link_local = matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
-        if HostIp::new(ip).is_ok() && !is_link_local && !hosts.contains(&ip) {
+        if is_of_any_link(ip) && !hosts.contains(&ip) {
             hosts.push(ip);
         }
     }

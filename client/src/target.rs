@@ -8,6 +8,8 @@ use std::str::FromStr;
 use thiserror::Error;
 use udp_discovery_protocol::{HostIp, IpNet};
 
+use crate::address::is_link_local;
+
 /// A host to ask by unicast, a name or an address, with or without a port; or a network, each address
 /// of which is asked.
 ///
@@ -189,7 +191,7 @@ impl FromStr for Target {
         let ip = HostIp::new(ip).map_err(|_| ParseTargetError::NotAHost {
             target: text.to_owned(),
         })?;
-        let is_link_local = matches!(ip.get(), IpAddr::V6(ip) if ip.is_unicast_link_local());
+        let is_link_local = is_link_local(ip.get());
         let host = match interface {
             None if !is_link_local => TargetHost::Ip(ip),
             Some(name) if is_link_local && !name.is_empty() => {
@@ -226,7 +228,7 @@ fn network(text: &str, address: &str, prefix_len: &str) -> Result<TargetHost, Pa
     let first = HostIp::new(network.network()).map_err(|_| not_a_host())?;
     HostIp::new(network.broadcast()).map_err(|_| not_a_host())?;
     match network {
-        IpNet::V6(network) if network.network().is_unicast_link_local() => {
+        _ if is_link_local(network.network()) => {
             Err(ParseTargetError::Interface { target: target() })
         }
         _ if network.prefix_len() == max => Ok(TargetHost::Ip(first)),
