@@ -10,6 +10,8 @@ mod observe;
 mod show;
 mod surroundings;
 
+#[cfg(test)]
+pub(crate) use finding::Code;
 pub(crate) use finding::Severity;
 pub(crate) use judge::findings;
 pub(crate) use observe::observe;

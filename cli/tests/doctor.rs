@@ -449,6 +449,22 @@ fn a_target_behind_a_router_is_elsewhere() {
 }
 
 #[test]
+fn a_target_that_is_no_host_is_unknown_and_a_network_is_a_usage_error() {
+    lab::run(|| {
+        let [client, _other] = two_hosts();
+        for target in ["nosuch.invalid", "10.77.1.255"] {
+            let diagnosis = Diagnosis::on(&client, &["--target", target]);
+            diagnosis.assert_faults([("problem", "target-unknown")]);
+        }
+        for target in ["10.77.1.0/24", "255.255.255.255", ""] {
+            let mut doctor = client.spawn(command(&["doctor", "--target", target]));
+            assert_eq!(doctor.wait(ENOUGH).code(), Some(2), "{target:?}");
+            assert_eq!(doctor.stdout(), [""; 0]);
+        }
+    });
+}
+
+#[test]
 fn a_port_without_a_server_is_closed() {
     lab::run(|| {
         let [client, _server] = two_hosts();

@@ -213,9 +213,13 @@ fn sending(seen: &Observations) -> Vec<Finding> {
             continue;
         };
         let name = link.interface.as_str();
-        // Without a carrier it is no wonder. IPv6 that does not work is none where IPv4 does.
+        // Without a carrier it is no wonder. IPv6 adds nothing where IPv4 works, or fails too.
+        let is_known = findings
+            .iter()
+            .any(|it| it.interface.as_deref() == Some(name));
         let is_explained = seen.without_carrier.iter().any(|it| it == name)
-            || link.local.is_ipv6() && links.iter().any(|it| it.interface == name && works(it));
+            || link.local.is_ipv6()
+                && (is_known || links.iter().any(|it| it.interface == name && works(it)));
         if is_explained {
             continue;
         }

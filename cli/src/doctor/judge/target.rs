@@ -13,7 +13,7 @@ pub(super) fn findings(target: &Target, seen: &Observations) -> Vec<Finding> {
     let name = &target.name;
     match &target.outcome {
         Err(TargetError::Unknown(why)) => {
-            let message = format!("{name} is not the name or address of a host: {why}.");
+            let message = format!("No host is known as {name}: {why}.");
             vec![
                 Finding::new(Problem, Code::TargetUnknown, message)
                     .with_advice("Name the target by its address."),
