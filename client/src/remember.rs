@@ -422,13 +422,19 @@ mod tests {
                 let file = &file;
                 scope.spawn(move || {
                     for _ in 0..50 {
-                        replace(file, &text(hosts)).unwrap();
+                        // Windows does not replace a file that somebody reads.
+                        let replaced = replace(file, &text(hosts));
+                        assert!(replaced.is_ok() || cfg!(windows));
                     }
                 })
             });
             while !writers.iter().all(thread::ScopedJoinHandle::is_finished) {
-                let content = fs::read_to_string(&file).unwrap();
-                assert!(content == text(&first) || content == text(&second));
+                match fs::read_to_string(&file) {
+                    Ok(content) => assert!(content == text(&first) || content == text(&second)),
+                    // Nor does it open one that is being replaced.
+                    Err(_) if cfg!(windows) => {}
+                    Err(error) => panic!("{error}"),
+                }
             }
         });
         assert_eq!(folder.names(), ["servers"]);

@@ -6,6 +6,7 @@
 //! without the code under test.
 
 pub mod decode;
+pub mod details;
 pub mod discovery;
 pub mod host;
 pub mod input;
@@ -20,8 +21,9 @@ pub mod wire;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("decode", decode::check),
+    ("details", details::check),
     ("discovery", discovery::check),
     ("responder", responder::check),
     ("round_trip", round_trip::check),

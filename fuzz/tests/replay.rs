@@ -51,6 +51,11 @@ fn decode() {
 }
 
 #[test]
+fn details() {
+    replay("details");
+}
+
+#[test]
 fn discovery() {
     replay("discovery");
 }

@@ -20,6 +20,9 @@
 //! # Overview
 //! - [`Codec`] reads and writes [`Message`]s: a [`Request`] or a [`Response`]. [`Word`] is a
 //!   discovery message or response prefix, [`HostIp`] an address that a host can have.
+//! - [`Details`] say who a server is. They are version 1 of an extension, which only this crate has so far:
+//!   neither the server nor the client offers it yet. The page docs/details.md of the repository
+//!   specifies it.
 //! - [`Settings`] holds what both sides share: the port, the two words, the timeout.
 //! - [`Interface`] describes a network interface: what is on its link, and which of its addresses
 //!   reaches a peer.
@@ -61,9 +64,35 @@
 //! - Values are validated when they are made, so no later step can fail on them.
 //! - The kinds of socket errors are decided here once, for servers and clients.
 //!
+//! Tell who a server is, besides where:
+//!
+//! ```
+//! use bytes::BytesMut;
+//! use udp_discovery_protocol::{
+//!     Codec, Details, EncodedDetails, Nonce, Response, RunId, ServerId,
+//! };
+//!
+//! let codec = Codec::default();
+//! let details = Details::new(ServerId::new([7; 32]), RunId::new([1; 8]))
+//!     .with_name("printer")?
+//!     .with_property("version", "1.2")?;
+//! let encoded = EncodedDetails::new(&details, &codec, false)?;
+//!
+//! let nonce = Nonce::new(*b"15 random bytes", 0);
+//! let response = Response::new("192.168.1.7".parse()?, None);
+//! let mut answer = BytesMut::new();
+//! codec.encode_details(response, nonce, &encoded, &mut answer);
+//!
+//! let answer = codec.decode_details(&answer)?;
+//! assert_eq!((answer.nonce, answer.name), (nonce, Some("printer")));
+//! assert_eq!(answer.details(), details);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Features
 //! - `std` (default): the standard library. Without it the crate needs only `alloc`.
 //! - `serde`: `Deserialize` and `Serialize` for the settings, and durations as text.
+//! - `signed`: Ed25519 keys, and the signatures of details.
 //! - `interfaces`: `Interface::list`, which lists the interfaces of this host, and the kinds of
 //!   socket errors.
 
@@ -93,6 +122,10 @@ pub use settings::{
     BufferSize, BufferSizeError, DEFAULT_PORT, DEFAULT_TIMEOUT, Settings, WordsError,
 };
 pub use wire::{
-    Codec, DEFAULT_MESSAGE, DEFAULT_RESPONSE_PREFIX, DecodeError, HostIp, MAX_DATAGRAM_LEN,
-    Message, NotAHost, ParseHostIpError, Request, Response, Word, WordError, WordsConflict,
+    Codec, DEFAULT_MESSAGE, DEFAULT_RESPONSE_PREFIX, DETAILS_LEN, DecodeError, Details,
+    DetailsAnswer, DetailsError, DetailsRequestError, DetailsTooLong, EncodedDetails, HostIp,
+    InvalidDetails, MAX_DATAGRAM_LEN, Message, Nonce, NotAHost, ParseHostIpError, ParseIdError,
+    Properties, Request, Response, RunId, ServerId, Word, WordError, WordsConflict,
 };
+#[cfg(feature = "signed")]
+pub use wire::{KeyError, SigningKey, VerifyError};

@@ -3,6 +3,7 @@
 //! Imports point downward only: `codec`, then the messages, then their parts.
 
 mod codec;
+mod details;
 mod error;
 mod grammar;
 mod host_ip;
@@ -11,6 +12,12 @@ mod response;
 mod word;
 
 pub use codec::{Codec, Message, WordsConflict};
+pub use details::{
+    DETAILS_LEN, Details, DetailsAnswer, DetailsError, DetailsRequestError, DetailsTooLong,
+    EncodedDetails, InvalidDetails, Nonce, ParseIdError, Properties, RunId, ServerId,
+};
+#[cfg(feature = "signed")]
+pub use details::{KeyError, SigningKey, VerifyError};
 pub use error::DecodeError;
 pub use host_ip::{HostIp, NotAHost, ParseHostIpError};
 pub use request::Request;
