@@ -1,6 +1,6 @@
 //! What keeps this host from finding servers, or from being found.
 //!
-//! [`observe`] looks and sends, [`judge`] decides, [`show`] prints.
+//! [`observe()`] looks and sends, [`judge`] decides, [`show`] prints.
 
 mod experiments;
 mod finding;

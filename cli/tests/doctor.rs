@@ -109,6 +109,25 @@ fn serve(host: &Host, arguments: &[&str]) -> Process {
     process
 }
 
+/// Answers plain requests on a host, and requests for details.
+fn answer_with_details(host: &Host) {
+    let socket = host.run(|| UdpSocket::bind("0.0.0.0:9999")).unwrap();
+    thread::spawn(move || {
+        let mut buffer = [0; 600];
+        while let Ok((len, client)) = socket.recv_from(&mut buffer) {
+            let text = String::from_utf8_lossy(&buffer[..len]);
+            let answer = match text.lines().nth(1) {
+                None => "SERVER_IP:10.77.1.2".to_owned(),
+                Some(nonce) => {
+                    let (id, run) = ("A".repeat(43), "A".repeat(11));
+                    format!("SERVER_IP:10.77.1.2\n{nonce}\nid={id}\nrun={run}\n")
+                }
+            };
+            let _ = socket.send_to(answer.as_bytes(), client);
+        }
+    });
+}
+
 /// Answers each request on a host with `answer`.
 fn answer(host: &Host, answer: &'static [u8]) {
     let socket = host.run(|| UdpSocket::bind("0.0.0.0:9999")).unwrap();
@@ -204,6 +223,17 @@ fn a_healthy_network_of_both_families_has_notes_only() {
         let diagnosis = Diagnosis::on(&client, &["--target", "fd00:77::2"]);
         diagnosis.assert_faults([]);
         diagnosis.assert_says("target-answers", "message", "3 of 3 broadcasts");
+    });
+}
+
+#[test]
+fn a_target_that_offers_details_is_asked_for_them_too() {
+    lab::run(|| {
+        let [client, server] = two_hosts();
+        answer_with_details(&server);
+        let diagnosis = Diagnosis::on(&client, &["--target", "10.77.1.2"]);
+        diagnosis.assert_faults([]);
+        diagnosis.assert_says("target-answers", "message", "3 of 3 requests for details");
     });
 }
 

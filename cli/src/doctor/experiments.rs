@@ -4,12 +4,15 @@
 //! answer to a broadcast comes from another address than the broadcast was sent to, so it is dropped,
 //! until something was sent to the target itself.
 
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use socket2::{Domain, Protocol, Socket, Type};
-use udp_discovery_protocol::{Codec, MULTICAST_V4, MULTICAST_V6, Message, ReceiveErrorKind};
+use udp_discovery_protocol::{Codec, MULTICAST_V4, MULTICAST_V6, Message, Nonce, ReceiveErrorKind};
 
 use super::observations::{Experiments, Silence, Tally};
 
@@ -19,6 +22,14 @@ const TIMES: usize = 3;
 const WAIT: Duration = Duration::from_millis(350);
 /// The port of the discard service (RFC 863), which hardly any host has.
 const DISCARD: u16 = 9;
+
+/// What is sent, and what answers it.
+#[derive(Clone, Copy)]
+enum Request<'a> {
+    Plain,
+    /// The request for details with this nonce.
+    Details(Nonce, &'a [u8]),
+}
 
 /// A target, and how it is reached.
 #[derive(Debug)]
@@ -51,21 +62,27 @@ impl Reached<'_> {
             }
         };
         let sockets = self.open_fresh()?;
+        let ask = |destination| self.ask(&sockets, destination, Request::Plain);
         let mut tallies = Experiments {
-            directed: self.ask(&sockets, directed),
-            unicast: self.ask(&sockets, Some(self.target)),
-            directed_again: self.ask(&sockets, directed),
-            limited_again: self.ask(&sockets, Some(limited)),
-            multicast: self.ask(&sockets, multicast),
+            directed: ask(directed),
+            unicast: ask(Some(self.target)),
+            directed_again: ask(directed),
+            limited_again: ask(Some(limited)),
+            multicast: ask(multicast),
             ..Experiments::default()
         };
-        tallies.limited = self.ask(&self.open_fresh()?, Some(limited));
+        let nonce = Nonce::new(random(), 0);
+        let mut payload = BytesMut::new();
+        self.codec.encode_details_request(nonce, &mut payload);
+        let details = Request::Details(nonce, &payload);
+        tallies.details = self.ask(&sockets, Some(self.target), details);
+        tallies.limited = self.ask(&self.open_fresh()?, Some(limited), Request::Plain);
         if let Some(port) = self.free_port
             && let Ok(socket) = self.open(port)
         {
             let sockets = [socket];
             for destination in [directed, Some(limited)] {
-                let more = self.ask(&sockets, destination);
+                let more = self.ask(&sockets, destination, Request::Plain);
                 tallies.from_discovery_port.sent += more.sent;
                 tallies.from_discovery_port.answered += more.answered;
             }
@@ -127,30 +144,38 @@ impl Reached<'_> {
     }
 
     /// Sends a request from each socket, and waits for the target's answers.
-    fn ask(&self, sockets: &[UdpSocket], destination: Option<SocketAddr>) -> Tally {
+    fn ask(
+        &self,
+        sockets: &[UdpSocket],
+        destination: Option<SocketAddr>,
+        request: Request<'_>,
+    ) -> Tally {
         let mut tally = Tally::default();
         let Some(destination) = destination else {
             return tally;
         };
-        let request = self.codec.message().as_bytes();
+        let payload = match request {
+            Request::Plain => self.codec.message().as_bytes(),
+            Request::Details(_, payload) => payload,
+        };
         let mut asked = Vec::new();
         for socket in sockets {
             // A late answer to an earlier request.
-            while self.is_answered(socket, Instant::now()) {}
-            if socket.send_to(request, destination).is_ok() {
+            while self.is_answered(socket, request, Instant::now()) {}
+            if socket.send_to(payload, destination).is_ok() {
                 tally.sent += 1;
                 asked.push(socket);
             }
         }
         let deadline = Instant::now() + WAIT;
         for socket in asked {
-            tally.answered += u32::from(self.is_answered(socket, deadline));
+            tally.answered += u32::from(self.is_answered(socket, request, deadline));
         }
         tally
     }
 
     /// Waits for an answer of the target, until `deadline`.
-    fn is_answered(&self, socket: &UdpSocket, deadline: Instant) -> bool {
+    fn is_answered(&self, socket: &UdpSocket, request: Request<'_>, deadline: Instant) -> bool {
         let mut buffer = [0; 512];
         loop {
             // A read timeout of 0 would be none.
@@ -160,7 +185,9 @@ impl Reached<'_> {
                 .set_read_timeout(timeout)
                 .and_then(|()| socket.recv_from(&mut buffer));
             match received {
-                Ok((len, source)) if self.is_answer(&buffer[..len], source.ip()) => return true,
+                Ok((len, source)) if self.is_answer(request, &buffer[..len], source.ip()) => {
+                    return true;
+                }
                 Err(error) if ReceiveErrorKind::of(&error) == ReceiveErrorKind::WouldBlock => {
                     return false;
                 }
@@ -170,13 +197,30 @@ impl Reached<'_> {
         }
     }
 
-    /// A host with several addresses answers a broadcast from another than the one asked.
-    fn is_answer(&self, datagram: &[u8], source: IpAddr) -> bool {
-        match self.codec.decode(datagram) {
-            Ok(Message::Response(response)) => [source, response.ip()].contains(&self.target.ip()),
-            _ => false,
-        }
+    fn is_answer(&self, request: Request<'_>, datagram: &[u8], source: IpAddr) -> bool {
+        let response = match request {
+            Request::Plain => match self.codec.decode(datagram) {
+                Ok(Message::Response(response)) => response,
+                _ => return false,
+            },
+            Request::Details(nonce, _) => match self.codec.decode_details(datagram) {
+                Ok(answer) if answer.nonce == nonce => answer.response,
+                _ => return false,
+            },
+        };
+        // A host with several addresses answers a broadcast from another than the one asked.
+        [source, response.ip()].contains(&self.target.ip())
     }
+}
+
+/// Bytes that nobody can guess.
+fn random() -> [u8; 15] {
+    // The standard library draws the keys of a hash table at random.
+    let draw = || RandomState::new().build_hasher().finish();
+    let mut bytes = [0; 15];
+    bytes[..8].copy_from_slice(&draw().to_ne_bytes());
+    bytes[8..].copy_from_slice(&draw().to_ne_bytes()[..7]);
+    bytes
 }
 
 /// Whether the system has the link-layer address of a host that it was just asked for.

@@ -98,6 +98,8 @@ pub(crate) struct Experiments {
     pub(crate) limited: Tally,
     /// To the target alone, from the ports of `directed`.
     pub(crate) unicast: Tally,
+    /// For details, to the target alone. Servers that do not offer them are silent.
+    pub(crate) details: Tally,
     /// To the directed broadcast address, after the target had answered on the same port.
     pub(crate) directed_again: Tally,
     /// To 255.255.255.255 or the IPv6 group, after the target had answered on the same port.

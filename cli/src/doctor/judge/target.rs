@@ -78,14 +78,18 @@ fn answers(host: &TargetHost, seen: &Observations) -> Vec<Finding> {
     findings
 }
 
-/// `2 of 3 broadcasts, 3 of 3 requests to it alone`
+/// `2 of 3 broadcasts, 3 of 3 requests to it alone`, and the requests for details if it offers them.
 fn counts(tries: &Experiments) -> String {
     let broadcasts = Tally {
         sent: tries.directed.sent + tries.limited.sent,
         answered: tries.directed.answered + tries.limited.answered,
     };
+    let details = match tries.details {
+        Tally { answered: 0, .. } => String::new(),
+        Tally { sent, answered } => format!(", {answered} of {sent} requests for details"),
+    };
     format!(
-        "{} of {} broadcasts, {} of {} requests to it alone",
+        "{} of {} broadcasts, {} of {} requests to it alone{details}",
         broadcasts.answered, broadcasts.sent, tries.unicast.answered, tries.unicast.sent
     )
 }

@@ -471,6 +471,7 @@ fn all_answered() -> Experiments {
         directed_again: tally(3, 3),
         limited_again: tally(3, 3),
         multicast: tally(3, 3),
+        details: tally(0, 3),
         from_discovery_port: tally(2, 2),
     }
 }
@@ -536,6 +537,20 @@ fn a_target_that_answers_broadcasts_is_fine() {
 }
 
 #[test]
+fn details_are_optional_and_named_if_the_target_offers_them() {
+    let message = |details| {
+        let seen = tried(Experiments {
+            details,
+            ..all_answered()
+        });
+        assert_eq!(faults(&seen), [""; 0]);
+        finding(&seen, Code::TargetAnswers).message
+    };
+    assert!(!message(tally(0, 3)).contains("details"));
+    assert!(message(tally(3, 3)).contains("3 of 3 requests for details"));
+}
+
+#[test]
 fn broadcasts_that_are_answered_only_after_a_unicast_meet_a_stateful_firewall() {
     let stateful = Experiments {
         directed: tally(0, 3),
@@ -569,6 +584,7 @@ fn broadcasts_that_are_never_answered_are_not_delivered() {
         directed_again: tally(0, 3),
         limited_again: tally(0, 3),
         multicast: tally(0, 3),
+        details: tally(0, 3),
         from_discovery_port: tally(0, 2),
     };
     let seen = tried(deaf);
