@@ -22,7 +22,7 @@ const WIDTH: usize = 80;
 
 const NOTES: &str = "\
 It takes less than 3 s, and at most 10 s with --target. It searches as `discover` does, opens the port \
-of the discovery for a moment, and with --target sends about 40 requests to that host and its network.
+of the discovery for a moment, and with --target sends about 25 requests to that host and its network.
 
 Exit codes: 0 no problem, 1 a problem, 2 error.";
 
