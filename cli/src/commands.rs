@@ -3,5 +3,6 @@
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod discover;
+pub(crate) mod doctor;
 pub(crate) mod man;
 pub(crate) mod serve;

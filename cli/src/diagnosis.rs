@@ -15,6 +15,8 @@ use crate::options::Verbosity;
 const NO_NETWORK: &str =
     "this host has no network: no interface but loopback is up and has an IPv4 address";
 
+const DOCTOR: &str = "`udp-discovery doctor` looks for the reason";
+
 /// Whom a search asked, on which interfaces it didn't ask, and what came back.
 pub(crate) struct Diagnosis<'a> {
     pub(crate) config: &'a Config,
@@ -70,6 +72,7 @@ impl Diagnosis<'_> {
         lines.extend(self.malformed());
         if self.found == 0 {
             lines.push(format!("hint: {}", self.hint()));
+            lines.push(DOCTOR.into());
         }
     }
 
@@ -366,7 +369,8 @@ mod tests {
         );
         assert!(lines[5].starts_with("hint: "));
         assert!(lines[5].contains("--prefix"));
-        assert_eq!(lines.len(), 6);
+        assert_eq!(lines[6], DOCTOR);
+        assert_eq!(lines.len(), 7);
     }
 
     fn interface(name: &str, address: &str) -> Interface {
@@ -380,7 +384,9 @@ mod tests {
     fn hint(interfaces: &[Interface]) -> String {
         let config = Config::default();
         let discovery = Discovery::new(Instant::now(), &config, interfaces).unwrap();
-        lines(&config, discovery.report()).pop().unwrap()
+        let mut lines = lines(&config, discovery.report());
+        assert_eq!(lines.pop().as_deref(), Some(DOCTOR));
+        lines.pop().unwrap()
     }
 
     #[test]

@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::fs;
 
-use clap::{Command, CommandFactory as _};
+use clap::{Command, CommandFactory as _, ValueEnum as _};
 use figment::value::{Dict, Value};
 
 use crate::Cli;
+use crate::doctor::Code;
 use crate::settings::{self, SETTINGS, Setting, Side};
 
 fn read(name: &str) -> String {
@@ -337,4 +338,25 @@ fn the_files_and_variables_of_the_pages_are_settings() {
     let server = settings::load(Side::Server, None, variables, &none);
     let server: udp_discovery_server::Config = server.unwrap();
     assert_eq!(server.advertise_port(), Some(8000));
+}
+
+#[test]
+fn the_page_of_the_doctor_explains_every_code_with_its_severities() {
+    let page = read("doctor.md");
+    let (_, section) = page.split_once("\n## Findings").unwrap();
+    let rows = rows(section);
+    let codes: Vec<&str> = rows.iter().filter_map(|row| names(row[0]).next()).collect();
+    let known: Vec<String> = Code::value_variants()
+        .iter()
+        .map(|code| code.name())
+        .collect();
+    assert_eq!(codes, known);
+    for row in &rows {
+        assert_eq!(row.len(), 4, "{row:?}");
+        let severity = row[1].split([',', ';']).next().unwrap();
+        assert!(
+            ["problem", "warning", "note"].contains(&severity),
+            "{row:?}"
+        );
+    }
 }

@@ -1,5 +1,5 @@
-//! The command `udp-discovery`: lets this host be found (`serve`), finds servers (`discover`), and
-//! shows both on loopback (`demo`).
+//! The command `udp-discovery`: lets this host be found (`serve`), finds servers (`discover`), finds
+//! out why it finds none (`doctor`), and shows both sides on loopback (`demo`).
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -10,6 +10,7 @@ mod commands;
 mod diagnosis;
 #[cfg(test)]
 mod docs;
+mod doctor;
 mod event_log;
 mod failure;
 mod limit;
@@ -40,6 +41,7 @@ Examples:
   udp-discovery serve --advertise-port 8000
   udp-discovery discover --timeout 2s
   udp-discovery discover --first --format plain
+  udp-discovery doctor
 
 Settings come from the defaults, then --config FILE, then the environment (DISCOVERY_PORT and so \
 on), then the options. Each overrides the one before.";
@@ -56,6 +58,7 @@ struct Cli {
 enum Command {
     Serve(Box<serve::ServeArgs>),
     Discover(Box<discover::DiscoverArgs>),
+    Doctor(Box<commands::doctor::DoctorArgs>),
     /// Run a server and a client on loopback; nothing leaves this host
     Demo,
     Completions(completions::CompletionsArgs),
@@ -77,6 +80,7 @@ fn run() -> Result<ExitCode, Failure> {
         Ok(cli) => match cli.command {
             Command::Serve(args) => serve::run(&args),
             Command::Discover(args) => discover::run(&args),
+            Command::Doctor(args) => commands::doctor::run(&args),
             Command::Demo => demo::run(),
             Command::Completions(args) => completions::run(&args),
             Command::Man(args) => man::run(&args),

@@ -62,7 +62,8 @@ impl<W: Write> Output<W> {
     }
 }
 
-fn terminal_width() -> Option<usize> {
+/// The width of the terminal that standard output is, if it is one.
+pub(crate) fn terminal_width() -> Option<usize> {
     let (width, _) = terminal_size().filter(|_| io::stdout().is_terminal())?;
     Some(width.0.into())
 }

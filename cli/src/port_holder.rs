@@ -36,6 +36,11 @@ impl Holders {
         Self::default()
     }
 
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn within(port: u16, _limit: std::time::Duration) -> Self {
+        Self::of(port)
+    }
+
     /// Whether they are known, and all are udp-discovery services of the same user.
     pub(crate) fn are_all_ours(&self) -> bool {
         !self.more && !self.seen.is_empty() && self.seen.iter().all(|holder| holder.is_ours)

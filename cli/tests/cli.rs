@@ -95,7 +95,7 @@ fn help_has_every_option() {
             assert!(is_there, "{command} {option}:\n{text}");
         }
     }
-    for command in ["serve", "discover", "demo"] {
+    for command in ["serve", "discover", "doctor", "demo"] {
         assert!(stdout(&run(&["--help"])).contains(command));
     }
 }

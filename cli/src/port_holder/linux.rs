@@ -23,7 +23,12 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_
 impl Holders {
     /// The programs that have `port`.
     pub(crate) fn of(port: u16) -> Self {
-        let deadline = Instant::now() + ENDING;
+        Self::within(port, ENDING)
+    }
+
+    /// The programs that have `port`, without waiting longer than `limit` for one that is ending.
+    pub(crate) fn within(port: u16, limit: Duration) -> Self {
+        let deadline = Instant::now() + limit;
         let (mut pause, longest_pause) = PAUSES;
         let (mut seen, mut unseen) = look(port);
         while !unseen.is_empty() && Instant::now() < deadline {
