@@ -216,6 +216,7 @@ mod driver;
 mod error;
 mod host;
 mod neighbors;
+mod origins;
 mod probes;
 mod refusals;
 mod remember;

@@ -1,0 +1,5 @@
+//! Other engines than the search that find servers.
+
+#[cfg(feature = "dns")]
+mod dns;
+mod instance;
