@@ -117,6 +117,8 @@ mod error;
 mod event;
 mod event_loop;
 mod lifecycle;
+#[cfg(feature = "mdns")]
+pub mod mdns;
 mod memberships;
 mod rate_limit;
 mod reporter;

@@ -2,16 +2,24 @@
 
 use std::collections::HashSet;
 use std::future::Future;
+use std::io;
 use std::net::IpAddr;
+use std::pin::pin;
+use std::thread;
 use std::time::Duration;
 
+use futures_util::future::{self, Either};
 use futures_util::{StreamExt as _, stream};
 use hickory_resolver::config::ResolverOpts;
 use hickory_resolver::net::NetError;
 use hickory_resolver::proto::rr::rdata::SRV;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::{Resolver, TokioResolver};
+use tokio::runtime::{self, Runtime};
+use tokio::sync::oneshot;
+use tokio::time;
 
+use super::engines::{Event, Options, Sender};
 use super::instance::Instance;
 
 #[cfg(test)]
@@ -23,14 +31,52 @@ const AT_ONCE: usize = 8;
 /// How many times a DNS server is asked that does not answer.
 const ATTEMPTS: u32 = 2;
 
-/// How long the search waits in all is `timeout`.
-///
-/// # Errors
-/// [`NetError`], if the system has no DNS server.
-pub(super) fn system(timeout: Duration) -> Result<Dns, NetError> {
-    let mut builder = Resolver::builder_tokio()?;
-    *builder.options_mut() = options(builder.options_mut().clone(), timeout);
-    Ok(Dns(builder.build()?))
+/// A running search in the DNS. Dropping it ends it.
+#[derive(Debug)]
+pub(super) struct Browse {
+    #[expect(dead_code, reason = "dropping it tells the engine")]
+    end: oneshot::Sender<()>,
+}
+
+impl Browse {
+    /// Looks up the instances of a service in a thread, and sends them to the search.
+    pub(super) fn start(service: String, of: &Options, sender: Sender) -> Result<Self, String> {
+        let (end, ended) = oneshot::channel();
+        let Options {
+            timeout,
+            max_servers,
+            ..
+        } = *of;
+        let runtime = runtime().map_err(|error| error.to_string())?;
+        let run = move || {
+            let found = |instance| {
+                sender.send(Event::Found(instance));
+            };
+            let browse = async {
+                let dns = Dns::of_system(timeout)?;
+                dns.browse(&service, max_servers, &found).await
+            };
+            let browse = pin!(time::timeout(timeout, browse));
+            let result = runtime.block_on(future::select(browse, ended));
+            let result = match result {
+                Either::Left((Ok(result), _)) => result.map_err(|error| error.to_string()),
+                Either::Left((Err(_), _)) => Err("the DNS did not answer in time".to_owned()),
+                Either::Right(_) => Ok(()),
+            };
+            if let Err(error) = result {
+                sender.send(Event::Failed(error));
+            }
+            sender.send(Event::Ended);
+        };
+        let thread = thread::Builder::new().name("udp-discovery-dns".into());
+        thread.spawn(run).map_err(|error| error.to_string())?;
+        Ok(Self { end })
+    }
+}
+
+fn runtime() -> io::Result<Runtime> {
+    let mut builder = runtime::Builder::new_current_thread();
+    builder.enable_all().build()
 }
 
 fn options(mut options: ResolverOpts, timeout: Duration) -> ResolverOpts {
@@ -41,14 +87,21 @@ fn options(mut options: ResolverOpts, timeout: Duration) -> ResolverOpts {
 }
 
 /// A stub resolver.
-pub(super) struct Dns(TokioResolver);
+struct Dns(TokioResolver);
 
 impl Dns {
+    /// A resolver that asks the system's DNS servers, for at most `timeout`.
+    fn of_system(timeout: Duration) -> Result<Self, NetError> {
+        let mut builder = Resolver::builder_tokio()?;
+        *builder.options_mut() = options(builder.options_mut().clone(), timeout);
+        Ok(Self(builder.build()?))
+    }
+
     /// Looks up the instances of a service, at most `max_instances`, and calls `found` with each.
     ///
     /// # Errors
     /// The first error, if something could not be looked up. That there is no such service is none.
-    pub(super) async fn browse(
+    async fn browse(
         &self,
         service: &str,
         max_instances: usize,

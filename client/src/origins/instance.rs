@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::num::NonZeroU16;
 
 use udp_discovery_protocol::HostIp;
+#[cfg(feature = "mdns")]
+use udp_discovery_protocol::ServiceType;
 
 use crate::address::is_link_local;
 
@@ -15,6 +17,17 @@ const MAX_PROPERTIES_LEN: usize = 1300;
 
 /// How many addresses of a server are kept.
 const MAX_ADDRESSES: usize = 16;
+
+/// What an engine looks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Service {
+    /// A service of a domain, such as `_http._tcp.example.org`.
+    #[cfg(feature = "dns")]
+    Dns(String),
+    /// A type of service on the links.
+    #[cfg(feature = "mdns")]
+    Mdns(ServiceType),
+}
 
 /// A server that another engine found, with everything from the network bounded: what is too long is
 /// cut or left out, and what is not text is replaced.
