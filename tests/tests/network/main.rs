@@ -16,6 +16,7 @@ mod loss;
 mod multicast;
 mod peers;
 mod ports;
+mod recipes;
 mod requests;
 mod routes;
 mod search;
