@@ -7,7 +7,7 @@ use udp_discovery_protocol::{RunId, ServerId};
 
 use crate::address::is_link_local;
 use crate::report::DropReason;
-use crate::server::{DiscoveredServer, Endpoint, ServerKey};
+use crate::server::{DiscoveredServer, Endpoint, Origin, ServerKey};
 
 /// How many endpoints of one server are kept.
 const MAX_ENDPOINTS: usize = 16;
@@ -42,10 +42,10 @@ pub(crate) struct Found {
 /// Who has a key.
 #[derive(Clone, Copy, Debug)]
 enum Owner {
-    /// The plain answer at this position.
+    /// The plain answer, or what another engine found, at this position.
     Plain(usize),
-    /// At least one server with details.
-    Details,
+    /// At least one server with details, and whether all of them are verified.
+    Details { all_verified: bool },
 }
 
 /// What an answer with details changed.
@@ -124,6 +124,47 @@ impl Found {
         self.len += 1;
     }
 
+    /// Lists a server that another engine found. If there is one at an address of it that is not verified,
+    /// they are one server, which gets the name, the properties and the endpoints that it lacks. Returns
+    /// whether it is new.
+    pub(crate) fn add_instance(
+        &mut self,
+        mut server: DiscoveredServer,
+    ) -> Result<bool, DropReason> {
+        let keys: Vec<ServerKey> = server.endpoints.iter().map(Endpoint::key).collect();
+        let owners = keys.iter().filter_map(|key| self.keys.get(key).copied());
+        for owner in owners {
+            match owner {
+                Owner::Plain(at) => {
+                    if let Some(listed) = &mut self.listed[at] {
+                        complete(listed, server);
+                    }
+                    for key in keys {
+                        self.keys.entry(key).or_insert(owner);
+                    }
+                    return Ok(false);
+                }
+                Owner::Details {
+                    all_verified: false,
+                } => return Ok(false),
+                Owner::Details { all_verified: true } => {}
+            }
+        }
+        let held = keys.iter().find_map(|key| self.held.remove(key));
+        if let Some(mut held) = held {
+            complete(&mut held, server);
+            server = held;
+        } else {
+            self.check_cap()?;
+        }
+        let at = self.listed.len();
+        for key in keys {
+            self.keys.entry(key).or_insert(Owner::Plain(at));
+        }
+        self.list(server);
+        Ok(true)
+    }
+
     /// Holds a new server of a plain answer until its details come, or [`take_held`](Self::take_held).
     pub(crate) fn hold(&mut self, server: DiscoveredServer) {
         self.order.push(server.key());
@@ -156,9 +197,12 @@ impl Found {
     ) -> Result<Change, DropReason> {
         let key = server.key();
         let replaced_held = self.held.remove(&key).is_some();
-        let plain = match self.keys.get(&key) {
-            Some(Owner::Plain(at)) => Some(*at),
-            Some(Owner::Details) | None => None,
+        let (plain, all_verified) = match self.keys.get(&key) {
+            Some(Owner::Plain(at)) => {
+                (Some(*at).filter(|at| self.may_replace(*at, identity)), true)
+            }
+            Some(Owner::Details { all_verified }) => (None, *all_verified),
+            None => (None, true),
         };
         let known = self.identities.get(&identity).copied();
         if let Some(at) = known {
@@ -170,6 +214,10 @@ impl Found {
                 add_endpoint(known, server);
             }
         } else if let Some(at) = plain {
+            let mut server = server;
+            if let Some(replaced) = &self.listed[at] {
+                server.origin = replaced.origin;
+            }
             self.listed[at] = Some(server);
             self.identities.insert(identity, at);
         } else {
@@ -177,7 +225,8 @@ impl Found {
             self.identities.insert(identity, self.listed.len());
             self.list(server);
         }
-        self.keys.insert(key, Owner::Details);
+        let all_verified = all_verified && identity.2;
+        self.keys.insert(key, Owner::Details { all_verified });
         Ok(Change {
             is_new: known.is_none() && plain.is_none(),
             replaced_held,
@@ -185,10 +234,34 @@ impl Found {
         })
     }
 
+    /// Whether an answer with details replaces what is listed at this position. What another engine found is
+    /// not verified, and so never becomes a verified server.
+    fn may_replace(&self, at: usize, (_, _, verified): Identity) -> bool {
+        let listed = self.listed[at].as_ref();
+        listed.is_none_or(|it| it.origin == Origin::Answer || !verified)
+    }
+
     /// Whether another run of the id answers for the first time.
     fn repeats_id(&mut self, (id, run, verified): Identity) -> bool {
         let (first, repeated) = self.runs.entry((id, verified)).or_insert((run, false));
         *first != run && !mem::replace(repeated, true)
+    }
+}
+
+/// Adds to a server what it lacks and another engine found.
+fn complete(server: &mut DiscoveredServer, found: DiscoveredServer) {
+    if server.name.is_none() && server.properties.is_empty() {
+        server.name = found.name;
+        server.properties = found.properties;
+    }
+    if server.endpoints.is_empty() {
+        server.endpoints.push(server.endpoint());
+    }
+    for endpoint in found.endpoints {
+        let has_it = server.endpoints.iter().any(|it| it.key() == endpoint.key());
+        if !has_it && server.endpoints.len() < MAX_ENDPOINTS {
+            server.endpoints.push(endpoint);
+        }
     }
 }
 
@@ -210,7 +283,7 @@ fn add_endpoint(server: &mut DiscoveredServer, mut answer: DiscoveredServer) {
 /// scope.
 fn rank(endpoint: &Endpoint) -> (bool, bool) {
     (
-        endpoint.ip != endpoint.source.ip(),
+        endpoint.source.map(|it| it.ip()) != Some(endpoint.ip),
         is_link_local(endpoint.ip),
     )
 }

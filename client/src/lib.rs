@@ -249,13 +249,14 @@ pub use config::{
 pub use discovery::{Discovery, Transmit};
 pub use error::DiscoverError;
 pub use host::{DEFAULT_MAX_SILENT, Host, ResolvedTarget, Route};
+pub use origins::Instance;
 #[cfg(feature = "signed")]
 pub use report::Alarm;
 pub use report::{
-    Counts, Destination, DestinationKind, LastResort, Link, MalformedDatagram, Remembered, Report,
-    SkipReason, Skipped, SweepReport, TargetReport,
+    Counts, Destination, DestinationKind, EngineReport, LastResort, Link, MalformedDatagram,
+    Remembered, Report, SkipReason, Skipped, SweepReport, TargetReport,
 };
-pub use server::{DiscoveredServer, Endpoint, ServerKey};
+pub use server::{DiscoveredServer, Endpoint, Origin, ServerKey};
 pub use target::{ParseTargetError, Target};
 pub use udp_discovery_protocol as protocol;
 

@@ -2,16 +2,12 @@
 //!
 //! An engine runs in threads of its own, and sends what it finds to the thread of the search.
 
-mod instance;
-
-#[cfg(any(feature = "dns", feature = "mdns"))]
-mod engines;
-#[cfg(any(feature = "dns", feature = "mdns"))]
-pub(crate) use engines::{Engines, Event, Options};
-
 #[cfg(feature = "dns")]
 mod dns;
+mod engines;
+mod instance;
 #[cfg(feature = "mdns")]
 mod mdns;
 
-pub(crate) use instance::{Instance, Service};
+pub(crate) use engines::{Engines, Event, Plan, Service};
+pub use instance::Instance;

@@ -48,7 +48,8 @@ impl Trace {
             tracing::debug!(
                 %server,
                 claimed_ip = %server.claimed_ip,
-                source = %server.source,
+                source = server.source.map(tracing::field::display),
+                origin = ?server.origin,
                 interface = server.interface,
                 rtt = ?server.rtt,
                 "server found"

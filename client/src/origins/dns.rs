@@ -19,7 +19,7 @@ use tokio::runtime::{self, Runtime};
 use tokio::sync::oneshot;
 use tokio::time;
 
-use super::engines::{Event, Options, Sender};
+use super::engines::{Event, Plan, Running, Sender};
 use super::instance::Instance;
 
 #[cfg(test)]
@@ -38,40 +38,44 @@ pub(super) struct Browse {
     end: oneshot::Sender<()>,
 }
 
-impl Browse {
-    /// Looks up the instances of a service in a thread, and sends them to the search.
-    pub(super) fn start(service: String, of: &Options, sender: Sender) -> Result<Self, String> {
-        let (end, ended) = oneshot::channel();
-        let Options {
-            timeout,
-            max_servers,
-            ..
-        } = *of;
-        let runtime = runtime().map_err(|error| error.to_string())?;
-        let run = move || {
-            let found = |instance| {
-                sender.send(Event::Found(instance));
-            };
-            let browse = async {
-                let dns = Dns::of_system(timeout)?;
-                dns.browse(&service, max_servers, &found).await
-            };
-            let browse = pin!(time::timeout(timeout, browse));
-            let result = runtime.block_on(future::select(browse, ended));
-            let result = match result {
-                Either::Left((Ok(result), _)) => result.map_err(|error| error.to_string()),
-                Either::Left((Err(_), _)) => Err("the DNS did not answer in time".to_owned()),
-                Either::Right(_) => Ok(()),
-            };
-            if let Err(error) = result {
-                sender.send(Event::Failed(error));
-            }
-            sender.send(Event::Ended);
+impl Running for Browse {}
+
+/// Looks up the instances of a service in a thread, and sends them to the search.
+pub(super) fn start(
+    service: String,
+    plan: &Plan,
+    sender: Sender,
+) -> Result<Box<dyn Running>, String> {
+    let (end, ended) = oneshot::channel();
+    let Plan {
+        timeout,
+        max_servers,
+        ..
+    } = *plan;
+    let runtime = runtime().map_err(|error| error.to_string())?;
+    let run = move || {
+        let found = |instance| {
+            sender.send(Event::Found(instance));
         };
-        let thread = thread::Builder::new().name("udp-discovery-dns".into());
-        thread.spawn(run).map_err(|error| error.to_string())?;
-        Ok(Self { end })
-    }
+        let browse = async {
+            let dns = Dns::of_system(timeout)?;
+            dns.browse(&service, max_servers, &found).await
+        };
+        let browse = pin!(time::timeout(timeout, browse));
+        let result = runtime.block_on(future::select(browse, ended));
+        let result = match result {
+            Either::Left((Ok(result), _)) => result.map_err(|error| error.to_string()),
+            Either::Left((Err(_), _)) => Err("the DNS did not answer in time".to_owned()),
+            Either::Right(_) => Ok(()),
+        };
+        if let Err(error) = result {
+            sender.send(Event::Failed(error));
+        }
+        sender.send(Event::Ended);
+    };
+    let thread = thread::Builder::new().name("udp-discovery-dns".into());
+    thread.spawn(run).map_err(|error| error.to_string())?;
+    Ok(Box::new(Browse { end }))
 }
 
 fn runtime() -> io::Result<Runtime> {

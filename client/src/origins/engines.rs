@@ -5,13 +5,50 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-use super::instance::{Instance, Service};
+use udp_discovery_protocol::Interface;
+
+use super::instance::Instance;
+use crate::config::Config;
+use crate::select::names_of_interfaces;
+use crate::server::Origin;
+use crate::target::Target;
 
 /// How many events wait for the search. If there are more, the engines wait.
 const CAPACITY: usize = 256;
 
+/// What an engine looks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Service {
+    /// The engine.
+    pub(crate) origin: Origin,
+    /// A name such as `_http._tcp.example.org` in the DNS, or a type of service in multicast DNS.
+    pub(crate) name: String,
+}
+
+impl Service {
+    /// What the engines of a search look for.
+    pub(crate) fn all(config: &Config) -> Vec<Self> {
+        let services = config.targets().iter().filter_map(Target::service);
+        let services = services.map(|name| (Origin::Dns, name.to_owned()));
+        #[cfg(feature = "mdns")]
+        let services = services.chain(
+            config
+                .mdns()
+                .iter()
+                .map(|it| (Origin::Mdns, it.to_string())),
+        );
+        services
+            .map(|(origin, name)| Self { origin, name })
+            .collect()
+    }
+}
+
 /// What an engine says.
 #[derive(Debug)]
+#[cfg_attr(
+    not(any(feature = "dns", feature = "mdns")),
+    allow(dead_code, reason = "there is no engine")
+)]
 pub(crate) enum Event {
     /// There is a server.
     Found(Instance),
@@ -26,61 +63,62 @@ pub(crate) enum Event {
 pub(crate) struct Engines {
     events: Receiver<(usize, Event)>,
     #[expect(dead_code, reason = "dropping them ends them")]
-    running: Vec<Running>,
+    running: Vec<Box<dyn Running>>,
 }
 
-#[derive(Debug)]
-#[expect(dead_code, reason = "dropping them ends them")]
-enum Running {
-    #[cfg(feature = "dns")]
-    Dns(super::dns::Browse),
-    #[cfg(feature = "mdns")]
-    Mdns(super::mdns::Browse),
-}
+/// An engine that ends when it is dropped.
+pub(super) trait Running: fmt::Debug + Send + Sync {}
 
-/// How engines work.
+/// What engines do for a search.
 #[derive(Clone, Debug)]
-pub(crate) struct Options {
+#[cfg_attr(
+    not(all(feature = "dns", feature = "mdns")),
+    allow(dead_code, reason = "not every engine needs all of it")
+)]
+pub(crate) struct Plan {
+    pub(crate) services: Vec<Service>,
     /// How long the search lasts.
-    pub(crate) timeout: Duration,
+    pub(super) timeout: Duration,
     /// How many servers are kept.
-    pub(crate) max_servers: usize,
+    pub(super) max_servers: usize,
     /// The interfaces of the search.
-    pub(crate) interfaces: Vec<String>,
+    pub(super) interfaces: Vec<String>,
+}
+
+impl Plan {
+    pub(crate) fn new(config: &Config, interfaces: &[Interface]) -> Self {
+        let services = Service::all(config);
+        let interfaces = if services.is_empty() {
+            Vec::new()
+        } else {
+            names_of_interfaces(config, interfaces)
+        };
+        Self {
+            services,
+            timeout: config.settings().timeout(),
+            max_servers: config.max_servers().get(),
+            interfaces,
+        }
+    }
 }
 
 impl Engines {
     /// Starts an engine for each service. `wake` is called after each event.
-    pub(crate) fn start(
-        services: &[Service],
-        options: &Options,
-        wake: impl Fn() + Send + Sync + 'static,
-    ) -> Self {
+    pub(crate) fn start(plan: &Plan, wake: impl Fn() + Send + Sync + 'static) -> Self {
         let (sender, events) = sync_channel(CAPACITY);
         let wake: Arc<dyn Fn() + Send + Sync> = Arc::new(wake);
         let mut running = Vec::new();
-        for (engine, service) in services.iter().enumerate() {
+        for (engine, service) in plan.services.iter().enumerate() {
             let sender = Sender {
                 engine,
                 events: sender.clone(),
                 wake: Arc::clone(&wake),
             };
-            let failed = sender.clone();
-            let started = match service {
-                #[cfg(feature = "dns")]
-                Service::Dns(name) => {
-                    super::dns::Browse::start(name.clone(), options, sender).map(Running::Dns)
-                }
-                #[cfg(feature = "mdns")]
-                Service::Mdns(kind) => {
-                    super::mdns::Browse::start(kind, &options.interfaces, sender).map(Running::Mdns)
-                }
-            };
-            match started {
+            match start(service, plan, &sender) {
                 Ok(engine) => running.push(engine),
                 Err(error) => {
-                    failed.send(Event::Failed(error));
-                    failed.send(Event::Ended);
+                    sender.send(Event::Failed(error));
+                    sender.send(Event::Ended);
                 }
             }
         }
@@ -90,6 +128,20 @@ impl Engines {
     /// The next event, with the number of its engine.
     pub(crate) fn next(&self) -> Option<(usize, Event)> {
         self.events.try_recv().ok()
+    }
+}
+
+#[cfg_attr(
+    not(all(feature = "dns", feature = "mdns")),
+    allow(unused_variables, reason = "not every engine needs all of it")
+)]
+fn start(service: &Service, plan: &Plan, sender: &Sender) -> Result<Box<dyn Running>, String> {
+    match service.origin {
+        #[cfg(feature = "dns")]
+        Origin::Dns => super::dns::start(service.name.clone(), plan, sender.clone()),
+        #[cfg(feature = "mdns")]
+        Origin::Mdns => super::mdns::start(&service.name, plan, sender.clone()),
+        _ => Err("the feature of the engine is off".to_owned()),
     }
 }
 

@@ -4,10 +4,9 @@ use std::net::IpAddr;
 use std::num::NonZeroU16;
 
 use udp_discovery_protocol::HostIp;
-#[cfg(feature = "mdns")]
-use udp_discovery_protocol::ServiceType;
 
 use crate::address::is_link_local;
+use crate::server::{DiscoveredServer, Endpoint, Origin};
 
 /// How many bytes a name may have, as in [details](udp_discovery_protocol::Details).
 const MAX_NAME_LEN: usize = 63;
@@ -18,21 +17,14 @@ const MAX_PROPERTIES_LEN: usize = 1300;
 /// How many addresses of a server are kept.
 const MAX_ADDRESSES: usize = 16;
 
-/// What an engine looks for.
+/// A server that another engine found, such as the DNS, for
+/// [`Discovery::handle_instance`](crate::Discovery::handle_instance).
+///
+/// What comes from the network is bounded. A name has at most 63 bytes. Of the properties (RFC 6763,
+/// section 6.4) at most 1,300 bytes are kept, and of the addresses 16 that a host can have. What is not UTF-8,
+/// and control characters, are replaced by U+FFFD.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Service {
-    /// A service of a domain, such as `_http._tcp.example.org`.
-    #[cfg(feature = "dns")]
-    Dns(String),
-    /// A type of service on the links.
-    #[cfg(feature = "mdns")]
-    Mdns(ServiceType),
-}
-
-/// A server that another engine found, with everything from the network bounded: what is too long is
-/// cut or left out, and what is not text is replaced.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Instance {
+pub struct Instance {
     pub(crate) name: String,
     pub(crate) port: Option<NonZeroU16>,
     /// Addresses that a host can have, each once, with the index of the interface of a link-local one.
@@ -41,8 +33,9 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// `name` is the name for people. `texts` are the strings of the TXT record.
-    pub(crate) fn new<'a>(
+    /// An instance of a service. `name` is for people. With each address comes the index of its interface,
+    /// which counts for a link-local one. `texts` are the strings of the TXT record.
+    pub fn new<'a>(
         name: &[u8],
         port: u16,
         addresses: impl IntoIterator<Item = (IpAddr, u32)>,
@@ -54,6 +47,46 @@ impl Instance {
             addresses: usable(addresses),
             properties: properties(texts),
         }
+    }
+}
+
+impl Instance {
+    /// The server at the addresses that `is_wanted`, if there are any: first its IPv4 addresses.
+    pub(crate) fn server(
+        self,
+        origin: Origin,
+        is_wanted: impl Fn(IpAddr) -> bool,
+    ) -> Option<DiscoveredServer> {
+        let endpoint = |(ip, scope_id)| Endpoint {
+            ip,
+            scope_id,
+            port: self.port,
+            claimed_ip: ip,
+            source: None,
+            interface: String::new(),
+            rtt: None,
+        };
+        let addresses = self.addresses.into_iter().filter(|(ip, _)| is_wanted(*ip));
+        let mut endpoints: Vec<Endpoint> = addresses.map(endpoint).collect();
+        endpoints.sort_by_key(|it| (it.ip.is_ipv6(), is_link_local(it.ip)));
+        let first = endpoints.first()?.clone();
+        Some(DiscoveredServer {
+            ip: first.ip,
+            scope_id: first.scope_id,
+            port: first.port,
+            claimed_ip: first.claimed_ip,
+            source: None,
+            interface: String::new(),
+            rtt: None,
+            raw: None,
+            origin,
+            id: None,
+            run: None,
+            name: Some(self.name),
+            properties: self.properties,
+            verified: false,
+            endpoints,
+        })
     }
 }
 

@@ -4,31 +4,30 @@ use std::fmt;
 use std::thread;
 
 use mdns_sd::{DaemonEvent, IfKind, ResolvedService, ScopedIp, ServiceDaemon, ServiceEvent};
-use udp_discovery_protocol::{MDNS_PORT, ServiceType, check_mdns_port};
+use udp_discovery_protocol::{MDNS_PORT, check_mdns_port};
 
-use super::engines::{Event, Sender};
+use super::engines::{Event, Plan, Running, Sender};
 use super::instance::Instance;
 
 /// A running search by multicast DNS. Dropping it ends it.
-pub(super) struct Browse(ServiceDaemon);
+struct Browse(ServiceDaemon);
+
+impl Running for Browse {}
+
+/// Asks for the instances of a type of service, and sends them to the search.
+pub(super) fn start(
+    service: &str,
+    plan: &Plan,
+    sender: Sender,
+) -> Result<Box<dyn Running>, String> {
+    check_mdns_port().map_err(|error| format!("UDP port {MDNS_PORT} cannot be shared: {error}"))?;
+    let browse = Browse::start(service, &plan.interfaces, sender);
+    let browse = browse.map_err(|error| error.to_string())?;
+    Ok(Box::new(browse))
+}
 
 impl Browse {
-    /// Asks for the instances of a service on these interfaces, and sends them to the search.
-    pub(super) fn start(
-        service: &ServiceType,
-        interfaces: &[String],
-        sender: Sender,
-    ) -> Result<Self, String> {
-        check_mdns_port()
-            .map_err(|error| format!("UDP port {MDNS_PORT} cannot be shared: {error}"))?;
-        Self::with_daemon(service, interfaces, sender).map_err(|error| error.to_string())
-    }
-
-    fn with_daemon(
-        service: &ServiceType,
-        interfaces: &[String],
-        sender: Sender,
-    ) -> mdns_sd::Result<Self> {
+    fn start(service: &str, interfaces: &[String], sender: Sender) -> mdns_sd::Result<Self> {
         let browse = Self(ServiceDaemon::new()?);
         let daemon = &browse.0;
         let errors = daemon.monitor()?;
