@@ -20,7 +20,7 @@ use crate::error::DiscoverError;
 use crate::found::{Found, Identity};
 use crate::host::Host;
 use crate::nonces::{Nonces, probe_number};
-use crate::origins::{Event, Instance, Service};
+use crate::origins::{Event, Instance, NOT_IN_TIME, Service};
 use crate::probes::{Pending, Schedule};
 use crate::report::{
     Destination, DestinationKind, DropReason, EngineReport, Link, MalformedDatagram, Remembered,
@@ -1037,10 +1037,21 @@ impl Discovery {
             sweep.update(now);
             self.report_passes();
         }
-        if now >= self.deadline || self.quiet_end().is_some_and(|end| end <= now) {
+        if now >= self.deadline {
+            self.report_late_engines();
+            self.end();
+        } else if self.quiet_end().is_some_and(|end| end <= now) {
             self.end();
         } else if !self.ended {
             self.start_probe_if_due();
+        }
+    }
+
+    /// At the deadline, the DNS should have answered. Multicast DNS never ends.
+    fn report_late_engines(&mut self) {
+        let engines = self.report.engines.iter_mut().filter(|_| !self.ended);
+        for engine in engines.filter(|it| it.origin == Origin::Dns && !it.ended) {
+            engine.error.get_or_insert_with(|| NOT_IN_TIME.to_owned());
         }
     }
 

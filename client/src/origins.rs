@@ -9,5 +9,5 @@ mod instance;
 #[cfg(feature = "mdns")]
 mod mdns;
 
-pub(crate) use engines::{Engines, Event, Plan, Service};
+pub(crate) use engines::{Engines, Event, NOT_IN_TIME, Plan, Service};
 pub use instance::Instance;

@@ -19,7 +19,7 @@ use tokio::runtime::{self, Runtime};
 use tokio::sync::oneshot;
 use tokio::time;
 
-use super::engines::{Event, Plan, Running, Sender};
+use super::engines::{Event, NOT_IN_TIME, Plan, Running, Sender};
 use super::instance::Instance;
 
 #[cfg(test)]
@@ -61,13 +61,15 @@ pub(super) fn start(
             let dns = Dns::of_system(timeout)?;
             dns.browse(&service, max_servers, &found).await
         };
-        let browse = pin!(time::timeout(timeout, browse));
-        let result = runtime.block_on(future::select(browse, ended));
-        let result = match result {
-            Either::Left((Ok(result), _)) => result.map_err(|error| error.to_string()),
-            Either::Left((Err(_), _)) => Err("the DNS did not answer in time".to_owned()),
-            Either::Right(_) => Ok(()),
-        };
+        let result = runtime.block_on(async {
+            let browse = pin!(time::timeout(timeout, browse));
+            match future::select(browse, ended).await {
+                Either::Left((Ok(result), _)) => result.map_err(|error| error.to_string()),
+                Either::Left((Err(_), _)) => Err(NOT_IN_TIME.to_owned()),
+                // The search is over.
+                Either::Right(_) => Ok(()),
+            }
+        });
         if let Err(error) = result {
             sender.send(Event::Failed(error));
         }

@@ -16,6 +16,9 @@ use crate::target::Target;
 /// How many events wait for the search. If there are more, the engines wait.
 const CAPACITY: usize = 256;
 
+/// The error of an engine that did not end by the deadline.
+pub(crate) const NOT_IN_TIME: &str = "the DNS did not answer in time";
+
 /// What an engine looks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Service {

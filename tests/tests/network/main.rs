@@ -6,6 +6,7 @@
 
 mod addresses;
 mod changes;
+mod dns;
 mod endpoints;
 mod ipv6;
 mod ipv6_search;
@@ -13,6 +14,8 @@ mod kernel;
 mod limits;
 mod links;
 mod loss;
+mod mdns;
+mod mounts;
 mod multicast;
 mod peers;
 mod ports;
