@@ -610,7 +610,9 @@ impl Discovery {
 
     /// Handles a datagram that the socket of `link` received from `source`. The
     /// [`report`](Self::report) counts it once, whatever it is. If it is from a new server,
-    /// [`poll_event`](Self::poll_event) returns that server.
+    /// [`poll_event`](Self::poll_event) returns that server. With [details](Config::details), a plain answer
+    /// is held until the next probe is due or the search ends, and counted then or when its details replace
+    /// it.
     ///
     /// Of a datagram longer than the buffer, pass the beginning. It is recognized as too long,
     /// because a buffer is longer than every response.
@@ -683,7 +685,7 @@ impl Discovery {
         if !self.wanted.is_anybody() {
             return Err(DropReason::Unwanted);
         }
-        self.found.check_plain(&key)?;
+        self.found.check_plain(arrival.source, key)?;
         let swept_at = self.sweep.as_ref();
         let swept_at = swept_at.and_then(|it| it.asked_at(arrival.source));
         let sent_at = swept_at.unwrap_or(self.links[arrival.link].sent_at);
@@ -730,7 +732,12 @@ impl Discovery {
         let request = nonces.request(&self.codec, probe);
         let is_verified = self
             .trust
-            .verify(answer, &request, source, &mut self.report)?;
+            .verify(answer, &request, source, &mut self.report)
+            .inspect_err(|_| {
+                if self.found.distrust(source, key) {
+                    self.report.counts.unsigned += 1;
+                }
+            })?;
         let identity = (answer.id, answer.run, is_verified);
         if self.found.has_endpoint(&identity, &key) {
             return Err(DropReason::Duplicate);
@@ -1001,7 +1008,15 @@ impl Discovery {
     /// Ends a search that can find nothing more.
     fn end_if_over(&mut self) {
         if self.is_over() {
+            self.update_sweep();
             self.end();
+        }
+    }
+
+    fn update_sweep(&mut self) {
+        if let Some(sweep) = self.sweep.as_mut().filter(|_| !self.ended) {
+            sweep.update(self.now);
+            self.report_passes();
         }
     }
 
@@ -1033,10 +1048,7 @@ impl Discovery {
     /// [`Config::quiet_for`].
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
-        if let Some(sweep) = self.sweep.as_mut().filter(|_| !self.ended) {
-            sweep.update(now);
-            self.report_passes();
-        }
+        self.update_sweep();
         if now >= self.deadline {
             self.report_late_engines();
             self.end();

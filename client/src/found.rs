@@ -1,13 +1,14 @@
 //! The servers found so far: which answers are of one server, and which plain answers wait for details.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::mem;
+use std::net::SocketAddr;
 
 use udp_discovery_protocol::{RunId, ServerId};
 
 use crate::address::is_link_local;
 use crate::report::DropReason;
-use crate::server::{DiscoveredServer, Endpoint, Origin, ServerKey};
+use crate::server::{DiscoveredServer, Endpoint, ServerKey};
 
 /// How many endpoints of one server are kept.
 const MAX_ENDPOINTS: usize = 16;
@@ -33,10 +34,12 @@ pub(crate) struct Found {
     identities: HashMap<Identity, usize>,
     /// The first run of each id, verified or not, and whether there was another.
     runs: HashMap<(ServerId, bool), (RunId, bool)>,
-    /// Plain answers that wait for details.
-    held: HashMap<ServerKey, DiscoveredServer>,
-    /// The keys of `held` in the order of their answers, and of some that no longer are.
-    order: Vec<ServerKey>,
+    /// Plain answers that wait for details, with their numbers.
+    held: HashMap<ServerKey, (u64, DiscoveredServer)>,
+    /// How many were held so far.
+    held_before: u64,
+    /// The sources and keys of answers with details that are not trusted, at most `max`.
+    distrusted: HashSet<(SocketAddr, ServerKey)>,
 }
 
 /// Who has a key.
@@ -70,7 +73,8 @@ impl Found {
             identities: HashMap::new(),
             runs: HashMap::new(),
             held: HashMap::new(),
-            order: Vec::new(),
+            held_before: 0,
+            distrusted: HashSet::new(),
         }
     }
 
@@ -95,8 +99,10 @@ impl Found {
     }
 
     /// Whether a plain answer with this key would be a new server.
-    pub(crate) fn check_plain(&self, key: &ServerKey) -> Result<(), DropReason> {
-        if self.keys.contains_key(key) || self.held.contains_key(key) {
+    pub(crate) fn check_plain(&self, source: SocketAddr, key: ServerKey) -> Result<(), DropReason> {
+        if self.distrusted.contains(&(source, key)) {
+            Err(DropReason::Unsigned)
+        } else if self.keys.contains_key(&key) || self.held.contains_key(&key) {
             Err(DropReason::Duplicate)
         } else {
             self.check_cap()
@@ -138,11 +144,11 @@ impl Found {
                 Owner::Plain(at) => {
                     if let Some(listed) = &mut self.listed[at] {
                         complete(listed, server);
+                        for key in keys {
+                            self.keys.entry(key).or_insert(owner);
+                        }
+                        return Ok(false);
                     }
-                    for key in keys {
-                        self.keys.entry(key).or_insert(owner);
-                    }
-                    return Ok(false);
                 }
                 Owner::Details {
                     all_verified: false,
@@ -151,7 +157,7 @@ impl Found {
             }
         }
         let held = keys.iter().find_map(|key| self.held.remove(key));
-        if let Some(mut held) = held {
+        if let Some((_, mut held)) = held {
             complete(&mut held, server);
             server = held;
         } else {
@@ -167,15 +173,36 @@ impl Found {
 
     /// Holds a new server of a plain answer until its details come, or [`take_held`](Self::take_held).
     pub(crate) fn hold(&mut self, server: DiscoveredServer) {
-        self.order.push(server.key());
-        self.held.insert(server.key(), server);
+        self.held.insert(server.key(), (self.held_before, server));
+        self.held_before += 1;
     }
 
     /// Takes those that are held, in the order of their answers.
     pub(crate) fn take_held(&mut self) -> Vec<DiscoveredServer> {
-        let order = mem::take(&mut self.order);
-        let held = order.iter().filter_map(|key| self.held.remove(key));
-        held.collect()
+        let mut held: Vec<_> = self.held.drain().map(|(_, held)| held).collect();
+        held.sort_unstable_by_key(|(number, _)| *number);
+        held.into_iter().map(|(_, server)| server).collect()
+    }
+
+    /// Drops the plain answer of a server whose details are not trusted, and later ones too. Returns
+    /// whether it was held.
+    pub(crate) fn distrust(&mut self, source: SocketAddr, key: ServerKey) -> bool {
+        if self.distrusted.len() < self.max {
+            self.distrusted.insert((source, key));
+        }
+        let held = self.held.get(&key);
+        if held.is_some_and(|(_, it)| it.source == Some(source)) {
+            return self.held.remove(&key).is_some();
+        }
+        if let Some(Owner::Plain(at)) = self.keys.get(&key)
+            && self.listed[*at]
+                .take_if(|it| it.source == Some(source))
+                .is_some()
+        {
+            self.keys.remove(&key);
+            self.len -= 1;
+        }
+        false
     }
 
     /// Whether a server has this endpoint, or cannot have another.
@@ -196,10 +223,17 @@ impl Found {
         server: DiscoveredServer,
     ) -> Result<Change, DropReason> {
         let key = server.key();
-        let replaced_held = self.held.remove(&key).is_some();
+        let held = self.held.get(&key);
+        let replaced_held = held.is_some_and(|(_, it)| it.source == server.source);
+        if replaced_held {
+            self.held.remove(&key);
+        }
         let (plain, all_verified) = match self.keys.get(&key) {
             Some(Owner::Plain(at)) => {
-                (Some(*at).filter(|at| self.may_replace(*at, identity)), true)
+                let may_be = self.listed[*at]
+                    .as_ref()
+                    .is_some_and(|it| may_replace(it, &server));
+                (Some(*at).filter(|_| may_be), true)
             }
             Some(Owner::Details { all_verified }) => (None, *all_verified),
             None => (None, true),
@@ -234,17 +268,19 @@ impl Found {
         })
     }
 
-    /// Whether an answer with details replaces what is listed at this position. What another engine found is
-    /// not verified, and so never becomes a verified server.
-    fn may_replace(&self, at: usize, (_, _, verified): Identity) -> bool {
-        let listed = self.listed[at].as_ref();
-        listed.is_none_or(|it| it.origin == Origin::Answer || !verified)
-    }
-
     /// Whether another run of the id answers for the first time.
     fn repeats_id(&mut self, (id, run, verified): Identity) -> bool {
         let (first, repeated) = self.runs.entry((id, verified)).or_insert((run, false));
         *first != run && !mem::replace(repeated, true)
+    }
+}
+
+/// Whether an answer with details and what is listed at its address are one server: a plain answer from the
+/// same source, or what another engine found, unless the answer is verified.
+fn may_replace(listed: &DiscoveredServer, answer: &DiscoveredServer) -> bool {
+    match listed.source {
+        Some(_) => listed.source == answer.source,
+        None => !answer.verified,
     }
 }
 

@@ -51,7 +51,7 @@ impl Trace {
                 source = server.source.map(tracing::field::display),
                 origin = ?server.origin,
                 interface = server.interface,
-                rtt = ?server.rtt,
+                rtt = server.rtt.map(tracing::field::debug),
                 "server found"
             );
         }

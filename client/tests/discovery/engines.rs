@@ -1,7 +1,7 @@
 //! What other engines find, beside the answers of servers.
 
 use std::net::IpAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU8, NonZeroUsize};
 use std::time::Instant;
 
 use udp_discovery_client::{Config, Discovery, Family, Host, Instance, Origin};
@@ -225,8 +225,7 @@ fn instances_count_for_the_end_of_a_search_as_answers_do() {
 
     let quiet = Config::default()
         .with_timeout(1000 * MS)
-        .with_probes(1)
-        .unwrap()
+        .with_probes(NonZeroU8::MIN)
         .with_quiet_for(100 * MS);
     let mut sim = asking(&quiet);
     sim.now += 80 * MS;
