@@ -12,15 +12,46 @@ use crate::responder::{Arrival, Reply};
 
 #[cfg(target_os = "linux")]
 mod linux;
+#[cfg(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "freebsd",
+    target_os = "macos"
+))]
+mod packet_info;
+
+// On Linux these are compiled for their tests, so that they run everywhere.
+#[cfg(any(not(target_os = "linux"), test))]
+#[allow(dead_code, reason = "the tests use each socket, and the server one")]
+mod no_changes;
+#[cfg(any(not(target_os = "linux"), test))]
+mod options;
+#[cfg(any(not(target_os = "linux"), test))]
+#[allow(dead_code, reason = "as above")]
+mod portable;
+#[cfg(any(
+    all(target_os = "linux", test),
+    target_os = "android",
+    target_os = "freebsd",
+    target_os = "macos"
+))]
+#[allow(dead_code, reason = "as above")]
+mod unix;
+
+#[cfg(test)]
+mod tests;
+
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{Changes, Socket};
-
-// On Linux it is compiled for its tests, so that they run everywhere.
-#[cfg(any(not(target_os = "linux"), test))]
-#[cfg_attr(target_os = "linux", allow(dead_code))]
-mod portable;
-#[cfg(not(target_os = "linux"))]
-pub(crate) use portable::{Changes, Socket};
+#[cfg(not(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "freebsd",
+    target_os = "macos"
+)))]
+pub(crate) use {no_changes::Changes, portable::Socket};
+#[cfg(any(target_os = "android", target_os = "freebsd", target_os = "macos"))]
+pub(crate) use {no_changes::Changes, unix::Socket};
 
 /// One datagram, and what the system reports about it.
 #[derive(Clone, Copy, Debug)]
