@@ -10,6 +10,13 @@ use udp_discovery_protocol::{Word, is_family_unavailable};
 use crate::error::is_port_in_use;
 use crate::responder::{Arrival, Reply};
 
+#[cfg(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "freebsd",
+    target_os = "macos"
+))]
+mod groups;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(any(
@@ -22,10 +29,10 @@ mod packet_info;
 
 // On Linux these are compiled for their tests, so that they run everywhere.
 #[cfg(any(not(target_os = "linux"), test))]
+mod buffers;
+#[cfg(any(not(target_os = "linux"), test))]
 #[allow(dead_code, reason = "the tests use each socket, and the server one")]
 mod no_changes;
-#[cfg(any(not(target_os = "linux"), test))]
-mod options;
 #[cfg(any(not(target_os = "linux"), test))]
 #[allow(dead_code, reason = "as above")]
 mod portable;

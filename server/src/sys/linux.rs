@@ -17,11 +17,11 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage,
     recvmmsg, sendmmsg, setsockopt, sockopt,
 };
-use socket2::{Domain, InterfaceIndexOrAddress, SockRef, Type};
-use udp_discovery_protocol::{MULTICAST_V4, MULTICAST_V6, SendErrorKind, Word};
+use socket2::{Domain, SockRef, Type};
+use udp_discovery_protocol::{SendErrorKind, Word};
 
 use super::packet_info::{address, arrival_v6, ip, is_link_local, packet_info_v6, socket_address};
-use super::{BATCH, BUFFER, Family, Link, Received, Transport};
+use super::{BATCH, BUFFER, Family, Link, Received, Transport, groups};
 use crate::responder::{Arrival, Reply};
 
 mod changes;
@@ -195,25 +195,11 @@ impl Transport for Socket {
     }
 
     fn join(&self, link: Link) -> io::Result<()> {
-        let socket = SockRef::from(&self.inner);
-        match self.family {
-            Family::V4 => {
-                let link = InterfaceIndexOrAddress::Index(link.index);
-                socket.join_multicast_v4_n(&MULTICAST_V4, &link)
-            }
-            Family::V6 => socket.join_multicast_v6(&MULTICAST_V6, link.index),
-        }
+        groups::join(&SockRef::from(&self.inner), self.family, link)
     }
 
     fn leave(&self, link: Link) -> io::Result<()> {
-        let socket = SockRef::from(&self.inner);
-        match self.family {
-            Family::V4 => {
-                let link = InterfaceIndexOrAddress::Index(link.index);
-                socket.leave_multicast_v4_n(&MULTICAST_V4, &link)
-            }
-            Family::V6 => socket.leave_multicast_v6(&MULTICAST_V6, link.index),
-        }
+        groups::leave(&SockRef::from(&self.inner), self.family, link)
     }
 
     fn send(&mut self, replies: &[Reply], sent: &mut dyn FnMut(&Reply, io::Result<()>)) {

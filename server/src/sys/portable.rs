@@ -7,9 +7,9 @@ use std::net::UdpSocket;
 
 use mio::{Interest, Registry, Token};
 use socket2::SockRef;
-use udp_discovery_protocol::{SendErrorKind, Word};
+use udp_discovery_protocol::{MULTICAST_V4, MULTICAST_V6, SendErrorKind, Word};
 
-use super::{BATCH, Family, Link, Received, Transport, options};
+use super::{BATCH, Family, Link, Received, Transport, buffers};
 use crate::responder::{Arrival, Reply};
 
 /// The server's socket.
@@ -33,7 +33,7 @@ impl Socket {
 
     pub(crate) fn new(socket: UdpSocket, buffer_size: usize) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        options::enlarge_buffers(&SockRef::from(&socket));
+        buffers::enlarge_buffers(&SockRef::from(&socket));
         Ok(Self {
             socket: mio::net::UdpSocket::from_std(socket),
             buffer: vec![0; buffer_size],
@@ -71,11 +71,19 @@ impl Transport for Socket {
     }
 
     fn join(&self, link: Link) -> io::Result<()> {
-        options::join(&SockRef::from(&self.socket), link)
+        let socket = SockRef::from(&self.socket);
+        match link.ipv4 {
+            Some(ip) => socket.join_multicast_v4(&MULTICAST_V4, &ip),
+            None => socket.join_multicast_v6(&MULTICAST_V6, link.index),
+        }
     }
 
     fn leave(&self, link: Link) -> io::Result<()> {
-        options::leave(&SockRef::from(&self.socket), link)
+        let socket = SockRef::from(&self.socket);
+        match link.ipv4 {
+            Some(ip) => socket.leave_multicast_v4(&MULTICAST_V4, &ip),
+            None => socket.leave_multicast_v6(&MULTICAST_V6, link.index),
+        }
     }
 
     fn send(&mut self, replies: &[Reply], sent: &mut dyn FnMut(&Reply, io::Result<()>)) {

@@ -20,7 +20,7 @@ use socket2::SockRef;
 use udp_discovery_protocol::{SendErrorKind, Word};
 
 use super::packet_info::{arrival_v6, is_link_local, packet_info_v6, socket_address};
-use super::{BATCH, Family, Link, Received, Transport, options};
+use super::{BATCH, Family, Link, Received, Transport, buffers, groups};
 use crate::responder::{Arrival, Reply};
 
 #[cfg(not(target_os = "freebsd"))]
@@ -34,6 +34,7 @@ mod ipv4;
 #[derive(Debug)]
 pub(crate) struct Socket {
     inner: UdpSocket,
+    family: Family,
     /// Whether it is bound to every address. If not, replies leave from the one address that it is
     /// bound to, and FreeBSD refuses to be told which (`IP_SENDSRCADDR`, ip(4)).
     on_every_address: bool,
@@ -60,11 +61,13 @@ impl Socket {
 
     pub(crate) fn new(socket: UdpSocket, buffer_size: usize) -> io::Result<Self> {
         let local = socket.local_addr()?;
-        Self::prepare(&socket, Family::of(local))?;
+        let family = Family::of(local);
+        Self::prepare(&socket, family)?;
         socket.set_nonblocking(true)?;
-        options::enlarge_buffers(&SockRef::from(&socket));
+        buffers::enlarge_buffers(&SockRef::from(&socket));
         Ok(Self {
             inner: socket,
+            family,
             on_every_address: local.ip().is_unspecified(),
             buffer: vec![0; buffer_size],
             // nix reads some messages whole that the system sends short, so there is more room than
@@ -137,11 +140,11 @@ impl Transport for Socket {
     }
 
     fn join(&self, link: Link) -> io::Result<()> {
-        options::join(&SockRef::from(&self.inner), link)
+        groups::join(&SockRef::from(&self.inner), self.family, link)
     }
 
     fn leave(&self, link: Link) -> io::Result<()> {
-        options::leave(&SockRef::from(&self.inner), link)
+        groups::leave(&SockRef::from(&self.inner), self.family, link)
     }
 
     fn send(&mut self, replies: &[Reply], sent: &mut dyn FnMut(&Reply, io::Result<()>)) {

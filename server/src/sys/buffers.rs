@@ -1,11 +1,10 @@
-//! Socket options of the systems other than Linux.
+//! The buffers of a socket, on the systems other than Linux.
 
 use std::io;
 
 use socket2::SockRef;
-use udp_discovery_protocol::{MULTICAST_V4, MULTICAST_V6};
 
-use super::{BUFFER, Link};
+use super::BUFFER;
 
 /// Asks for buffers of [`BUFFER`] bytes, unless they are larger. Where the system refuses so much, such
 /// as FreeBSD beyond `kern.ipc.maxsockbuf`, for half, and so on.
@@ -23,20 +22,6 @@ fn enlarge(present: Option<usize>, set: impl Fn(usize) -> io::Result<()>) {
     let mut size = BUFFER;
     while size > present && set(size).is_err() {
         size /= 2;
-    }
-}
-
-pub(super) fn join(socket: &SockRef<'_>, link: Link) -> io::Result<()> {
-    match link.ipv4 {
-        Some(ip) => socket.join_multicast_v4(&MULTICAST_V4, &ip),
-        None => socket.join_multicast_v6(&MULTICAST_V6, link.index),
-    }
-}
-
-pub(super) fn leave(socket: &SockRef<'_>, link: Link) -> io::Result<()> {
-    match link.ipv4 {
-        Some(ip) => socket.leave_multicast_v4(&MULTICAST_V4, &ip),
-        None => socket.leave_multicast_v6(&MULTICAST_V6, link.index),
     }
 }
 
