@@ -106,7 +106,7 @@ impl Server {
     /// socket. The port of `config` is not used, nor
     /// is [`Config::shared_port`].
     ///
-    /// The socket is made non-blocking and, on Linux, set to report where datagrams arrive
+    /// The socket is made non-blocking and, except on Windows and iOS, set to report where datagrams arrive
     /// (`IP_PKTINFO`, `IPV6_RECVPKTINFO`). A datagram that arrived before that is dropped and counted. The socket's
     /// buffers are enlarged to 4 MiB, as far as the system permits.
     ///
