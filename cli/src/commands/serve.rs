@@ -50,8 +50,8 @@ pub(crate) struct ServeArgs {
     #[arg(long)]
     replace: bool,
 
-    /// Take the UDP socket that systemd hands over instead of opening one. Its port is used,
-    /// whatever the settings say
+    /// Take the UDP sockets that systemd hands over, one for IPv4, one for IPv6 or both, instead of
+    /// opening them. Their port and families are used, whatever the settings say
     #[cfg(target_os = "linux")]
     #[arg(long, conflicts_with_all = ["port", "replace", "shared_port"])]
     socket_activation: bool,
@@ -218,7 +218,7 @@ fn serve(args: &ServeArgs, output: &LossyWriter, log: &LossyWriter) -> Result<()
 fn open(args: &ServeArgs, config: Config) -> Result<Server, Failure> {
     #[cfg(target_os = "linux")]
     if args.socket_activation {
-        return Ok(Server::from_socket(systemd::handed_over()?, config)?);
+        return Ok(Server::from_sockets(systemd::handed_over()?, config)?);
     }
     Server::bind(config).map_err(|error| explain(error, args.replace))
 }
