@@ -21,7 +21,7 @@ use crate::lifecycle::{EndGuard, Lifecycle, State};
 use crate::reporter::Reporter;
 use crate::responder::Responder;
 use crate::stats::{LiveStats, Stats};
-use crate::sys::{self, Changes, Family};
+use crate::sys::{self, Changes, Family, OpenError};
 
 /// The sockets have the tokens below it.
 const WAKER: Token = Token(2);
@@ -84,12 +84,9 @@ impl Server {
         check_advertised_port(&config)?;
         let port = config.settings().port();
         let sockets = sys::bind(port, config.ipv6(), config.shared_port());
-        let sockets = sockets.map_err(|error| {
-            if config.shared_port() && error.kind() == ErrorKind::Unsupported {
-                BindError::SharedPortUnsupported
-            } else {
-                BindError::of_port(port, error)
-            }
+        let sockets = sockets.map_err(|error| match error {
+            OpenError::CannotShare => BindError::SharedPortUnsupported,
+            OpenError::System(error) => BindError::of_port(port, error),
         })?;
         let (v6, ipv6) = match sockets.v6 {
             None => (None, None),
