@@ -140,6 +140,21 @@ pub(crate) struct Link {
     pub(crate) ipv4: Option<Ipv4Addr>,
 }
 
+/// Interfaces that are gone. Another one may have the name, index and addresses of one of them by now,
+/// but not its memberships.
+#[derive(Debug, Default)]
+pub(crate) struct GoneLinks {
+    pub(crate) indices: Vec<u32>,
+    /// Whether any other interface may be gone too.
+    pub(crate) any: bool,
+}
+
+impl GoneLinks {
+    pub(crate) fn may_contain(&self, index: u32) -> bool {
+        self.any || self.indices.contains(&index)
+    }
+}
+
 /// Why the sockets of a server could not be opened.
 #[derive(Debug)]
 pub(crate) enum OpenError {

@@ -4,6 +4,8 @@ use std::io;
 
 use mio::{Registry, Token};
 
+use super::GoneLinks;
+
 #[derive(Debug)]
 pub(crate) enum Changes {}
 
@@ -17,7 +19,7 @@ impl Changes {
         match *self {}
     }
 
-    pub(crate) fn drain(&self) {
+    pub(crate) fn drain(&self, _gone: &mut GoneLinks) {
         match *self {}
     }
 }
