@@ -1,14 +1,13 @@
 //! What every kind of socket does, on loopback.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use udp_discovery_protocol::{HostIp, Interface, Response};
 
 use super::*;
-use crate::config::Config;
-use crate::responder::{Datagram, Payload, Responder};
+use crate::responder::Payload;
 
 /// A kind of socket, by its constructor.
 type Kind = fn(UdpSocket) -> io::Result<Box<dyn Transport>>;
@@ -95,7 +94,7 @@ fn each_datagram_is_received_and_a_long_one_is_truncated() {
             assert_eq!((result.is_ok(), datagrams), (true, 1));
         }
         let empty = socket.receive(&mut |_| panic!("it is empty")).unwrap_err();
-        assert_eq!(empty.kind(), ErrorKind::WouldBlock);
+        assert_eq!(empty.kind(), io::ErrorKind::WouldBlock);
     }
 }
 
@@ -156,123 +155,134 @@ fn a_reply_is_sent_or_its_error_returned() {
     }
 }
 
-/// The reply to the request that `socket` has received, with the interfaces of this host.
-fn answer(socket: &mut dyn Transport, port: u16) -> Result<(), String> {
-    let mut responder = Responder::new(Config::default(), port, [1, 2]);
-    responder.set_interfaces(Interface::list().unwrap());
-    let mut replies = Vec::new();
-    let received = socket.receive(&mut |received| {
-        let datagram = Datagram {
-            payload: received.payload,
-            truncated: received.truncated,
-            source: received.source.unwrap(),
-            arrival: received.arrival.unwrap(),
-        };
-        replies.push(responder.handle_datagram(Instant::now(), &datagram));
-    });
-    received.map_err(|error| error.to_string())?;
-    for reply in replies {
-        let reply = reply.map_err(|reason| reason.to_string())?;
-        socket.send(&[reply], &mut |_, result| result.unwrap());
-    }
-    Ok(())
-}
-
-/// What a client on `from`, which is connected to `named`, gets to a request to `to`.
-fn answer_to(socket: &mut dyn Transport, port: u16, [from, to, named]: [&str; 3]) -> String {
-    let client = client_of(from, named, port).unwrap();
-    client.set_broadcast(true).unwrap();
-    let to: SocketAddr = (to.parse::<IpAddr>().unwrap(), port).into();
-    client.send_to(b"DISCOVER_SERVER", to).unwrap();
-    answer(socket, port).unwrap_or_else(|error| panic!("{from} to {to}: {error}"));
-    let mut answer = [0; 64];
-    let len = client.recv(&mut answer).unwrap();
-    String::from_utf8(answer[..len].to_vec()).unwrap()
-}
-
-/// The client is connected, so an answer from another address would not reach it.
-#[test]
 #[cfg(unix)]
-fn a_request_is_answered_from_and_with_the_address_that_it_reached() {
-    for kind in KINDS {
-        let (mut socket, port) = server_on(*kind, "0.0.0.0").unwrap();
-        for to in ["127.0.0.1", "127.255.255.255"] {
-            let answer = answer_to(&mut *socket, port, ["127.0.0.1", to, "127.0.0.1"]);
-            assert_eq!(answer, "SERVER_IP:127.0.0.1", "{to}");
+mod answers {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::responder::{Datagram, Responder};
+
+    /// The reply to the request that `socket` has received, with the interfaces of this host.
+    fn answer(socket: &mut dyn Transport, port: u16) -> Result<(), String> {
+        let mut responder = Responder::new(Config::default(), port, [1, 2]);
+        responder.set_interfaces(Interface::list().unwrap());
+        let mut replies = Vec::new();
+        let received = socket.receive(&mut |received| {
+            let datagram = Datagram {
+                payload: received.payload,
+                truncated: received.truncated,
+                source: received.source.unwrap(),
+                arrival: received.arrival.unwrap(),
+            };
+            replies.push(responder.handle_datagram(Instant::now(), &datagram));
+        });
+        received.map_err(|error| error.to_string())?;
+        for reply in replies {
+            let reply = reply.map_err(|reason| reason.to_string())?;
+            socket.send(&[reply], &mut |_, result| result.unwrap());
         }
-        // A host may have no IPv6.
-        if let Ok((mut socket, port)) = server_on(*kind, "::1") {
-            let answer = answer_to(&mut *socket, port, ["::1", "::1", "::1"]);
-            assert_eq!(answer, "SERVER_IP:[::1]");
+        Ok(())
+    }
+
+    /// What a client on `from`, which is connected to `named`, gets to a request to `to`.
+    fn answer_to(socket: &mut dyn Transport, port: u16, [from, to, named]: [&str; 3]) -> String {
+        let client = client_of(from, named, port).unwrap();
+        client.set_broadcast(true).unwrap();
+        let to: SocketAddr = (to.parse::<IpAddr>().unwrap(), port).into();
+        client.send_to(b"DISCOVER_SERVER", to).unwrap();
+        answer(socket, port).unwrap_or_else(|error| panic!("{from} to {to}: {error}"));
+        let mut answer = [0; 64];
+        let len = client.recv(&mut answer).unwrap();
+        String::from_utf8(answer[..len].to_vec()).unwrap()
+    }
+
+    /// The client is connected, so an answer from another address would not reach it.
+    #[test]
+    fn a_request_is_answered_from_and_with_the_address_that_it_reached() {
+        for kind in KINDS {
+            let (mut socket, port) = server_on(*kind, "0.0.0.0").unwrap();
+            for to in ["127.0.0.1", "127.255.255.255"] {
+                let answer = answer_to(&mut *socket, port, ["127.0.0.1", to, "127.0.0.1"]);
+                assert_eq!(answer, "SERVER_IP:127.0.0.1", "{to}");
+            }
+            // A host may have no IPv6.
+            if let Ok((mut socket, port)) = server_on(*kind, "::1") {
+                let answer = answer_to(&mut *socket, port, ["::1", "::1", "::1"]);
+                assert_eq!(answer, "SERVER_IP:[::1]");
+            }
         }
     }
 }
 
-/// What the system reports about a datagram to `destination`.
+/// The socket of other Unix systems, on Linux.
 #[cfg(target_os = "linux")]
-fn arrival_at(kind: Kind, bound_to: &str, destination: IpAddr) -> io::Result<Option<Arrival>> {
-    let (mut socket, port) = server_on(kind, bound_to)?;
-    let client = UdpSocket::bind((bound_to, 0))?;
-    client.set_broadcast(true)?;
-    client.send_to(b"request", (destination, port))?;
-    let mut arrival = None;
-    socket.receive(&mut |received| arrival = received.arrival)?;
-    Ok(arrival)
-}
-
-#[test]
-#[cfg(target_os = "linux")]
-fn unix_reports_the_interface_and_the_destination_and_suggests_no_ipv4_address() {
-    let lo = loopback();
-    for destination in ["127.0.0.1", "127.0.0.2", "127.255.255.255"] {
-        let destination = destination.parse().unwrap();
-        let reported = arrival_at(unix, "0.0.0.0", destination).unwrap();
-        let expected = Arrival {
-            interface: Some(lo.index),
-            destination: Some(destination),
-            local: None,
-        };
-        assert_eq!(reported, Some(expected));
-    }
-    let localhost = Ipv6Addr::LOCALHOST.into();
-    if let Ok(reported) = arrival_at(unix, "::", localhost) {
-        let expected = Arrival {
-            interface: Some(lo.index),
-            destination: Some(localhost),
-            local: Some(localhost),
-        };
-        assert_eq!(reported, Some(expected));
-        assert_eq!(arrival_at(own, "::", localhost).unwrap(), reported);
-    }
-}
-
-#[test]
-#[cfg(target_os = "linux")]
-fn a_unix_socket_that_reports_nothing_leaves_the_datagram_without_an_arrival() {
+mod of_unix {
     use nix::sys::socket::{setsockopt, sockopt::Ipv4PacketInfo};
 
-    let ours = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let same = ours.try_clone().unwrap();
-    let client = client_of("127.0.0.1", "127.0.0.1", ours.local_addr().unwrap().port()).unwrap();
-    let mut socket = unix(ours).unwrap();
-    setsockopt(&same, Ipv4PacketInfo, &false).unwrap();
-    client.send(b"request").unwrap();
-    let mut arrivals = Vec::new();
-    socket
-        .receive(&mut |received| arrivals.push(received.arrival))
-        .unwrap();
-    assert_eq!(arrivals, [None]);
-}
+    use super::*;
 
-/// On every address the reply names the one that it leaves from. On one address there is no choice.
-#[test]
-#[cfg(target_os = "linux")]
-fn a_unix_socket_sends_a_reply_from_its_address() {
-    for (bound_to, from) in [("0.0.0.0", "127.0.0.2"), ("127.0.0.3", "127.0.0.3")] {
-        let (mut socket, port) = server_on(unix, bound_to).unwrap();
-        let client = client_of("127.0.0.1", from, port).unwrap();
-        let reply = reply(client.local_addr().unwrap(), from.parse().unwrap());
-        socket.send(&[reply], &mut |_, result| result.unwrap());
-        assert_eq!(client.recv(&mut [0; 10]).unwrap(), 6);
+    /// What the system reports about a datagram to `destination`.
+    fn arrival_at(kind: Kind, bound_to: &str, destination: IpAddr) -> io::Result<Option<Arrival>> {
+        let (mut socket, port) = server_on(kind, bound_to)?;
+        let client = UdpSocket::bind((bound_to, 0))?;
+        client.set_broadcast(true)?;
+        client.send_to(b"request", (destination, port))?;
+        let mut arrival = None;
+        socket.receive(&mut |received| arrival = received.arrival)?;
+        Ok(arrival)
+    }
+
+    #[test]
+    fn unix_reports_the_interface_and_the_destination_and_suggests_no_ipv4_address() {
+        let lo = loopback();
+        for destination in ["127.0.0.1", "127.0.0.2", "127.255.255.255"] {
+            let destination = destination.parse().unwrap();
+            let reported = arrival_at(unix, "0.0.0.0", destination).unwrap();
+            let expected = Arrival {
+                interface: Some(lo.index),
+                destination: Some(destination),
+                local: None,
+            };
+            assert_eq!(reported, Some(expected));
+        }
+        let localhost = Ipv6Addr::LOCALHOST.into();
+        if let Ok(reported) = arrival_at(unix, "::", localhost) {
+            let expected = Arrival {
+                interface: Some(lo.index),
+                destination: Some(localhost),
+                local: Some(localhost),
+            };
+            assert_eq!(reported, Some(expected));
+            assert_eq!(arrival_at(own, "::", localhost).unwrap(), reported);
+        }
+    }
+
+    #[test]
+    fn a_unix_socket_that_reports_nothing_leaves_the_datagram_without_an_arrival() {
+        let ours = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let same = ours.try_clone().unwrap();
+        let client =
+            client_of("127.0.0.1", "127.0.0.1", ours.local_addr().unwrap().port()).unwrap();
+        let mut socket = unix(ours).unwrap();
+        setsockopt(&same, Ipv4PacketInfo, &false).unwrap();
+        client.send(b"request").unwrap();
+        let mut arrivals = Vec::new();
+        socket
+            .receive(&mut |received| arrivals.push(received.arrival))
+            .unwrap();
+        assert_eq!(arrivals, [None]);
+    }
+
+    /// On every address the reply names the one that it leaves from. On one address there is no choice.
+    #[test]
+    fn a_unix_socket_sends_a_reply_from_its_address() {
+        for (bound_to, from) in [("0.0.0.0", "127.0.0.2"), ("127.0.0.3", "127.0.0.3")] {
+            let (mut socket, port) = server_on(unix, bound_to).unwrap();
+            let client = client_of("127.0.0.1", from, port).unwrap();
+            let reply = reply(client.local_addr().unwrap(), from.parse().unwrap());
+            socket.send(&[reply], &mut |_, result| result.unwrap());
+            assert_eq!(client.recv(&mut [0; 10]).unwrap(), 6);
+        }
     }
 }
