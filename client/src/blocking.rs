@@ -16,6 +16,7 @@ use crate::refusals::{self, Queued};
 use crate::report::Report;
 use crate::resolve;
 use crate::server::DiscoveredServer;
+use crate::watch::Round;
 
 /// The longest single wait: an hour. Some systems cannot wait longer. A longer search waits again.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
@@ -43,12 +44,17 @@ pub struct TimedOut;
 
 impl Search {
     pub(crate) fn start(config: &Config) -> Result<Self, DiscoverError> {
+        Self::start_round(&Round::search(config.clone()))
+    }
+
+    pub(crate) fn start_round(round: &Round) -> Result<Self, DiscoverError> {
         let start = Instant::now();
+        let config = &round.config;
         let targets = resolve::targets(config, config.settings().timeout())?;
         let poll = Poll::new().map_err(|error| DiscoverError::OpenSocket {
             source: Arc::new(error),
         })?;
-        let driver = Driver::start(config, start, targets, Instant::now, |link, socket| {
+        let driver = Driver::start(round, start, targets, Instant::now, |link, socket| {
             let mut socket = UdpSocket::from_std(socket);
             let readable = Interest::READABLE;
             poll.registry()

@@ -111,6 +111,8 @@ pub struct Discovery {
     /// The names of the interfaces on which a server was found.
     answered: HashSet<String>,
     known: HashSet<ServerKey>,
+    /// The servers that earlier rounds of a watch know, which the limit does not keep out.
+    expected: HashSet<ServerKey>,
     /// The addresses of the targets that are hosts.
     asked: HashMap<SocketAddr, Asked>,
     sweep: Option<Sweep>,
@@ -250,8 +252,9 @@ impl Discovery {
             links: selection.links.iter().map(state).collect(),
             probes: 0,
             last_transmit: None,
-            answered: HashSet::new(),
+            answered: interfaces_with_ipv4(&host.known),
             known: HashSet::new(),
+            expected: host.known.iter().map(DiscoveredServer::key).collect(),
             asked,
             memory: Memory {
                 times_asked: host.remembered.iter().map(|it| (it.remote, 0)).collect(),
@@ -798,7 +801,7 @@ impl Discovery {
         };
         if self.known.contains(&key) {
             Err(DropReason::Duplicate)
-        } else if self.known.len() >= self.max_servers {
+        } else if self.known.len() >= self.max_servers && !self.expected.contains(&key) {
             Err(DropReason::OverTheCap)
         } else {
             Ok((key, response))
@@ -820,6 +823,12 @@ impl Discovery {
         self.trace
             .dropped(reason, nth, &report.links[link], source, payload);
     }
+}
+
+/// The interfaces on which a server is known by IPv4.
+fn interfaces_with_ipv4(known: &[DiscoveredServer]) -> HashSet<String> {
+    let by_ipv4 = known.iter().filter(|server| server.source.is_ipv4());
+    by_ipv4.map(|server| server.interface.clone()).collect()
 }
 
 /// The sweep of `ranges`, if there are any.

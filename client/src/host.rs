@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 
 use udp_discovery_protocol::Interface;
 
+use crate::server::DiscoveredServer;
 use crate::target::Target;
 
 /// How many addresses on link a sweep may have asked that are still silent, if the system does not
@@ -23,6 +24,11 @@ pub struct Host {
     /// Addresses that answered an earlier search ([`Config::remember`](crate::Config::remember)), at
     /// most 4,096. They are asked first.
     pub remembered: Vec<Route>,
+    /// Servers known from earlier rounds of a [`Watch`](crate::Watch). Their answers are accepted even if
+    /// [`Config::max_servers`](crate::Config::max_servers) others have answered. On an interface where
+    /// one is known, the search asks by the families of those known
+    /// ([`Family::Auto`](crate::Family::Auto)).
+    pub known: Vec<DiscoveredServer>,
     /// How many IPv4 addresses on link a sweep may have asked within 3 s that are still silent. Each may
     /// hold an entry of the system's neighbor table. Default: [`DEFAULT_MAX_SILENT`].
     pub max_silent_v4: NonZeroUsize,
@@ -37,6 +43,7 @@ impl Host {
             interfaces: interfaces.into(),
             targets: Vec::new(),
             remembered: Vec::new(),
+            known: Vec::new(),
             max_silent_v4: DEFAULT_MAX_SILENT,
             max_silent_v6: DEFAULT_MAX_SILENT,
         }
@@ -52,6 +59,12 @@ impl Host {
     pub fn with_remembered(self, remembered: impl IntoIterator<Item = Route>) -> Self {
         let remembered = remembered.into_iter().collect();
         Self { remembered, ..self }
+    }
+
+    /// Sets [`known`](Self::known).
+    pub fn with_known(self, known: impl IntoIterator<Item = DiscoveredServer>) -> Self {
+        let known = known.into_iter().collect();
+        Self { known, ..self }
     }
 
     /// Sets [`max_silent_v4`](Self::max_silent_v4) and [`max_silent_v6`](Self::max_silent_v6).

@@ -215,6 +215,7 @@ mod discovery;
 mod driver;
 mod error;
 mod host;
+mod interval;
 mod neighbors;
 mod probes;
 mod refusals;
@@ -230,6 +231,8 @@ mod target;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 mod trace;
+mod watch;
+mod watcher;
 
 pub use address::AddressPolicy;
 pub use blocking::{Search, TimedOut};
@@ -241,6 +244,7 @@ pub use config::{
 pub use discovery::{Discovery, Transmit};
 pub use error::DiscoverError;
 pub use host::{DEFAULT_MAX_SILENT, Host, ResolvedTarget, Route};
+pub use interval::{LONGEST_INTERVAL, SHORTEST_INTERVAL, WatchInterval, WatchIntervalError};
 pub use report::{
     Counts, Destination, DestinationKind, LastResort, Link, MalformedDatagram, Remembered, Report,
     SkipReason, Skipped, SweepReport, TargetReport,
@@ -248,6 +252,8 @@ pub use report::{
 pub use server::{DiscoveredServer, ServerKey};
 pub use target::{ParseTargetError, Target};
 pub use udp_discovery_protocol as protocol;
+pub use watch::{Round, Watch, WatchError, WatchEvent, WatchLink};
+pub use watcher::Watcher;
 
 /// Finds every server that answers within `timeout`, in the order of their answers, with the
 /// default [`Config`].

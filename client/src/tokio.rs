@@ -38,6 +38,11 @@ use crate::refusals::{self, Queued};
 use crate::report::Report;
 use crate::resolve;
 use crate::server::DiscoveredServer;
+use crate::watch::Round;
+
+mod watcher;
+
+pub use watcher::Watcher;
 
 /// Finds every server that answers within `timeout`, in the order of their answers, with the
 /// default [`Config`].
@@ -98,7 +103,12 @@ pub struct Search {
 
 impl Search {
     pub(crate) async fn start(config: &Config) -> Result<Self, DiscoverError> {
+        Self::start_round(&Round::search(config.clone())).await
+    }
+
+    async fn start_round(round: &Round) -> Result<Self, DiscoverError> {
         let start = now();
+        let config = &round.config;
         let timeout = config.settings().timeout();
         let targets = if resolve::has_names(config) {
             let config = config.clone();
@@ -110,7 +120,7 @@ impl Search {
         } else {
             resolve::targets(config, timeout)?
         };
-        let driver = Driver::start(config, start, targets, now, |_, socket| {
+        let driver = Driver::start(round, start, targets, now, |_, socket| {
             Registered::new(socket)
         })?;
         let deadline = time::Instant::from_std(driver.discovery().deadline());

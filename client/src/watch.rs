@@ -1,0 +1,458 @@
+//! The watch without sockets: when to ask whom, and what comes and goes.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::mem::{self, Discriminant};
+use std::num::NonZeroU8;
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+
+use crate::config::Config;
+use crate::error::DiscoverError;
+use crate::interval::SHORTEST_INTERVAL;
+use crate::report::Report;
+use crate::select;
+use crate::server::{DiscoveredServer, ServerKey};
+use crate::target::Target;
+
+mod event;
+mod round;
+#[cfg(test)]
+mod tests;
+
+pub use event::{WatchEvent, WatchLink};
+pub use round::Round;
+
+/// How often a server is asked before it is called gone.
+const ASKED: NonZeroU8 = NonZeroU8::new(7).unwrap();
+
+/// How long a round is at least that asks missing servers: its probes are 230 ms apart, and the last of
+/// [`ASKED`] is sent 1.38 s after the first. The round and two of the shortest intervals take less than
+/// 4 s.
+const CONFIRMATION: Duration = Duration::from_millis(8 * 230);
+
+/// How many missing servers a round asks by unicast. Each silent one on link holds an entry of the
+/// system's neighbor table for 3 s, in which two rounds begin, and a third of the table is 341.
+const ASKED_AT_ONCE: usize = 100;
+
+/// How long there may be no network to ask a server on until it is called gone: a network needs some
+/// seconds to come back after a host was suspended or has changed its access point.
+const OUT_OF_REACH: Duration = Duration::from_secs(10);
+
+/// How late the end of a round may be handled. Later, the process was stopped or the caller busy, and
+/// who did not answer may have had no time to.
+const LATEST: Duration = Duration::from_secs(1);
+
+/// A watch, without sockets or a clock. It decides when a round of asking is due and whom it asks, and
+/// what its answers mean: which servers are there, and which are gone.
+///
+/// # How to drive it
+/// Repeat in this order:
+/// 1. Wait until the time that [`poll_timeout`](Self::poll_timeout) returns.
+/// 2. If [`poll_round`](Self::poll_round) returns a round, make it: list the interfaces, and start a
+///    [`Discovery`](crate::Discovery) with fresh sockets, with the configuration of the round, on the
+///    host that [`Round::on_host`] returns. Call [`handle_start`](Self::handle_start). If the search
+///    cannot be started, call [`handle_failure`](Self::handle_failure), and go on with 5.
+/// 3. Drive the search to its end. Pass each server to [`handle_server`](Self::handle_server) as it is
+///    found.
+/// 4. Call [`handle_end`](Self::handle_end), or, if the [outcome](crate::Discovery::outcome) of the
+///    search is an error, [`handle_failure`](Self::handle_failure).
+/// 5. Take events from [`poll_event`](Self::poll_event), until it returns `None`. That is possible after
+///    each of the other calls too.
+///
+/// `now` may come from any monotonic clock. If it goes back between two calls, the watch uses the latest
+/// `now` so far.
+///
+/// ```
+/// use std::time::Instant;
+/// use udp_discovery_client::{Config, Discovery, Host, Watch, WatchEvent};
+/// use udp_discovery_protocol::{Interface, InterfaceAddress};
+///
+/// let mut eth0 = Interface::new("eth0", 2);
+/// eth0.flags.up = true;
+/// eth0.flags.broadcast = true;
+/// eth0.addresses.push(InterfaceAddress::new("192.168.1.2".parse()?, 24)?);
+///
+/// let now = Instant::now();
+/// let mut watch = Watch::new(now, &Config::default())?;
+/// let round = watch.poll_round(now).expect("the first round is due at once");
+/// let host = round.on_host(Host::new([eth0]), []);
+/// let mut search = Discovery::on_host(now, &round.config, &host)?;
+/// watch.handle_start(now, search.report());
+///
+/// let probe = search.poll_transmit(now).expect("the first probe is due at once");
+/// let source = "192.168.1.7:9999".parse()?;
+/// search.handle_datagram(now, probe.link, source, b"SERVER_IP:192.168.1.7:8000");
+/// watch.handle_server(now, search.poll_event().expect("a server answered"));
+/// assert!(matches!(watch.poll_event(), Some(WatchEvent::Appeared(_))));
+///
+/// let end = search.deadline();
+/// watch.handle_end(end, search.report());
+/// assert_eq!(watch.servers().count(), 1);
+/// assert!(watch.poll_timeout().is_some_and(|next| next > end));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Watch {
+    config: Config,
+    /// The interval after a round without a change.
+    interval: Duration,
+    /// When the next round is due.
+    due: Instant,
+    now: Instant,
+    running: Option<Running>,
+    /// How many rounds were started.
+    rounds: u64,
+    known: HashMap<Identity, Known>,
+    /// The servers that did not answer, the next ones to ask first.
+    missing: VecDeque<Identity>,
+    /// What the last round asked on.
+    links: Option<Vec<WatchLink>>,
+    /// Why the last round failed.
+    failure: Option<Failure>,
+    events: VecDeque<WatchEvent>,
+}
+
+/// Why a watch cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum WatchError {
+    /// [`Settings::port`](udp_discovery_protocol::Settings::port) or
+    /// [`Config::default_port`](crate::Config::default_port) is 0.
+    #[error("the port and the default port of a client cannot be 0")]
+    PortZero,
+    /// A target is a network of more addresses than the limit, as in
+    /// [`DiscoverError::NetworkTooLarge`].
+    #[error("the target `{target}` has more than {limit} addresses")]
+    NetworkTooLarge {
+        /// The target.
+        target: Target,
+        /// The limit that it exceeds.
+        limit: u32,
+    },
+}
+
+/// What makes a server the same one in two rounds. Nothing else that answers counts as its answer.
+type Identity = ServerKey;
+
+fn identity(server: &DiscoveredServer) -> Identity {
+    server.key()
+}
+
+/// A server that is there, as far as is known.
+#[derive(Debug)]
+struct Known {
+    server: DiscoveredServer,
+    /// The last round in which it answered.
+    seen: u64,
+    /// Whether it is among those to ask.
+    missing: bool,
+    /// Since when there is no network to ask it on.
+    out_of_reach: Option<Instant>,
+}
+
+/// A round that was started and has not ended.
+#[derive(Debug)]
+struct Running {
+    start: Instant,
+    deadline: Instant,
+    /// The missing servers that it asks by unicast.
+    asks: HashSet<Identity>,
+    /// Whether anything changed.
+    changed: bool,
+}
+
+/// Why a round failed.
+#[derive(Debug, PartialEq, Eq)]
+struct Failure {
+    kind: Discriminant<DiscoverError>,
+    /// Whether it failed only at its end, because nothing could be sent.
+    at_end: bool,
+}
+
+/// What a round says about a server that did not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Silence {
+    /// It was asked often enough.
+    Asked,
+    /// There was no network to ask it on.
+    OutOfReach,
+    /// It could not be asked, for another reason.
+    Unknown,
+}
+
+impl Watch {
+    /// Starts a watch. Its first round is due at once.
+    ///
+    /// # Errors
+    /// [`WatchError`], if no round with this configuration can be made.
+    pub fn new(now: Instant, config: &Config) -> Result<Self, WatchError> {
+        if config.settings().port() == 0 || config.default_port() == Some(0) {
+            return Err(WatchError::PortZero);
+        }
+        for target in config.targets() {
+            if let Err((target, limit)) = select::check_size(config, target) {
+                return Err(WatchError::NetworkTooLarge { target, limit });
+            }
+        }
+        Ok(Self {
+            config: config.of_a_round(),
+            interval: config.interval().shortest(),
+            due: now,
+            now,
+            running: None,
+            rounds: 0,
+            known: HashMap::new(),
+            missing: VecDeque::new(),
+            links: None,
+            failure: None,
+            events: VecDeque::new(),
+        })
+    }
+
+    /// The servers that are there, in no order.
+    pub fn servers(&self) -> impl ExactSizeIterator<Item = &DiscoveredServer> {
+        self.known.values().map(|known| &known.server)
+    }
+
+    /// When the next round is due. `None` while one is being made.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.running.is_none().then_some(self.due)
+    }
+
+    /// The next round, if it is due and the last one has ended.
+    pub fn poll_round(&mut self, now: Instant) -> Option<Round> {
+        let now = self.advance(now);
+        if self.running.is_some() || now < self.due {
+            return None;
+        }
+        if now > self.due + LATEST {
+            // The networks may have come back while nothing looked.
+            self.forget_out_of_reach();
+        }
+        self.rounds += 1;
+        let asked = self.take_missing();
+        let mut config = self.config.clone();
+        if !asked.is_empty() {
+            config = config
+                .with_probes(self.config.probes().max(ASKED))
+                .with_timeout(self.config.settings().timeout().max(CONFIRMATION))
+                .with_targets(round::hosts(&self.config));
+        }
+        self.running = Some(Running {
+            start: now,
+            deadline: now + config.settings().timeout(),
+            asks: asked.iter().copied().collect(),
+            changed: false,
+        });
+        let source = |identity: &Identity| self.known[identity].server.source;
+        Some(Round {
+            config,
+            known: self.servers().cloned().collect(),
+            asked: asked.iter().map(source).collect(),
+        })
+    }
+
+    /// The missing servers that the next round asks. They are asked again after the others, if the round
+    /// does not tell what became of them.
+    fn take_missing(&mut self) -> Vec<Identity> {
+        let known = &self.known;
+        let is_missing = |it: &Identity| known.get(it).is_some_and(|it| it.missing);
+        self.missing.retain(is_missing);
+        let asked: Vec<Identity> = self.missing.iter().take(ASKED_AT_ONCE).copied().collect();
+        self.missing.rotate_left(asked.len());
+        asked
+    }
+
+    /// Handles the start of a round. `report` is that of its search, which names the links.
+    pub fn handle_start(&mut self, now: Instant, report: &Report) {
+        self.advance(now);
+        let links = report.links.iter().filter(|link| !link.targets_only);
+        let mut links: Vec<WatchLink> = links
+            .map(|link| WatchLink::new(&link.interface, link.local))
+            .collect();
+        links.sort_unstable();
+        let is_other = self.links.as_ref().is_some_and(|before| *before != links);
+        let was_unavailable = self.failure.take_if(|failure| !failure.at_end).is_some();
+        self.links = Some(links);
+        if is_other || was_unavailable {
+            self.announce_links();
+        }
+    }
+
+    /// Handles a server that the search of the round found.
+    pub fn handle_server(&mut self, now: Instant, server: DiscoveredServer) {
+        self.advance(now);
+        let identity = identity(&server);
+        if let Some(known) = self.known.get_mut(&identity) {
+            known.server = server;
+            known.seen = self.rounds;
+            known.missing = false;
+            known.out_of_reach = None;
+        } else if self.known.len() < self.config.max_servers().get() {
+            let known = Known {
+                server: server.clone(),
+                seen: self.rounds,
+                missing: false,
+                out_of_reach: None,
+            };
+            self.known.insert(identity, known);
+            self.notify(WatchEvent::Appeared(server));
+        }
+    }
+
+    /// Handles the end of the search of the round.
+    pub fn handle_end(&mut self, now: Instant, report: &Report) {
+        let now = self.advance(now);
+        let Some(running) = &self.running else {
+            return;
+        };
+        let (start, is_late) = (running.start, now > running.deadline + LATEST);
+        let needed = if running.asks.is_empty() {
+            1
+        } else {
+            ASKED.get()
+        };
+        if self.failure.take().is_some() {
+            self.announce_links();
+        }
+        if is_late {
+            self.forget_out_of_reach();
+        } else {
+            self.handle_silence(start, |known| silence(report, &known.server, needed.into()));
+        }
+        self.end_round();
+    }
+
+    /// Handles a round that could not be made: its search could not be started, or its
+    /// [outcome](crate::Discovery::outcome) is an error. The next round is tried like any other.
+    pub fn handle_failure(&mut self, now: Instant, error: DiscoverError) {
+        let now = self.advance(now);
+        let Some(running) = &self.running else {
+            return;
+        };
+        let (start, is_late) = (running.start, now > running.deadline + LATEST);
+        if is_late {
+            self.forget_out_of_reach();
+        } else if is_without_network(&error) {
+            self.handle_silence(start, |_| Silence::OutOfReach);
+        }
+        let failure = Failure {
+            kind: mem::discriminant(&error),
+            at_end: matches!(error, DiscoverError::NothingSent { .. }),
+        };
+        if self.failure.as_ref() != Some(&failure) {
+            self.failure = Some(failure);
+            self.notify(WatchEvent::Unavailable { error });
+        }
+        self.end_round();
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<WatchEvent> {
+        self.events.pop_front()
+    }
+
+    /// Decides what became of the servers that did not answer in the round.
+    fn handle_silence(&mut self, start: Instant, silence: impl Fn(&Known) -> Silence) {
+        let Some(running) = &self.running else {
+            return;
+        };
+        let mut gone = Vec::new();
+        for (identity, known) in &mut self.known {
+            if known.seen == self.rounds {
+                continue;
+            }
+            let is_gone = match silence(known) {
+                Silence::Asked => {
+                    known.out_of_reach = None;
+                    running.asks.contains(identity)
+                }
+                Silence::OutOfReach => {
+                    let since = *known.out_of_reach.get_or_insert(start);
+                    self.now.saturating_duration_since(since) >= OUT_OF_REACH
+                }
+                Silence::Unknown => false,
+            };
+            if is_gone {
+                gone.push(*identity);
+            } else if !mem::replace(&mut known.missing, true) {
+                self.missing.push_back(*identity);
+            }
+        }
+        gone.sort_unstable();
+        for identity in gone {
+            if let Some(known) = self.known.remove(&identity) {
+                self.notify(WatchEvent::Gone(known.server));
+            }
+        }
+    }
+
+    /// Plans the next round, at least a second after the start of this one.
+    fn end_round(&mut self) {
+        let Some(running) = self.running.take() else {
+            return;
+        };
+        if running.changed {
+            self.interval = self.config.interval().shortest();
+        } else if running.asks.is_empty() {
+            self.interval = (2 * self.interval).min(self.config.interval().longest());
+        }
+        let interval = if self.known.values().any(|known| known.missing) {
+            SHORTEST_INTERVAL
+        } else {
+            self.interval
+        };
+        self.due = self.now.max(running.start + interval);
+    }
+
+    fn forget_out_of_reach(&mut self) {
+        for known in self.known.values_mut() {
+            known.out_of_reach = None;
+        }
+    }
+
+    fn announce_links(&mut self) {
+        let links = self.links.clone().unwrap_or_default();
+        self.notify(WatchEvent::NetworkChanged { links });
+    }
+
+    fn notify(&mut self, event: WatchEvent) {
+        if let Some(running) = &mut self.running {
+            running.changed = true;
+        }
+        self.events.push_back(event);
+    }
+
+    /// Returns the latest time so far.
+    fn advance(&mut self, now: Instant) -> Instant {
+        self.now = self.now.max(now);
+        self.now
+    }
+}
+
+/// Whether a round failed because there is no network to ask on.
+fn is_without_network(error: &DiscoverError) -> bool {
+    matches!(
+        error,
+        DiscoverError::NoSuchInterface { .. }
+            | DiscoverError::NoUsableInterface { .. }
+            | DiscoverError::NothingToAsk
+            | DiscoverError::NothingSent { .. }
+    )
+}
+
+/// What the silence of `server` means in a round with this report, in which each link had to send
+/// `needed` probes.
+fn silence(report: &Report, server: &DiscoveredServer, needed: u32) -> Silence {
+    let links = report.links.iter().filter(|link| {
+        link.interface == server.interface && link.local.is_ipv4() == server.source.is_ipv4()
+    });
+    if links.clone().any(|link| link.probes_sent >= needed) {
+        Silence::Asked
+    } else if links.clone().any(|link| link.given_up.is_some()) {
+        Silence::Unknown
+    } else {
+        Silence::OutOfReach
+    }
+}
