@@ -154,7 +154,10 @@ impl Network {
     /// The shortest time between the starts of two rounds.
     fn shortest_interval(&self) -> Duration {
         let pairs = self.rounds.windows(2);
-        pairs.map(|pair| pair[1] - pair[0]).min().unwrap()
+        pairs
+            .map(|pair| pair[1].saturating_sub(pair[0]))
+            .min()
+            .unwrap()
     }
 }
 
