@@ -10,6 +10,7 @@ use mio::{Events, Interest, Poll, Token};
 use thiserror::Error;
 
 use crate::config::Config;
+use crate::discovery::Discovery;
 use crate::driver::{Driver, Endpoint, Step};
 use crate::error::DiscoverError;
 use crate::refusals::{self, Queued};
@@ -115,6 +116,17 @@ impl Search {
                 Step::Wait(at) => self.wait(end.map_or(at, |end| at.min(end))),
             }
         }
+    }
+
+    /// The servers found so far, in the order of their answers, with the
+    /// [endpoints](DiscoveredServer::endpoints) that answered since they were returned.
+    pub fn servers(&self) -> impl Iterator<Item = &DiscoveredServer> {
+        self.driver.discovery().servers()
+    }
+
+    /// The search without sockets.
+    pub(crate) fn discovery(&self) -> &Discovery {
+        self.driver.discovery()
     }
 
     /// What the search has done so far.

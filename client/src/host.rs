@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 
 use udp_discovery_protocol::Interface;
+#[cfg(feature = "signed")]
+use udp_discovery_protocol::ServerId;
 
 use crate::server::DiscoveredServer;
 use crate::target::Target;
@@ -28,7 +30,11 @@ pub struct Host {
     /// [`Config::max_servers`](crate::Config::max_servers) others have answered. On an interface where
     /// one is known, the search asks by the families of those known
     /// ([`Family::Auto`](crate::Family::Auto)).
-    pub known: Vec<DiscoveredServer>,
+    pub expected: Vec<DiscoveredServer>,
+    /// The servers known by name ([`Config::known_servers`](crate::Config::known_servers)): names and ids.
+    #[cfg(feature = "signed")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+    pub known_servers: Vec<(String, ServerId)>,
     /// How many IPv4 addresses on link a sweep may have asked within 3 s that are still silent. Each may
     /// hold an entry of the system's neighbor table. Default: [`DEFAULT_MAX_SILENT`].
     pub max_silent_v4: NonZeroUsize,
@@ -43,7 +49,9 @@ impl Host {
             interfaces: interfaces.into(),
             targets: Vec::new(),
             remembered: Vec::new(),
-            known: Vec::new(),
+            expected: Vec::new(),
+            #[cfg(feature = "signed")]
+            known_servers: Vec::new(),
             max_silent_v4: DEFAULT_MAX_SILENT,
             max_silent_v6: DEFAULT_MAX_SILENT,
         }
@@ -61,10 +69,24 @@ impl Host {
         Self { remembered, ..self }
     }
 
-    /// Sets [`known`](Self::known).
-    pub fn with_known(self, known: impl IntoIterator<Item = DiscoveredServer>) -> Self {
-        let known = known.into_iter().collect();
-        Self { known, ..self }
+    /// Sets [`expected`](Self::expected).
+    pub fn with_expected(self, expected: impl IntoIterator<Item = DiscoveredServer>) -> Self {
+        let expected = expected.into_iter().collect();
+        Self { expected, ..self }
+    }
+
+    /// Sets the [`known_servers`](Self::known_servers).
+    #[cfg(feature = "signed")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+    pub fn with_known_servers(
+        self,
+        known_servers: impl IntoIterator<Item = (String, ServerId)>,
+    ) -> Self {
+        let known_servers = known_servers.into_iter().collect();
+        Self {
+            known_servers,
+            ..self
+        }
     }
 
     /// Sets [`max_silent_v4`](Self::max_silent_v4) and [`max_silent_v6`](Self::max_silent_v6).

@@ -245,11 +245,13 @@ pub use discovery::{Discovery, Transmit};
 pub use error::DiscoverError;
 pub use host::{DEFAULT_MAX_SILENT, Host, ResolvedTarget, Route};
 pub use interval::{LONGEST_INTERVAL, SHORTEST_INTERVAL, WatchInterval, WatchIntervalError};
+#[cfg(feature = "signed")]
+pub use report::Alarm;
 pub use report::{
     Counts, Destination, DestinationKind, LastResort, Link, MalformedDatagram, Remembered, Report,
     SkipReason, Skipped, SweepReport, TargetReport,
 };
-pub use server::{DiscoveredServer, ServerKey};
+pub use server::{DiscoveredServer, Endpoint, ServerKey};
 pub use target::{ParseTargetError, Target};
 pub use udp_discovery_protocol as protocol;
 pub use watch::{Round, Watch, WatchError, WatchEvent, WatchLink};

@@ -105,7 +105,7 @@ impl Selection {
             }
         }
         let ranges = selection.sweep(config, host, &asked);
-        selection.keep_families(&host.known);
+        selection.keep_families(&host.expected);
         match selection.links.is_empty() {
             true if config.broadcast() => Err(DiscoverError::NoUsableInterface {
                 skipped: selection.skipped,
@@ -121,8 +121,9 @@ impl Selection {
 
     /// Asks by IPv6 from the first probe on where a server is known by it.
     fn keep_families(&mut self, known: &[DiscoveredServer]) {
-        let by_ipv6 = known.iter().filter(|server| server.source.is_ipv6());
-        let interfaces: HashSet<&str> = by_ipv6.map(|server| server.interface.as_str()).collect();
+        let sources = known.iter().flat_map(DiscoveredServer::sources);
+        let by_ipv6 = sources.filter(|(source, _)| source.is_ipv6());
+        let interfaces: HashSet<&str> = by_ipv6.map(|(_, interface)| interface).collect();
         for link in &mut self.links {
             link.waits_for_ipv4 &= !interfaces.contains(link.interface.as_str());
         }

@@ -32,6 +32,7 @@ use futures_core::Stream;
 
 use crate::client::Client;
 use crate::config::Config;
+use crate::discovery::Discovery;
 use crate::driver::{Driver, Endpoint, Step};
 use crate::error::DiscoverError;
 use crate::refusals::{self, Queued};
@@ -136,6 +137,17 @@ impl Search {
     /// If the future is dropped, nothing is lost. The next call continues.
     pub async fn next(&mut self) -> Option<DiscoveredServer> {
         poll_fn(|context| self.poll(context)).await
+    }
+
+    /// The servers found so far, in the order of their answers, with the
+    /// [endpoints](DiscoveredServer::endpoints) that answered since they were returned.
+    pub fn servers(&self) -> impl Iterator<Item = &DiscoveredServer> {
+        self.driver.discovery().servers()
+    }
+
+    /// The search without sockets.
+    pub(crate) fn discovery(&self) -> &Discovery {
+        self.driver.discovery()
     }
 
     /// What the search has done so far.

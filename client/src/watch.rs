@@ -1,6 +1,6 @@
 //! The watch without sockets: when to ask whom, and what comes and goes.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::mem::{self, Discriminant};
 use std::num::NonZeroU8;
 use std::time::{Duration, Instant};
@@ -8,17 +8,23 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use crate::config::Config;
+use crate::discovery::Discovery;
 use crate::error::DiscoverError;
 use crate::interval::SHORTEST_INTERVAL;
 use crate::report::Report;
 use crate::select;
-use crate::server::{DiscoveredServer, ServerKey};
+use crate::server::DiscoveredServer;
 use crate::target::Target;
 
 mod event;
+mod known;
 mod round;
+mod table;
 #[cfg(test)]
 mod tests;
+
+use known::{Identity, Known};
+use table::Table;
 
 pub use event::{WatchEvent, WatchLink};
 pub use round::Round;
@@ -55,8 +61,7 @@ const LATEST: Duration = Duration::from_secs(1);
 ///    cannot be started, call [`handle_failure`](Self::handle_failure), and go on with 5.
 /// 3. Drive the search to its end. Pass each server to [`handle_server`](Self::handle_server) as it is
 ///    found.
-/// 4. Call [`handle_end`](Self::handle_end), or, if the [outcome](crate::Discovery::outcome) of the
-///    search is an error, [`handle_failure`](Self::handle_failure).
+/// 4. Call [`handle_end`](Self::handle_end).
 /// 5. Take events from [`poll_event`](Self::poll_event), until it returns `None`. That is possible after
 ///    each of the other calls too.
 ///
@@ -77,8 +82,8 @@ const LATEST: Duration = Duration::from_secs(1);
 /// let mut watch = Watch::new(now, &Config::default())?;
 /// let round = watch.poll_round(now).expect("the first round is due at once");
 /// let host = round.on_host(Host::new([eth0]), []);
-/// let mut search = Discovery::on_host(now, &round.config, &host)?;
-/// watch.handle_start(now, search.report());
+/// let mut search = Discovery::new(now, &round.config, &host, [0; 15])?;
+/// watch.handle_start(now, &search);
 ///
 /// let probe = search.poll_transmit(now).expect("the first probe is due at once");
 /// let source = "192.168.1.7:9999".parse()?;
@@ -87,7 +92,7 @@ const LATEST: Duration = Duration::from_secs(1);
 /// assert!(matches!(watch.poll_event(), Some(WatchEvent::Appeared(_))));
 ///
 /// let end = search.deadline();
-/// watch.handle_end(end, search.report());
+/// watch.handle_end(end, &search);
 /// assert_eq!(watch.servers().count(), 1);
 /// assert!(watch.poll_timeout().is_some_and(|next| next > end));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -103,7 +108,9 @@ pub struct Watch {
     running: Option<Running>,
     /// How many rounds were started.
     rounds: u64,
-    known: HashMap<Identity, Known>,
+    known: Table,
+    /// The runs of this round and of the last one that answered beside another run of the same server.
+    second_runs: [HashSet<Identity>; 2],
     /// The servers that did not answer, the next ones to ask first.
     missing: VecDeque<Identity>,
     /// What the last round asked on.
@@ -130,25 +137,6 @@ pub enum WatchError {
         /// The limit that it exceeds.
         limit: u32,
     },
-}
-
-/// What makes a server the same one in two rounds. Nothing else that answers counts as its answer.
-type Identity = ServerKey;
-
-fn identity(server: &DiscoveredServer) -> Identity {
-    server.key()
-}
-
-/// A server that is there, as far as is known.
-#[derive(Debug)]
-struct Known {
-    server: DiscoveredServer,
-    /// The last round in which it answered.
-    seen: u64,
-    /// Whether it is among those to ask.
-    missing: bool,
-    /// Since when there is no network to ask it on.
-    out_of_reach: Option<Instant>,
 }
 
 /// A round that was started and has not ended.
@@ -202,7 +190,8 @@ impl Watch {
             now,
             running: None,
             rounds: 0,
-            known: HashMap::new(),
+            known: Table::default(),
+            second_runs: Default::default(),
             missing: VecDeque::new(),
             links: None,
             failure: None,
@@ -231,6 +220,8 @@ impl Watch {
             self.forget_out_of_reach();
         }
         self.rounds += 1;
+        self.second_runs.swap(0, 1);
+        self.second_runs[0].clear();
         let asked = self.take_missing();
         let mut config = self.config.clone();
         if !asked.is_empty() {
@@ -245,11 +236,11 @@ impl Watch {
             asks: asked.iter().copied().collect(),
             changed: false,
         });
-        let source = |identity: &Identity| self.known[identity].server.source;
+        let source = |identity: &Identity| Some(self.known.get(identity)?.server.source);
         Some(Round {
             config,
             known: self.servers().cloned().collect(),
-            asked: asked.iter().map(source).collect(),
+            asked: asked.iter().filter_map(source).collect(),
         })
     }
 
@@ -264,8 +255,12 @@ impl Watch {
         asked
     }
 
-    /// Handles the start of a round. `report` is that of its search, which names the links.
-    pub fn handle_start(&mut self, now: Instant, report: &Report) {
+    /// Handles the start of the search of a round.
+    pub fn handle_start(&mut self, now: Instant, search: &Discovery) {
+        self.started(now, search.report());
+    }
+
+    fn started(&mut self, now: Instant, report: &Report) {
         self.advance(now);
         let links = report.links.iter().filter(|link| !link.targets_only);
         let mut links: Vec<WatchLink> = links
@@ -283,26 +278,89 @@ impl Watch {
     /// Handles a server that the search of the round found.
     pub fn handle_server(&mut self, now: Instant, server: DiscoveredServer) {
         self.advance(now);
-        let identity = identity(&server);
+        let identity = Identity::of(&server);
         if let Some(known) = self.known.get_mut(&identity) {
-            known.server = server;
-            known.seen = self.rounds;
-            known.missing = false;
-            known.out_of_reach = None;
-        } else if self.known.len() < self.config.max_servers().get() {
-            let known = Known {
-                server: server.clone(),
-                seen: self.rounds,
-                missing: false,
-                out_of_reach: None,
-            };
+            known.answered(self.rounds);
+        } else if let Identity::Address(_) = identity {
+            self.handle_plain(identity, server);
+        } else {
+            self.handle_instance(identity, server);
+        }
+    }
+
+    /// Handles an answer without details from an address that is not known to answer so.
+    fn handle_plain(&mut self, identity: Identity, server: DiscoveredServer) {
+        let owner = self.known.owner(server.key());
+        let Some((owner, known)) = owner.and_then(|it| Some((it, self.known.get_mut(&it)?))) else {
+            return self.insert(identity, server, WatchEvent::Appeared);
+        };
+        if known.server.verified {
+            // It is not proven that this is its answer.
+            return;
+        }
+        known.answered(self.rounds);
+        if known.is_plain(self.rounds) {
+            self.known.remove(&owner);
+            self.insert(identity, server, WatchEvent::Changed);
+        }
+    }
+
+    /// Handles an answer with details of a server or of a run that is not known.
+    fn handle_instance(&mut self, identity: Identity, server: DiscoveredServer) {
+        let without_details = Identity::Address(server.key());
+        if self.known.remove(&without_details).is_some() {
+            return self.insert(identity, server, WatchEvent::Changed);
+        }
+        let other = self.known.other_run(&identity);
+        let answers = |it: Identity| {
+            let known = self.known.get(&it);
+            (it, known.is_some_and(|known| known.seen == self.rounds))
+        };
+        match other.map(answers) {
+            None => self.insert(identity, server, WatchEvent::Appeared),
+            Some((other, false)) => {
+                self.known.remove(&other);
+                self.insert(identity, server, WatchEvent::Restarted);
+            }
+            // If the other run does not answer in the next round either, the server was started again in
+            // the middle of this one. Otherwise there are two servers with one id.
+            Some((_, true)) if self.second_runs[1].contains(&identity) => {
+                self.insert(identity, server, WatchEvent::Appeared);
+            }
+            Some((_, true)) => {
+                self.second_runs[0].insert(identity);
+            }
+        }
+    }
+
+    /// Adds a server, if there is room.
+    fn insert(
+        &mut self,
+        identity: Identity,
+        server: DiscoveredServer,
+        event: fn(DiscoveredServer) -> WatchEvent,
+    ) {
+        if self.known.len() < self.config.max_servers().get() {
+            let known = Known::new(server.clone(), self.rounds);
             self.known.insert(identity, known);
-            self.notify(WatchEvent::Appeared(server));
+            self.notify(event(server));
         }
     }
 
     /// Handles the end of the search of the round.
-    pub fn handle_end(&mut self, now: Instant, report: &Report) {
+    pub fn handle_end(&mut self, now: Instant, search: &Discovery) {
+        match search.outcome() {
+            Ok(()) => self.ended(now, search.report(), search.servers()),
+            Err(error) => self.handle_failure(now, error),
+        }
+    }
+
+    fn ended<'a>(
+        &mut self,
+        now: Instant,
+        report: &Report,
+        servers: impl Iterator<Item = &'a DiscoveredServer>,
+    ) {
         let now = self.advance(now);
         let Some(running) = &self.running else {
             return;
@@ -316,6 +374,11 @@ impl Watch {
         if self.failure.take().is_some() {
             self.announce_links();
         }
+        for server in servers {
+            if self.known.update(server, self.rounds) {
+                self.notify(WatchEvent::Changed(server.clone()));
+            }
+        }
         if is_late {
             self.forget_out_of_reach();
         } else {
@@ -324,8 +387,7 @@ impl Watch {
         self.end_round();
     }
 
-    /// Handles a round that could not be made: its search could not be started, or its
-    /// [outcome](crate::Discovery::outcome) is an error. The next round is tried like any other.
+    /// Handles a round whose search could not be started. The next round is tried like any other.
     pub fn handle_failure(&mut self, now: Instant, error: DiscoverError) {
         let now = self.advance(now);
         let Some(running) = &self.running else {
@@ -359,7 +421,7 @@ impl Watch {
             return;
         };
         let mut gone = Vec::new();
-        for (identity, known) in &mut self.known {
+        for (identity, known) in self.known.iter_mut() {
             if known.seen == self.rounds {
                 continue;
             }
@@ -407,7 +469,7 @@ impl Watch {
     }
 
     fn forget_out_of_reach(&mut self) {
-        for known in self.known.values_mut() {
+        for (_, known) in self.known.iter_mut() {
             known.out_of_reach = None;
         }
     }

@@ -104,7 +104,7 @@ impl Watcher {
         };
         match Search::start_round(&round) {
             Ok(search) => {
-                self.watch.handle_start(Instant::now(), search.report());
+                self.watch.handle_start(Instant::now(), search.discovery());
                 self.round = Some(search);
             }
             Err(error) => self.watch.handle_failure(Instant::now(), error),
@@ -115,10 +115,7 @@ impl Watcher {
         let Some(search) = self.round.take() else {
             return;
         };
-        match search.outcome() {
-            Ok(()) => self.watch.handle_end(Instant::now(), search.report()),
-            Err(error) => self.watch.handle_failure(Instant::now(), error),
-        }
+        self.watch.handle_end(Instant::now(), search.discovery());
     }
 }
 

@@ -97,7 +97,7 @@ impl Watcher {
             }
             Round::Starting(start) => match std::task::ready!(start.as_mut().poll(context)) {
                 Ok(search) => {
-                    self.watch.handle_start(now(), search.report());
+                    self.watch.handle_start(now(), search.discovery());
                     self.round = Round::Running(Box::new(search));
                 }
                 Err(error) => {
@@ -110,10 +110,7 @@ impl Watcher {
                     self.watch.handle_server(now(), server);
                     return Poll::Ready(());
                 }
-                match search.outcome() {
-                    Ok(()) => self.watch.handle_end(now(), search.report()),
-                    Err(error) => self.watch.handle_failure(now(), error),
-                }
+                self.watch.handle_end(now(), search.discovery());
                 self.round = Round::Due(None);
             }
         }

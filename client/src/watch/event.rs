@@ -20,6 +20,10 @@ use crate::server::DiscoveredServer;
     serde(tag = "event", rename_all = "kebab-case")
 )]
 #[non_exhaustive]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "events are rare, and most have a server"
+)]
 pub enum WatchEvent {
     /// A new server answered.
     Appeared(DiscoveredServer),

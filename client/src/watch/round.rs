@@ -44,7 +44,7 @@ impl Round {
         let servers: Vec<ResolvedTarget> = routes.filter_map(target).collect();
         let targets: Vec<ResolvedTarget> = host.targets.iter().cloned().chain(servers).collect();
         host.with_targets(targets)
-            .with_known(self.known.iter().cloned())
+            .with_expected(self.known.iter().cloned())
     }
 }
 

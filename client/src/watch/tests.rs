@@ -9,6 +9,8 @@ use super::*;
 use crate::interval::WatchInterval;
 use crate::report::Link;
 
+mod ids;
+
 const MS: Duration = Duration::from_millis(1);
 const S: Duration = Duration::from_secs(1);
 
@@ -116,8 +118,9 @@ impl Network {
             links: vec![link],
             ..Report::default()
         };
-        self.watch.handle_start(self.now, &report);
+        self.watch.started(self.now, &report);
         let asked: HashSet<_> = round.asked.iter().collect();
+        let mut found = Vec::new();
         for at in 0..self.servers.len() {
             let (server, end) = &self.servers[at];
             let (source, end) = (server.source, *end);
@@ -127,12 +130,13 @@ impl Network {
             let asks = alive.count() * (1 + usize::from(asked.contains(&source)));
             if (0..asks).any(|_| self.arrives() && self.arrives()) {
                 let server = self.servers[at].0.clone();
+                found.push(server.clone());
                 self.watch.handle_server(self.now, server);
             }
         }
         self.take_events();
         self.now += timeout + mem::take(&mut self.stopped);
-        self.watch.handle_end(self.now, &report);
+        self.watch.ended(self.now, &report, found.iter());
         self.take_events();
     }
 
@@ -200,9 +204,9 @@ fn a_missing_server_is_asked_seven_times_over_more_than_a_second_by_both_ways() 
         ..Report::default()
     };
     watch.handle_server(watch.now, server(7));
-    watch.handle_end(watch.now, &report);
+    watch.ended(watch.now, &report, [].iter());
     let _silent = watch.poll_round(watch.due).unwrap();
-    watch.handle_end(watch.now, &report);
+    watch.ended(watch.now, &report, [].iter());
 
     let round = watch.poll_round(watch.due).unwrap();
     assert_eq!(round.asked, [server(7).source]);
@@ -384,12 +388,12 @@ fn a_link_that_cannot_send_is_out_of_reach_and_reported_once() {
     let mut events = Vec::new();
     for nothing_sent in [true, true, false] {
         watch.poll_round(watch.due).unwrap();
-        watch.handle_start(watch.now, &report);
+        watch.started(watch.now, &report);
         if nothing_sent {
             let source = Arc::new(io::ErrorKind::NetworkUnreachable.into());
             watch.handle_failure(watch.now, DiscoverError::NothingSent { source });
         } else {
-            watch.handle_end(watch.now, &report);
+            watch.ended(watch.now, &report, [].iter());
         }
         events.extend(std::iter::from_fn(|| watch.poll_event()));
     }
@@ -415,7 +419,13 @@ fn fault_52_made_up_servers_do_not_push_out_those_that_are_known() {
         network.round();
         assert_eq!(network.watch.known.len(), 4096);
     }
-    assert!((0..50).all(|number| network.watch.known.contains_key(&server(number).key())));
+    assert!((0..50).all(|number| {
+        network
+            .watch
+            .known
+            .get(&Identity::of(&server(number)))
+            .is_some()
+    }));
     let queued = network.watch.missing.len() + network.watch.events.len();
     assert!(queued <= 4096, "{queued}");
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use udp_discovery_client::{Config, DiscoveredServer, Discovery, Family, Host};
 use udp_discovery_protocol::{Interface, InterfaceAddress};
 
-use crate::sim::{MS, Sim, interface};
+use crate::sim::{MS, RANDOM, Sim, interface};
 
 const GROUP: &str = "ff12::8000:270f";
 const ANSWER: &[u8] = b"SERVER_IP:[fe80::7]:8000";
@@ -172,9 +172,9 @@ fn where_one_is_known(source: &str) -> Sim {
     let known = DiscoveredServer::new([10, 0, 1, 7], 8000)
         .with_interface("eth1")
         .with_source(source.parse().unwrap());
-    let host = Host::new([network(1, true)]).with_known([known]);
+    let host = Host::new([network(1, true)]).with_expected([known]);
     Sim::of(Instant::now(), |now| {
-        Discovery::on_host(now, &Config::default(), &host).unwrap()
+        Discovery::new(now, &Config::default(), &host, RANDOM).unwrap()
     })
 }
 
