@@ -214,9 +214,14 @@ mod config;
 mod discovery;
 mod driver;
 mod error;
+mod file;
+mod found;
 mod host;
 mod interval;
+#[cfg(feature = "signed")]
+mod known;
 mod neighbors;
+mod nonces;
 mod probes;
 mod refusals;
 mod remember;
@@ -231,6 +236,8 @@ mod target;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 mod trace;
+mod trust;
+mod wanted;
 mod watch;
 mod watcher;
 

@@ -375,6 +375,11 @@ impl Watch {
             self.announce_links();
         }
         for server in servers {
+            // A plain answer may have been returned, and the details have come later.
+            let known = self.known.get(&Identity::of(server));
+            if known.is_none_or(|known| known.seen != self.rounds) {
+                self.handle_server(now, server.clone());
+            }
             if self.known.update(server, self.rounds) {
                 self.notify(WatchEvent::Changed(server.clone()));
             }

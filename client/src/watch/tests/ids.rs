@@ -33,6 +33,15 @@ impl Rounds {
 
     /// Makes a round that finds `servers`. Returns the events.
     fn find(&mut self, servers: &[DiscoveredServer]) -> Vec<String> {
+        self.find_merged(servers, servers)
+    }
+
+    /// Makes a round that finds `servers`, and knows more about them at its end.
+    fn find_merged(
+        &mut self,
+        servers: &[DiscoveredServer],
+        merged: &[DiscoveredServer],
+    ) -> Vec<String> {
         let watch = &mut self.0;
         let round = watch.poll_round(watch.due).unwrap();
         let mut link = Link::new("eth0", 2, [10, 0, 0, 1].into(), Vec::new());
@@ -46,7 +55,7 @@ impl Rounds {
             watch.handle_server(watch.now, server.clone());
         }
         let end = watch.now + round.config.settings().timeout();
-        watch.ended(end, &report, servers.iter());
+        watch.ended(end, &report, merged.iter());
         let events = std::iter::from_fn(|| watch.poll_event());
         events
             .map(|event| event.to_string().replace(" on eth0", ""))
@@ -169,4 +178,23 @@ fn an_unverified_answer_never_stands_for_a_verified_server() {
     assert_eq!(events, ["gone: 10.0.0.7:8000"]);
     let left: Vec<_> = rounds.0.servers().map(|server| server.verified).collect();
     assert_eq!(left, [false]);
+}
+
+#[test]
+fn details_that_come_after_a_plain_answer_in_a_round_count() {
+    let mut rounds = Rounds::new();
+    let plain = [server(7)];
+    let told = [DiscoveredServer {
+        verified: true,
+        ..instance(1, 1, &[7])
+    }];
+    let events = rounds.find_merged(&plain, &told);
+    assert_eq!(
+        events,
+        ["appeared: 10.0.0.7:8000", "changed: 10.0.0.7:8000"]
+    );
+    for _ in 0..10 {
+        assert_eq!(rounds.find_merged(&plain, &told), NOTHING);
+    }
+    assert_eq!(rounds.0.servers().len(), 1);
 }
