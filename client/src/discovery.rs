@@ -660,7 +660,7 @@ impl Discovery {
         if !self.wanted.is_anybody() {
             return Err(DropReason::Unwanted);
         }
-        self.found.check_plain(&key)?;
+        self.found.check_plain(arrival.source, key)?;
         let swept_at = self.sweep.as_ref();
         let swept_at = swept_at.and_then(|it| it.asked_at(arrival.source));
         let sent_at = swept_at.unwrap_or(self.links[arrival.link].sent_at);
@@ -707,7 +707,12 @@ impl Discovery {
         let request = nonces.request(&self.codec, probe);
         let is_verified = self
             .trust
-            .verify(answer, &request, source, &mut self.report)?;
+            .verify(answer, &request, source, &mut self.report)
+            .inspect_err(|_| {
+                if self.found.distrust(source, key) {
+                    self.report.counts.unsigned += 1;
+                }
+            })?;
         let identity = (answer.id, answer.run, is_verified);
         if self.found.has_endpoint(&identity, &key) {
             return Err(DropReason::Duplicate);

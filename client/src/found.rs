@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::mem;
+use std::net::SocketAddr;
 
 use udp_discovery_protocol::{RunId, ServerId};
 
@@ -40,6 +41,8 @@ pub(crate) struct Found {
     held: HashMap<ServerKey, DiscoveredServer>,
     /// The keys of `held` in the order of their answers, and of some that no longer are.
     order: Vec<ServerKey>,
+    /// The sources and keys of answers with details that are not trusted, at most `max`.
+    distrusted: HashSet<(SocketAddr, ServerKey)>,
 }
 
 /// Who has a key.
@@ -83,6 +86,7 @@ impl Found {
             runs: HashMap::new(),
             held: HashMap::new(),
             order: Vec::new(),
+            distrusted: HashSet::new(),
         }
     }
 
@@ -107,8 +111,10 @@ impl Found {
     }
 
     /// Whether a plain answer with this key would be a new server.
-    pub(crate) fn check_plain(&self, key: &ServerKey) -> Result<(), DropReason> {
-        if self.keys.contains_key(key) || self.held.contains_key(key) {
+    pub(crate) fn check_plain(&self, source: SocketAddr, key: ServerKey) -> Result<(), DropReason> {
+        if self.distrusted.contains(&(source, key)) {
+            Err(DropReason::Unsigned)
+        } else if self.keys.contains_key(&key) || self.held.contains_key(&key) {
             Err(DropReason::Duplicate)
         } else {
             self.check_cap(self.expected.0.contains(key))
@@ -147,6 +153,24 @@ impl Found {
         let order = mem::take(&mut self.order);
         let held = order.iter().filter_map(|key| self.held.remove(key));
         held.collect()
+    }
+
+    /// Drops the plain answer of a server whose details are not trusted, and later ones too. Returns
+    /// whether it was held.
+    pub(crate) fn distrust(&mut self, source: SocketAddr, key: ServerKey) -> bool {
+        if self.distrusted.len() < self.max {
+            self.distrusted.insert((source, key));
+        }
+        if self.held.get(&key).is_some_and(|it| it.source == source) {
+            return self.held.remove(&key).is_some();
+        }
+        if let Some(Owner::Plain(at)) = self.keys.get(&key)
+            && self.listed[*at].take_if(|it| it.source == source).is_some()
+        {
+            self.keys.remove(&key);
+            self.len -= 1;
+        }
+        false
     }
 
     /// Whether a server has this endpoint, or cannot have another.

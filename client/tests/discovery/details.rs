@@ -499,7 +499,7 @@ fn of_a_network_with_and_without_details_every_server_is_found_once() {
             .with_faults(seed, faults)
             .offering(offers);
         sim.run();
-        let mut servers: Vec<_> = sim.search.servers().cloned().map(summary).collect();
+        let mut servers: Vec<_> = sim.search.servers().map(summary).collect();
         servers.sort();
         assert_eq!(servers.len(), 20 + 14, "seed {seed}");
         assert_eq!(expected.get_or_insert_with(|| servers.clone()), &servers);
@@ -510,7 +510,7 @@ fn of_a_network_with_and_without_details_every_server_is_found_once() {
 }
 
 /// What does not depend on the order of the answers.
-fn summary(server: udp_discovery_client::DiscoveredServer) -> (Option<String>, Vec<String>) {
+fn summary(server: &udp_discovery_client::DiscoveredServer) -> (Option<String>, Vec<String>) {
     let id = server.id.zip(server.run);
     let mut endpoints: Vec<String> = server.endpoints.iter().map(ToString::to_string).collect();
     endpoints.sort();
@@ -570,7 +570,7 @@ proptest! {
         let counts = search.report().counts;
         prop_assert_eq!(counts.accepted + counts.duplicates, received);
         prop_assert!(found <= counts.accepted);
-        let mut servers: Vec<_> = search.servers().cloned().map(summary).collect();
+        let mut servers: Vec<_> = search.servers().map(summary).collect();
         servers.sort();
         let plain = servers.iter().filter(|(id, _)| id.is_none()).count();
         prop_assert_eq!((servers.len(), plain), (8, 3));

@@ -289,6 +289,34 @@ fn fault_65_what_is_not_verified_is_dropped_under_a_known_name() {
     }
 }
 
+/// Its plain answer would be a result without a word about it.
+#[test]
+fn fault_65_the_plain_answer_of_another_id_under_a_known_name_is_dropped_too() {
+    let (known, other) = (Offer::signed(9).named("db"), Offer::signed(8).named("db"));
+    let plain = format!("SERVER_IP:{CLAIM}").into_bytes();
+    for other in [other.answer(0, CLAIM), other.stripped().answer(0, CLAIM)] {
+        for is_released in [false, true] {
+            let config = Config::default().with_details(true);
+            let mut sim = asking(&config, &[("db", known.id())]);
+            sim.receive(0, server(8), &plain);
+            if is_released {
+                sim.now += 125 * MS;
+                sim.search.handle_timeout(sim.now);
+            }
+            sim.receive(0, server(8), &other);
+            sim.receive(0, server(8), &plain);
+            assert_eq!(sim.search.servers().count(), 0);
+            let held = u64::from(!is_released);
+            assert_eq!(sim.counts().accepted, 1 - held);
+            assert!(sim.counts().unsigned > held);
+            // The plain answer of somebody else at this address counts.
+            sim.receive(0, server(7), &plain);
+            sim.search.handle_timeout(sim.search.deadline());
+            assert_eq!(sim.search.servers().count(), 1);
+        }
+    }
+}
+
 /// The cost of one verification, by hand: `cargo test --release -- --ignored --nocapture cost`.
 #[test]
 #[ignore = "it measures"]
