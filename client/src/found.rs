@@ -117,7 +117,7 @@ impl Found {
         } else if self.keys.contains_key(&key) || self.held.contains_key(&key) {
             Err(DropReason::Duplicate)
         } else {
-            self.check_cap(self.expected.0.contains(key))
+            self.check_cap(self.expected.0.contains(&key))
         }
     }
 

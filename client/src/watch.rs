@@ -11,6 +11,8 @@ use crate::config::Config;
 use crate::discovery::Discovery;
 use crate::error::DiscoverError;
 use crate::interval::SHORTEST_INTERVAL;
+#[cfg(feature = "signed")]
+use crate::report::Alarm;
 use crate::report::Report;
 use crate::select;
 use crate::server::DiscoveredServer;
@@ -117,6 +119,9 @@ pub struct Watch {
     links: Option<Vec<WatchLink>>,
     /// Why the last round failed.
     failure: Option<Failure>,
+    /// The alarms of the last round.
+    #[cfg(feature = "signed")]
+    alarms: Vec<Alarm>,
     events: VecDeque<WatchEvent>,
 }
 
@@ -195,6 +200,8 @@ impl Watch {
             missing: VecDeque::new(),
             links: None,
             failure: None,
+            #[cfg(feature = "signed")]
+            alarms: Vec::new(),
             events: VecDeque::new(),
         })
     }
@@ -384,12 +391,25 @@ impl Watch {
                 self.notify(WatchEvent::Changed(server.clone()));
             }
         }
+        #[cfg(feature = "signed")]
+        self.handle_alarms(report);
         if is_late {
             self.forget_out_of_reach();
         } else {
             self.handle_silence(start, |known| silence(report, &known.server, needed.into()));
         }
         self.end_round();
+    }
+
+    #[cfg(feature = "signed")]
+    fn handle_alarms(&mut self, report: &Report) {
+        let before = mem::replace(&mut self.alarms, report.alarms.clone());
+        for alarm in &report.alarms {
+            let is_it = |it: &Alarm| it.name == alarm.name && it.id == alarm.id;
+            if !before.iter().any(is_it) {
+                self.notify(WatchEvent::Alarm(alarm.clone()));
+            }
+        }
     }
 
     /// Handles a round whose search could not be started. The next round is tried like any other.

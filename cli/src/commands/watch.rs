@@ -1,7 +1,7 @@
 //! `udp-discovery watch`: which servers come and go.
 
 use std::env;
-use std::io;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::process::{self, ExitCode};
 
 use clap::Args;
@@ -76,7 +76,11 @@ pub(crate) fn run(args: &WatchArgs) -> Result<ExitCode, Failure> {
     let mut watch = Client::new(config).watch().map_err(explain)?;
     stop::on_interrupt(|| {
         // Not in the middle of a line.
-        let _line = io::stdout().lock();
+        let mut out = io::stdout().lock();
+        if out.is_terminal() {
+            // It shows `^C`.
+            let _ = writeln!(out);
+        }
         process::exit(0);
     })?;
     let mut output = Output::new(args.format);

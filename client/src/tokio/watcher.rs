@@ -20,13 +20,15 @@ use crate::watch::{Watch, WatchError, WatchEvent};
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), udp_discovery_client::WatchError> {
+/// use std::time::Duration;
 /// use udp_discovery_client::Client;
 ///
 /// let mut watch = Client::default().watch_async()?;
+/// let mut end = std::pin::pin!(tokio::time::sleep(Duration::from_secs(3600)));
 /// loop {
 ///     tokio::select! {
 ///         event = watch.next() => println!("{event}"),
-///         _ = tokio::signal::ctrl_c() => break,
+///         () = &mut end => break,
 ///     }
 /// }
 /// # Ok(())

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 
 use crate::error::DiscoverError;
+#[cfg(feature = "signed")]
+use crate::report::Alarm;
 use crate::server::DiscoveredServer;
 
 /// A change that a watch noticed.
@@ -11,8 +13,9 @@ use crate::server::DiscoveredServer;
 /// It is displayed as a line for people: `appeared: 192.168.1.7:8000 on eth0`.
 ///
 /// With the feature `serde` it implements `Serialize`: the key `event` has the kind (`appeared`,
-/// `changed`, `restarted`, `gone`, `network-changed`, `unavailable`), and beside it are the keys of the
-/// server, `links`, or the text of the `error`.
+/// `changed`, `restarted`, `gone`, `network-changed`, `unavailable`,
+/// `alarm`), and beside it are the keys of the
+/// server, `links`, the text of the `error`, or those of the [`Alarm`](crate::Report::alarms).
 #[derive(Clone, Debug)]
 #[cfg_attr(
     feature = "serde",
@@ -49,6 +52,11 @@ pub enum WatchEvent {
         #[cfg_attr(feature = "serde", serde(serialize_with = "text"))]
         error: DiscoverError,
     },
+    /// Another id answered under the name of a [known server](crate::Config::known_servers). The event
+    /// comes again if a round without it came between.
+    #[cfg(feature = "signed")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+    Alarm(Alarm),
 }
 
 impl WatchEvent {
@@ -60,6 +68,8 @@ impl WatchEvent {
             | Self::Restarted(server)
             | Self::Gone(server) => Some(server),
             Self::NetworkChanged { .. } | Self::Unavailable { .. } => None,
+            #[cfg(feature = "signed")]
+            Self::Alarm(_) => None,
         }
     }
 }
@@ -89,6 +99,15 @@ impl fmt::Display for WatchEvent {
                 Ok(())
             }
             Self::Unavailable { error } => write!(f, "unavailable: {error}"),
+            #[cfg(feature = "signed")]
+            Self::Alarm(alarm) => {
+                let (name, source) = (alarm.name.escape_debug(), alarm.source);
+                write!(
+                    f,
+                    "alarm: {source} answers as \"{name}\" with another id: {}",
+                    alarm.id
+                )
+            }
         }
     }
 }
