@@ -15,7 +15,7 @@ use crate::server::DiscoveredServer;
 /// With the feature `serde` it implements `Serialize`: the key `event` has the kind (`appeared`,
 /// `changed`, `restarted`, `gone`, `network-changed`, `unavailable`,
 /// `alarm`), and beside it are the keys of the
-/// server, `links`, the text of the `error`, or those of the [`Alarm`](crate::Report::alarms).
+/// server, `links`, the text of the `error`, or those of the alarm.
 #[derive(Clone, Debug)]
 #[cfg_attr(
     feature = "serde",
