@@ -587,7 +587,9 @@ impl Discovery {
 
     /// Handles a datagram that the socket of `link` received from `source`. The
     /// [`report`](Self::report) counts it once, whatever it is. If it is from a new server,
-    /// [`poll_event`](Self::poll_event) returns that server.
+    /// [`poll_event`](Self::poll_event) returns that server. With [details](Config::details), a plain answer
+    /// is held until the next probe is due or the search ends, and counted then or when its details replace
+    /// it.
     ///
     /// Of a datagram longer than the buffer, pass the beginning. It is recognized as too long,
     /// because a buffer is longer than every response.
@@ -927,7 +929,15 @@ impl Discovery {
     /// Ends a search that can find nothing more.
     fn end_if_over(&mut self) {
         if self.is_over() {
+            self.update_sweep();
             self.end();
+        }
+    }
+
+    fn update_sweep(&mut self) {
+        if let Some(sweep) = self.sweep.as_mut().filter(|_| !self.ended) {
+            sweep.update(self.now);
+            self.report_passes();
         }
     }
 
@@ -959,10 +969,7 @@ impl Discovery {
     /// [`Config::quiet_for`].
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
-        if let Some(sweep) = self.sweep.as_mut().filter(|_| !self.ended) {
-            sweep.update(now);
-            self.report_passes();
-        }
+        self.update_sweep();
         if now >= self.deadline || self.quiet_end().is_some_and(|end| end <= now) {
             self.end();
         } else if !self.ended {
