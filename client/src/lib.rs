@@ -262,12 +262,12 @@
 //! - **A watch is made of rounds**, each a search with fresh sockets and a fresh look at the interfaces.
 //!   So links that flap, addresses that change and a suspended host need no code of their own. The rounds
 //!   start at least a second apart ([`Config::interval`]).
-//! - **Gone means asked.** A server that misses a round is asked seven more times by broadcast and by
-//!   unicast, over 1.38 s, before it is gone. With 10 % loss each way, and a silence of all three probes of
-//!   a round first, less than one in 10,000 is called gone falsely. At most 100 servers are asked so in
-//!   one round, because each silent one holds an entry of the neighbor table; of 1,000 that end at once,
-//!   the last is gone within about 25 s. Where there is no network to ask on, a server is gone after ten
-//!   seconds.
+//! - **Gone means asked.** A server that misses a round is asked seven more times by broadcast and
+//!   by unicast, over 1.38 s, before it is gone. With 10 % loss each way, and a silence of all
+//!   three probes of a round first, less than one in 10,000 is called gone falsely. At most 64
+//!   servers, with details 28, are asked so in one round, because requests to hosts that are gone
+//!   fill the socket's buffer for 3 s; of 1,000 that end at once, the last is gone within about 40
+//!   s, with details 75 s. Where there is no network to ask on, a server is gone after ten seconds.
 //! - **One core for both kinds of search.** [`Discovery`] makes every decision. The blocking and the
 //!   tokio search only wait.
 //!

@@ -17,8 +17,8 @@ use crate::watch::{Watch, WatchError, WatchEvent};
 /// There is at most one round a second.
 ///
 /// Before a server is called gone, it is asked seven more times, by broadcast and by unicast, in a round
-/// of at least 1.84 s. At most 100 servers are asked so in one round. A server whose network is gone is
-/// called gone after ten seconds.
+/// of at least 1.84 s. At most 64 servers, with details 28, are asked so in one round. A server whose
+/// network is gone is called gone after ten seconds.
 ///
 /// The watch asks only while a call of its methods waits. What arrives while the caller holds it for
 /// longer than a second after the end of a round does not count against a server. Dropping it closes its
