@@ -9,6 +9,7 @@ use humantime::{format_rfc3339_millis, format_rfc3339_seconds};
 use serde::Serialize;
 use udp_discovery_client::{DiscoveredServer, WatchEvent, WatchLink, Watcher};
 
+use crate::failure::with_causes;
 use crate::table::table;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -96,7 +97,7 @@ fn plain(event: &WatchEvent) -> String {
             let ips: String = links.iter().map(ip).collect();
             format!("network-changed{ips}")
         }
-        WatchEvent::Unavailable { error } => format!("unavailable {error}"),
+        WatchEvent::Unavailable { error } => format!("unavailable {}", with_causes(error)),
         _ => event.to_string(),
     }
 }

@@ -22,11 +22,12 @@ asked seven more times, by broadcast and by unicast, before it is called gone. I
 it is called gone after ten seconds.
 
 A change is one of: appeared, changed, restarted, gone, network-changed (it asks on other interface \
-addresses), unavailable (it cannot ask at present, and keeps trying).
+addresses), unavailable (it cannot ask at present, and keeps trying), alarm (another id answers under \
+the name of a known server).
 
-Ctrl-C ends it.
+Ctrl-C ends it, and so does the next change after the reader of its output has gone away.
 
-Exit codes: 0 ended by Ctrl-C, or by a reader of its output that goes away; 2 error.";
+Exit codes: 0 ended so, 2 error.";
 
 /// Watch which servers come and go
 #[derive(Debug, Args)]

@@ -1,5 +1,6 @@
 //! What a watch notices.
 
+use std::error::Error;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -98,7 +99,7 @@ impl fmt::Display for WatchEvent {
                 }
                 Ok(())
             }
-            Self::Unavailable { error } => write!(f, "unavailable: {error}"),
+            Self::Unavailable { error } => write!(f, "unavailable: {}", with_causes(error)),
             #[cfg(feature = "signed")]
             Self::Alarm(alarm) => {
                 let (name, source) = (alarm.name.escape_debug(), alarm.source);
@@ -136,14 +137,16 @@ impl fmt::Display for WatchLink {
     }
 }
 
-/// An error and its causes as text.
 #[cfg(feature = "serde")]
 fn text<S: serde::Serializer>(error: &DiscoverError, serializer: S) -> Result<S::Ok, S::Error> {
-    use std::error::Error;
+    serializer.serialize_str(&with_causes(error))
+}
 
+/// An error and its causes as text.
+fn with_causes(error: &DiscoverError) -> String {
     let causes = std::iter::successors(Some(error as &dyn Error), |&error| error.source());
     let texts: Vec<String> = causes.map(ToString::to_string).collect();
-    serializer.serialize_str(&texts.join(": "))
+    texts.join(": ")
 }
 
 #[cfg(test)]

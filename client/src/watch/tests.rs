@@ -401,7 +401,7 @@ fn a_link_that_cannot_send_is_out_of_reach_and_reported_once() {
     assert_eq!(
         texts,
         [
-            "unavailable: cannot send a probe on any network interface",
+            "unavailable: cannot send a probe on any network interface: network unreachable",
             "network changed: eth0 10.0.0.1"
         ]
     );

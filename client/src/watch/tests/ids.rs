@@ -198,3 +198,30 @@ fn details_that_come_after_a_plain_answer_in_a_round_count() {
     }
     assert_eq!(rounds.0.servers().len(), 1);
 }
+
+#[cfg(feature = "signed")]
+#[test]
+fn an_alarm_is_an_event_once_while_every_round_has_it() {
+    let alarm = Alarm {
+        name: "print\ner".into(),
+        id: ServerId::new([2; 32]),
+        source: "10.0.0.9:9999".parse().unwrap(),
+        known_id: ServerId::new([1; 32]),
+        known_answered: false,
+    };
+    let mut watch = Watch::new(Instant::now(), &Config::default()).unwrap();
+    let mut events = Vec::new();
+    for alarms in [1, 1, 0, 1] {
+        watch.poll_round(watch.due).unwrap();
+        let report = Report {
+            alarms: vec![alarm.clone(); alarms],
+            ..Report::default()
+        };
+        watch.ended(watch.now, &report, [].iter());
+        events.push(std::iter::from_fn(|| watch.poll_event()).count());
+        let text = WatchEvent::Alarm(alarm.clone()).to_string();
+        let expected = "alarm: 10.0.0.9:9999 answers as \"print\\ner\" with another id: ";
+        assert!(text.starts_with(expected), "{text}");
+    }
+    assert_eq!(events, [1, 0, 0, 1]);
+}
