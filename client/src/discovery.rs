@@ -34,7 +34,7 @@ use crate::wanted::Wanted;
 
 /// The longest timeout: a year. Longer ones are cut, so that the clock can represent every
 /// deadline.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// How many consecutive errors of unknown meaning give a link up.
 const UNKNOWN_ERRORS: u32 = 64;

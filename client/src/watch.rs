@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use crate::config::Config;
-use crate::discovery::Discovery;
+use crate::discovery::{Discovery, LONGEST};
 use crate::error::DiscoverError;
 use crate::interval::SHORTEST_INTERVAL;
 #[cfg(feature = "signed")]
@@ -243,7 +243,7 @@ impl Watch {
         }
         self.running = Some(Running {
             start: now,
-            deadline: now + config.settings().timeout(),
+            deadline: now + config.settings().timeout().min(LONGEST),
             asks: asked.iter().copied().collect(),
             changed: false,
         });

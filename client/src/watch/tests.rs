@@ -507,6 +507,13 @@ fn a_configuration_without_a_possible_round_is_an_error() {
 }
 
 #[test]
+fn a_round_may_last_for_ever() {
+    let config = Config::default().with_timeout(Duration::MAX);
+    let mut watch = Watch::new(Instant::now(), &config).unwrap();
+    assert!(watch.poll_round(watch.now).is_some());
+}
+
+#[test]
 fn what_ends_a_search_does_not_end_a_round() {
     let config = Config::default()
         .with_first(true)
