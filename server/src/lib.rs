@@ -34,6 +34,7 @@
 //! | feature | adds |
 //! |---|---|
 //! | `serde` | [`Config`] in the application's own configuration file, `Serialize` for [`Stats`] |
+//! | `signed` | answers with details that are signed with Ed25519 |
 //! | `tokio` | `Server::serve` and `Server::serve_with_shutdown` |
 //! | `tracing` | events with fields, for the application's subscriber |
 //!
@@ -128,7 +129,7 @@ mod sys;
 mod tokio;
 
 pub use config::{Allow, Config};
-pub use error::{BindError, RunError, SpawnError};
+pub use error::{BindError, OfferError, RunError, SpawnError};
 pub use event::Event;
 pub use lifecycle::State;
 pub use rate_limit::RateLimit;

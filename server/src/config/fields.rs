@@ -37,6 +37,9 @@ pub(super) struct Fields {
     ipv6: bool,
     multicast: bool,
     shared_port: bool,
+    details_limit: Limit,
+    #[cfg(feature = "signed")]
+    signature_limit: Limit,
 }
 
 impl Default for Fields {
@@ -64,6 +67,9 @@ impl From<Config> for Fields {
             ipv6: config.ipv6,
             multicast: config.multicast,
             shared_port: config.shared_port,
+            details_limit: Limit(config.details_limit),
+            #[cfg(feature = "signed")]
+            signature_limit: Limit(config.signature_limit),
         }
     }
 }
@@ -88,6 +94,12 @@ impl TryFrom<Fields> for Config {
             ipv6: fields.ipv6,
             multicast: fields.multicast,
             shared_port: fields.shared_port,
+            details: None,
+            #[cfg(feature = "signed")]
+            signing_key: None,
+            details_limit: fields.details_limit.0,
+            #[cfg(feature = "signed")]
+            signature_limit: fields.signature_limit.0,
         })
     }
 }
