@@ -76,7 +76,7 @@ fn responder_decides(bencher: Bencher<'_, '_>) {
     let address = InterfaceAddress::new([192, 168, 1, 7].into(), 24).expect("24 is less than 32");
     eth0.addresses.push(address);
     let config = Config::default().with_rate_limit(None);
-    let mut responder = Responder::new(config, 9999, [1, 2]);
+    let mut responder = Responder::new(config, 9999, [1, 2]).expect("it offers no details");
     responder.set_interfaces(vec![eth0]);
     let datagram = Datagram {
         payload: b"DISCOVER_SERVER",

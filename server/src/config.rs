@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 
 #[cfg(feature = "signed")]
 use udp_discovery_protocol::SigningKey;
-use udp_discovery_protocol::{Details, HostIp, IpNet, NotAHost, Settings, WordsError};
+use udp_discovery_protocol::{Details, HostIp, IpNet, NotAHost, RunId, Settings, WordsError};
 
 use crate::rate_limit::RateLimit;
 
@@ -230,6 +230,21 @@ impl Config {
     #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
     pub fn signature_limit(&self) -> Option<RateLimit> {
         self.signature_limit
+    }
+
+    /// The details that answers carry, if the server offers any.
+    pub(crate) fn offered_details(&self) -> Option<Details> {
+        #[cfg(feature = "signed")]
+        if let (None, Some(key)) = (&self.details, &self.signing_key) {
+            return Some(Details::new(key.id(), RunId::new([0; 8])));
+        }
+        self.details.clone()
+    }
+
+    /// Sets the run of what is offered, for one start of a server.
+    pub(crate) fn with_run(self, run: RunId) -> Self {
+        let details = self.offered_details().map(|details| details.with_run(run));
+        Self { details, ..self }
     }
 
     /// Sets the [`settings`](Self::settings).

@@ -119,6 +119,7 @@ mod event;
 mod event_loop;
 mod lifecycle;
 mod memberships;
+mod offer;
 mod rate_limit;
 mod reporter;
 mod responder;

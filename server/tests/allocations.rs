@@ -81,7 +81,7 @@ fn a_running_server_allocates_nothing_for_a_datagram() {
 
 #[test]
 fn a_decision_allocates_nothing() {
-    let mut responder = Responder::new(Config::default(), 9999, [1, 2]);
+    let mut responder = Responder::new(Config::default(), 9999, [1, 2]).unwrap();
     let mut eth0 = Interface::new("eth0", 2);
     let address = InterfaceAddress::new([192, 168, 1, 7].into(), 24).unwrap();
     eth0.addresses.push(address);

@@ -76,7 +76,7 @@ impl Transport for Socket {
         Ok(())
     }
 
-    fn filter(&self, _message: &Word) -> io::Result<()> {
+    fn filter(&self, _message: &Word, _details: bool) -> io::Result<()> {
         Ok(())
     }
 
@@ -191,6 +191,7 @@ mod tests {
             local: ip,
             interface: None,
             response: Response::new(HostIp::new(ip).unwrap(), None),
+            details: false,
             payload: Payload::new(b"answer"),
         };
         socket.send(&[reply], &mut |_, result| result.unwrap());
@@ -228,6 +229,7 @@ mod tests {
             local: [127, 0, 0, 1].into(),
             interface: None,
             response: Response::new(HostIp::new([127, 0, 0, 1].into()).unwrap(), None),
+            details: false,
             payload: Payload::new(b"answer"),
         };
         let port = client.local_addr().unwrap().port();
