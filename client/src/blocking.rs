@@ -111,6 +111,12 @@ impl Search {
         }
     }
 
+    /// The servers found so far, in the order of their answers, with the
+    /// [endpoints](DiscoveredServer::endpoints) that answered since they were returned.
+    pub fn servers(&self) -> impl Iterator<Item = &DiscoveredServer> {
+        self.driver.discovery().servers()
+    }
+
     /// What the search has done so far.
     pub fn report(&self) -> &Report {
         self.driver.discovery().report()

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use udp_discovery_protocol::{
-    Codec, DecodeError, Interface, Message, ReceiveErrorKind, Request, Response, SendErrorKind,
+    Codec, DecodeError, Message, ReceiveErrorKind, Request, Response, SendErrorKind,
 };
 
 use crate::address::{AddressSelector, is_of_any_link};
@@ -68,7 +68,7 @@ pub(crate) const MAX_REMEMBERED: usize = 4096;
 ///
 /// ```
 /// use std::time::Instant;
-/// use udp_discovery_client::{Config, Discovery};
+/// use udp_discovery_client::{Config, Discovery, Host};
 /// use udp_discovery_protocol::{Interface, InterfaceAddress};
 ///
 /// let mut eth0 = Interface::new("eth0", 2);
@@ -77,7 +77,7 @@ pub(crate) const MAX_REMEMBERED: usize = 4096;
 /// eth0.addresses.push(InterfaceAddress::new("192.168.1.2".parse()?, 24)?);
 ///
 /// let now = Instant::now();
-/// let mut search = Discovery::new(now, &Config::default(), &[eth0])?;
+/// let mut search = Discovery::new(now, &Config::default(), &Host::new([eth0]), [0; 15])?;
 /// let probe = search.poll_transmit(now).expect("the first probe is due at once");
 /// assert_eq!(&probe.payload[..], b"DISCOVER_SERVER");
 /// assert_eq!(probe.destination, "192.168.1.255:9999".parse()?);
@@ -115,6 +115,7 @@ pub struct Discovery {
     asked: HashMap<SocketAddr, Asked>,
     sweep: Option<Sweep>,
     memory: Memory,
+    servers: Vec<DiscoveredServer>,
     found: VecDeque<DiscoveredServer>,
     report: Report,
     trace: Trace,
@@ -172,27 +173,23 @@ struct Memory {
 }
 
 impl Discovery {
-    /// Starts a search without [targets](Config::targets). `interfaces` are all interfaces of this
-    /// host. `config` selects those to ask on.
-    ///
-    /// # Errors
-    /// As [`on_host`](Self::on_host).
-    pub fn new(
-        now: Instant,
-        config: &Config,
-        interfaces: &[Interface],
-    ) -> Result<Self, DiscoverError> {
-        Self::on_host(now, config, &Host::new(interfaces))
-    }
-
     /// Starts a search. `host` has the interfaces, of which `config` selects those to ask on, and the
     /// [targets](Config::targets) of `config`.
+    ///
+    /// `random` makes the nonces of requests for [details](Config::details). It must be fresh for each
+    /// search, from the secure source of the system: an answer counts only if it has these bytes. Without
+    /// details it is not used.
     ///
     /// # Errors
     /// [`DiscoverError::NoSuchInterface`], [`DiscoverError::NoUsableInterface`],
     /// [`DiscoverError::NotAHost`], [`DiscoverError::NetworkTooLarge`],
     /// [`DiscoverError::NothingToAsk`] and [`DiscoverError::PortZero`].
-    pub fn on_host(now: Instant, config: &Config, host: &Host) -> Result<Self, DiscoverError> {
+    pub fn new(
+        now: Instant,
+        config: &Config,
+        host: &Host,
+        random: [u8; 15],
+    ) -> Result<Self, DiscoverError> {
         let settings = config.settings();
         if settings.port() == 0 || config.default_port() == Some(0) {
             return Err(DiscoverError::PortZero);
@@ -257,6 +254,7 @@ impl Discovery {
                 times_asked: host.remembered.iter().map(|it| (it.remote, 0)).collect(),
                 ..Memory::default()
             },
+            servers: Vec::new(),
             found: VecDeque::new(),
             report: Report {
                 targets: target_reports,
@@ -274,6 +272,7 @@ impl Discovery {
             sweep,
             trace: Trace::new(settings.logging()),
         };
+        let _ = random;
         discovery.trace.started(&discovery.report);
         discovery.start_probe_if_due();
         Ok(discovery)
@@ -287,6 +286,13 @@ impl Discovery {
     /// When the search ends, at the latest.
     pub fn deadline(&self) -> Instant {
         self.deadline
+    }
+
+    /// The servers found so far, in the order of their answers, with the
+    /// [endpoints](DiscoveredServer::endpoints) that answered since [`poll_event`](Self::poll_event)
+    /// returned them.
+    pub fn servers(&self) -> impl Iterator<Item = &DiscoveredServer> {
+        self.servers.iter()
     }
 
     /// What the search has done so far.
@@ -533,11 +539,18 @@ impl Discovery {
                     scope_id: key.scope_id,
                     rtt,
                     raw: Bytes::copy_from_slice(payload),
+                    id: None,
+                    run: None,
+                    name: None,
+                    properties: Vec::new(),
+                    verified: false,
+                    endpoints: Vec::new(),
                 };
                 self.trace.found(&server);
                 self.report.counts.accepted += 1;
                 self.known.insert(key);
                 self.answered.insert(server.interface.clone());
+                self.servers.push(server.clone());
                 self.found.push_back(server);
                 if let Some(quiet) = &mut self.quiet {
                     quiet.since = now;

@@ -97,7 +97,7 @@ impl<S: Endpoint> Driver<S> {
         let timeout = config.settings().timeout();
         let left = timeout.saturating_sub(now.saturating_duration_since(start));
         let config = &config.clone().with_timeout(left);
-        let mut discovery = Discovery::on_host(now, config, &host)?;
+        let mut discovery = Discovery::new(now, config, &host, random(config)?)?;
         if let Some(memory) = &memory {
             memory.report(&mut discovery);
         }
@@ -126,7 +126,7 @@ impl<S: Endpoint> Driver<S> {
         let mut driver = Self {
             discovery,
             sockets,
-            buffer: vec![0; config.settings().buffer_size().get()],
+            buffer: vec![0; config.settings().buffer_size().capacity()],
             budget: BUDGET,
             memory,
         };
@@ -234,6 +234,17 @@ impl<S: Endpoint> Driver<S> {
         }
         true
     }
+}
+
+/// Fresh bytes for the nonces of a search.
+fn random(config: &Config) -> Result<[u8; 15], DiscoverError> {
+    let mut bytes = [0; 15];
+    if config.details() {
+        getrandom::fill(&mut bytes).map_err(|error| DiscoverError::NoRandomBytes {
+            source: Arc::new(error.into()),
+        })?;
+    }
+    Ok(bytes)
 }
 
 /// Opens the socket of a link. It shares its port with no other. If the search asks hosts by unicast,
@@ -393,9 +404,15 @@ mod tests {
             .map(|link| interface(&format!("eth{link}"), &format!("10.0.{link}.2")))
             .collect();
         Driver {
-            discovery: Discovery::new(Instant::now(), &Config::default(), &interfaces).unwrap(),
+            discovery: Discovery::new(
+                Instant::now(),
+                &Config::default(),
+                &Host::new(interfaces),
+                [0; 15],
+            )
+            .unwrap(),
             sockets,
-            buffer: vec![0; BufferSize::default().get()],
+            buffer: vec![0; BufferSize::default().capacity()],
             budget: BUDGET,
             memory: None,
         }
@@ -684,9 +701,9 @@ mod tests {
         let target = ResolvedTarget::new(network, [Route { remote, local }]);
         let host = Host::new([interface("eth0", "10.0.0.2")]).with_targets([target]);
         Driver {
-            discovery: Discovery::on_host(Instant::now(), &config, &host).unwrap(),
+            discovery: Discovery::new(Instant::now(), &config, &host, [0; 15]).unwrap(),
             sockets: vec![Some(socket)],
-            buffer: vec![0; BufferSize::default().get()],
+            buffer: vec![0; BufferSize::default().capacity()],
             budget: BUDGET,
             memory: None,
         }

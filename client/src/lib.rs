@@ -241,11 +241,13 @@ pub use config::{
 pub use discovery::{Discovery, Transmit};
 pub use error::DiscoverError;
 pub use host::{DEFAULT_MAX_SILENT, Host, ResolvedTarget, Route};
+#[cfg(feature = "signed")]
+pub use report::Alarm;
 pub use report::{
     Counts, Destination, DestinationKind, LastResort, Link, MalformedDatagram, Remembered, Report,
     SkipReason, Skipped, SweepReport, TargetReport,
 };
-pub use server::{DiscoveredServer, ServerKey};
+pub use server::{DiscoveredServer, Endpoint, ServerKey};
 pub use target::{ParseTargetError, Target};
 pub use udp_discovery_protocol as protocol;
 

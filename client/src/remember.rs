@@ -263,7 +263,7 @@ mod tests {
         let host = Host::new([eth0]).with_remembered(memory.addresses.iter().map(route));
         let mut now = Instant::now();
         let config = config(&memory.file).with_broadcast(true);
-        let mut search = Discovery::on_host(now, &config, &host).unwrap();
+        let mut search = Discovery::new(now, &config, &host, [0; 15]).unwrap();
         memory.report(&mut search);
         loop {
             while search.poll_transmit(now).is_some() {}
@@ -444,7 +444,8 @@ mod tests {
         let memory = memory(&folder.file());
         let config = config(&folder.file()).with_any_source_port(true);
         let config = config.with_broadcast(true);
-        let mut search = Discovery::new(Instant::now(), &config, &[eth0()]).unwrap();
+        let mut search =
+            Discovery::new(Instant::now(), &config, &Host::new([eth0()]), [0; 15]).unwrap();
         let source = SocketAddr::from(([10, 0, 0, 7], 40_000));
         search.handle_datagram(Instant::now(), 0, source, b"SERVER_IP:10.0.0.7");
         memory.save(&mut search);

@@ -128,6 +128,12 @@ impl Search {
         poll_fn(|context| self.poll(context)).await
     }
 
+    /// The servers found so far, in the order of their answers, with the
+    /// [endpoints](DiscoveredServer::endpoints) that answered since they were returned.
+    pub fn servers(&self) -> impl Iterator<Item = &DiscoveredServer> {
+        self.driver.discovery().servers()
+    }
+
     /// What the search has done so far.
     pub fn report(&self) -> &Report {
         self.driver.discovery().report()

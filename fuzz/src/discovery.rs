@@ -179,7 +179,7 @@ impl Run {
             .map(|route| route.remote)
             .collect();
         let host = Host::new(interfaces.clone()).with_targets(targets.iter().cloned());
-        let search = match Discovery::on_host(start, &config, &host) {
+        let search = match Discovery::new(start, &config, &host, [0; 15]) {
             Ok(search) => search,
             Err(DiscoverError::NoSuchInterface { available }) => {
                 assert_eq!(available.len(), interfaces.len());

@@ -7,11 +7,14 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use udp_discovery_client::{Config, Counts, DiscoveredServer, Discovery, Transmit};
+use udp_discovery_client::{Config, Counts, DiscoveredServer, Discovery, Host, Transmit};
 use udp_discovery_protocol::{Interface, InterfaceAddress, InterfaceFlags};
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
 pub(crate) const PORT: u16 = 9999;
+
+/// The random bytes of every search.
+pub(crate) const RANDOM: [u8; 15] = *b"abcdefghijklmno";
 
 /// The directed broadcast address of [`eth0`].
 pub(crate) const DIRECTED: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 255, 255));
@@ -66,7 +69,7 @@ impl Sim {
 
     pub(crate) fn on(config: &Config, interfaces: &[Interface]) -> Self {
         Self::of(Instant::now(), |now| {
-            Discovery::new(now, config, interfaces).unwrap()
+            Discovery::new(now, config, &Host::new(interfaces), RANDOM).unwrap()
         })
     }
 
