@@ -13,9 +13,11 @@ mod docs;
 mod doctor;
 mod event_log;
 mod failure;
+mod identity;
 mod limit;
 mod log;
 mod lossy_writer;
+mod offer;
 mod options;
 mod output;
 mod port_holder;
@@ -28,7 +30,7 @@ mod stop;
 mod systemd;
 mod table;
 
-use commands::{completions, demo, discover, man, serve};
+use commands::{completions, demo, discover, id, keygen, man, serve};
 use failure::Failure;
 use say::OutputError;
 
@@ -59,6 +61,8 @@ enum Command {
     Serve(Box<serve::ServeArgs>),
     Discover(Box<discover::DiscoverArgs>),
     Doctor(Box<commands::doctor::DoctorArgs>),
+    Keygen(keygen::KeygenArgs),
+    Id(id::IdArgs),
     /// Run a server and a client on loopback; nothing leaves this host
     Demo,
     Completions(completions::CompletionsArgs),
@@ -81,6 +85,8 @@ fn run() -> Result<ExitCode, Failure> {
             Command::Serve(args) => serve::run(&args),
             Command::Discover(args) => discover::run(&args),
             Command::Doctor(args) => commands::doctor::run(&args),
+            Command::Keygen(args) => keygen::run(&args),
+            Command::Id(args) => id::run(&args),
             Command::Demo => demo::run(),
             Command::Completions(args) => completions::run(&args),
             Command::Man(args) => man::run(&args),
