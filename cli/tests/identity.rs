@@ -81,19 +81,24 @@ fn fails(arguments: &[&str], expected: &[&str]) {
 
 /// What `serve` prints with these options.
 fn serving(options: &[&str]) -> Vec<String> {
-    // The system chooses a free port for a moment.
-    let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr();
-    let port = port.unwrap().port().to_string();
-    let serve = [
-        "serve",
-        "--duration=100ms",
-        "--no-multicast",
-        "--port",
-        &port,
-    ];
-    let output = run(&[&serve, options].concat());
-    assert!(output.status.success(), "{output:?}");
-    stdout(&output).lines().map(ToOwned::to_owned).collect()
+    loop {
+        // A port that the system chose and that is free again, unless another program is faster.
+        let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr();
+        let port = port.unwrap().port().to_string();
+        let serve = [
+            "serve",
+            "--duration=100ms",
+            "--no-multicast",
+            "--port",
+            &port,
+        ];
+        let output = run(&[&serve, options].concat());
+        if output.status.success() {
+            return stdout(&output).lines().map(ToOwned::to_owned).collect();
+        }
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.contains("in use"), "{error}");
+    }
 }
 
 /// The id in what `serve` says.
