@@ -388,7 +388,7 @@ fn details_of(server: &Handle, hosts: &[IpAddr]) -> Vec<(ServerId, RunId)> {
 #[test]
 fn each_start_has_a_run_of_its_own_and_one_id_in_both_families_and_with_the_least_buffer() {
     let id = ServerId::new([7; 32]);
-    let (mut runs, mut starts) = (HashSet::new(), 0);
+    let (mut runs, mut started) = (HashSet::new(), 0);
     for filtered in [true, false] {
         let settings = Settings::default().with_buffer_size(BufferSize::MIN);
         let config = Config::from(settings.with_port(0))
@@ -402,7 +402,7 @@ fn each_start_has_a_run_of_its_own_and_one_id_in_both_families_and_with_the_leas
                 assert_eq!(answered, id);
                 runs.insert(run);
             }
-            starts += 1;
+            started += 1;
             let stats = server.shutdown().unwrap();
             let asked = hosts.len() as u64;
             assert_eq!((stats.details_answered(), stats.answered()), (asked, 0));
@@ -414,7 +414,7 @@ fn each_start_has_a_run_of_its_own_and_one_id_in_both_families_and_with_the_leas
             assert_eq!(counted, dropped, "{stats}");
         }
     }
-    assert_eq!(runs.len(), starts);
+    assert_eq!(runs.len(), started);
 }
 
 #[test]
