@@ -6,6 +6,7 @@
 
 mod addresses;
 mod changes;
+mod details;
 mod endpoints;
 mod ipv6;
 mod ipv6_search;

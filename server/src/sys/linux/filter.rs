@@ -94,7 +94,9 @@ fn instruction(code: u32, if_not: usize, operand: u32) -> Instruction {
 
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
     use proptest::prelude::*;
+    use udp_discovery_protocol::{Codec, Nonce};
 
     use super::*;
 
@@ -152,6 +154,35 @@ mod tests {
                 assert!(!accepts(&program, &flipped), "bit {bit} of {len} bytes");
             }
         }
+    }
+
+    #[test]
+    fn where_details_are_offered_512_bytes_that_begin_like_a_request_for_them_are_accepted_too() {
+        for len in 1..=Word::MAX_LEN {
+            let request: Vec<u8> = (0..len)
+                .map(|at| b'A' + u8::try_from(at % 26).unwrap())
+                .collect();
+            let offering = program(&request, true);
+            assert!(accepts(&offering, &request));
+            let details = details_request(&request);
+            assert!(accepts(&offering, &details));
+            assert!(!accepts(&program(&request, false), &details));
+            assert!(!accepts(&offering, &details[..DETAILS_LEN - 1]));
+            assert!(!accepts(&offering, &[&details[..], b" "].concat()));
+            for bit in 0..(len + 3) * 8 {
+                let mut flipped = details.clone();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                assert!(!accepts(&offering, &flipped), "bit {bit} of {len} bytes");
+            }
+        }
+    }
+
+    fn details_request(message: &[u8]) -> Vec<u8> {
+        let message = Word::new(std::str::from_utf8(message).unwrap()).unwrap();
+        let codec = Codec::new(message, Word::new("~").unwrap()).unwrap();
+        let mut request = BytesMut::new();
+        codec.encode_details_request(Nonce::new([7; 15], 3), &mut request);
+        request.to_vec()
     }
 
     proptest! {
