@@ -122,12 +122,14 @@ impl Search {
         self.driver.discovery().report()
     }
 
-    /// Whether the search could send a probe.
+    /// Whether the search could send a probe, and write the file of [known
+    /// servers](Config::details).
     ///
     /// # Errors
-    /// [`DiscoverError::NothingSent`], if the search is over and could send none.
+    /// If the search is over: [`DiscoverError::NothingSent`], if it could send none, and
+    /// `DiscoverError::KnownServers`, if the new servers are not in the file.
     pub fn outcome(&self) -> Result<(), DiscoverError> {
-        self.driver.discovery().outcome()
+        self.driver.outcome()
     }
 
     /// When the search ends, at the latest.

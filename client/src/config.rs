@@ -351,8 +351,9 @@ impl Config {
     ///
     /// A server that answers with a valid signature and a name is added, if nobody has that name yet.
     /// From then on the name belongs to that id: an unsigned answer with the name is dropped, and so is
-    /// one of another id, which is an [alarm](crate::Report::alarms) too. Answers without a name are
-    /// not affected.
+    /// one of another id, which is an [alarm](crate::Report::alarms) too. Their plain answers are dropped
+    /// with them, or withdrawn from [`Search::servers`](crate::Search::servers) if they were returned
+    /// before. Other answers without a name are not affected.
     ///
     /// After a line with the name of the format, each line has an id, a space and the name, at most
     /// 4,096. Servers beyond are not added. To accept another id, delete the line of the known one. A

@@ -13,6 +13,8 @@ use crate::config::Config;
 use crate::discovery::{Discovery, Transmit};
 use crate::error::DiscoverError;
 use crate::host::{Host, ResolvedTarget};
+#[cfg(feature = "signed")]
+use crate::known::KnownServers;
 use crate::neighbors;
 use crate::refusals::{self, Queued};
 use crate::remember::Memory;
@@ -47,6 +49,10 @@ pub(crate) trait Endpoint {
 
 /// What the caller must do next.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "the caller takes it apart at once"
+)]
 pub(crate) enum Step {
     /// Return this server.
     Found(DiscoveredServer),
@@ -68,6 +74,11 @@ pub(crate) struct Driver<S> {
     budget: usize,
     /// The file of addresses, until what answered is saved.
     memory: Option<Memory>,
+    /// The file of known servers, until the new ones are saved, and why they were not.
+    #[cfg(feature = "signed")]
+    known: Option<KnownServers>,
+    #[cfg(feature = "signed")]
+    unsaved: Option<DiscoverError>,
 }
 
 impl<S: Endpoint> Driver<S> {
@@ -86,6 +97,8 @@ impl<S: Endpoint> Driver<S> {
         let interfaces = Interface::list().map_err(|error| DiscoverError::ListInterfaces {
             source: Arc::new(error),
         })?;
+        #[cfg(feature = "signed")]
+        let known = KnownServers::of(config)?;
         let memory = Memory::of(config);
         let remembered = memory.iter().flat_map(Memory::addresses).copied();
         let [v4, v6] = neighbors::limits();
@@ -93,6 +106,8 @@ impl<S: Endpoint> Driver<S> {
             .with_targets(targets)
             .with_remembered(resolve::routes(remembered))
             .with_max_silent(v4, v6);
+        #[cfg(feature = "signed")]
+        let host = host.with_known_servers(known.iter().flat_map(KnownServers::servers).cloned());
         let now = clock();
         let timeout = config.settings().timeout();
         let left = timeout.saturating_sub(now.saturating_duration_since(start));
@@ -129,6 +144,10 @@ impl<S: Endpoint> Driver<S> {
             buffer: vec![0; config.settings().buffer_size().capacity()],
             budget: BUDGET,
             memory,
+            #[cfg(feature = "signed")]
+            known,
+            #[cfg(feature = "signed")]
+            unsaved: None,
         };
         driver.send(clock);
         Ok(driver)
@@ -136,6 +155,16 @@ impl<S: Endpoint> Driver<S> {
 
     pub(crate) fn discovery(&self) -> &Discovery {
         &self.discovery
+    }
+
+    /// Whether the search could send a probe, and save the servers that it knows now.
+    pub(crate) fn outcome(&self) -> Result<(), DiscoverError> {
+        self.discovery.outcome()?;
+        #[cfg(feature = "signed")]
+        if let Some(error) = &self.unsaved {
+            return Err(error.clone());
+        }
+        Ok(())
     }
 
     /// The open sockets, with the indices of their links.
@@ -293,6 +322,10 @@ impl<S> Driver<S> {
         if let Some(memory) = self.memory.take() {
             memory.save(&mut self.discovery);
         }
+        #[cfg(feature = "signed")]
+        if let Some(known) = self.known.take() {
+            self.unsaved = known.save(&self.discovery).err();
+        }
     }
 }
 
@@ -415,6 +448,10 @@ mod tests {
             buffer: vec![0; BufferSize::default().capacity()],
             budget: BUDGET,
             memory: None,
+            #[cfg(feature = "signed")]
+            known: None,
+            #[cfg(feature = "signed")]
+            unsaved: None,
         }
     }
 
@@ -706,6 +743,10 @@ mod tests {
             buffer: vec![0; BufferSize::default().capacity()],
             budget: BUDGET,
             memory: None,
+            #[cfg(feature = "signed")]
+            known: None,
+            #[cfg(feature = "signed")]
+            unsaved: None,
         }
     }
 

@@ -214,8 +214,13 @@ mod config;
 mod discovery;
 mod driver;
 mod error;
+mod file;
+mod found;
 mod host;
+#[cfg(feature = "signed")]
+mod known;
 mod neighbors;
+mod nonces;
 mod probes;
 mod refusals;
 mod remember;
@@ -230,6 +235,8 @@ mod target;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 mod trace;
+mod trust;
+mod wanted;
 
 pub use address::AddressPolicy;
 pub use blocking::{Search, TimedOut};

@@ -367,6 +367,13 @@ impl Counts {
             DropReason::RefusedAddress => &mut self.refused_address,
             DropReason::Duplicate => &mut self.duplicates,
             DropReason::OverTheCap => &mut self.over_the_cap,
+            DropReason::WrongNonce => &mut self.wrong_nonce,
+            DropReason::Unwanted => &mut self.unwanted,
+            DropReason::Unsigned => &mut self.unsigned,
+            DropReason::NotPinned => &mut self.not_pinned,
+            DropReason::WrongSignature => &mut self.wrong_signature,
+            DropReason::NotVerified => &mut self.not_verified,
+            DropReason::OtherId => &mut self.other_id,
         };
         *count += 1;
         *count
@@ -374,7 +381,11 @@ impl Counts {
 }
 
 /// Why a datagram that was received during the search is not a new server.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "signed"),
+    allow(dead_code, reason = "some are of signatures")
+)]
 pub(crate) enum DropReason {
     Malformed,
     TooLong,
@@ -383,6 +394,13 @@ pub(crate) enum DropReason {
     RefusedAddress,
     Duplicate,
     OverTheCap,
+    WrongNonce,
+    Unwanted,
+    Unsigned,
+    NotPinned,
+    WrongSignature,
+    NotVerified,
+    OtherId,
 }
 
 impl fmt::Display for DropReason {
@@ -395,6 +413,13 @@ impl fmt::Display for DropReason {
             Self::RefusedAddress => "refused by the address policy",
             Self::Duplicate => "repeated answer",
             Self::OverTheCap => "more servers than the limit",
+            Self::WrongNonce => "to another search or to a probe that was not sent there",
+            Self::Unwanted => "another name or other properties than those wanted",
+            Self::Unsigned => "not signed",
+            Self::NotPinned => "not a pinned id",
+            Self::WrongSignature => "wrong signature",
+            Self::NotVerified => "signature not verified, above the limit",
+            Self::OtherId => "another id under a known name",
         })
     }
 }
