@@ -11,6 +11,7 @@ mod diagnosis;
 #[cfg(test)]
 mod docs;
 mod doctor;
+mod escape;
 mod event_log;
 mod failure;
 mod identity;
