@@ -7,6 +7,7 @@
 mod addresses;
 mod changes;
 mod details;
+mod details_search;
 mod endpoints;
 mod ipv6;
 mod ipv6_search;
