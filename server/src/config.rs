@@ -123,7 +123,7 @@ impl Config {
         &self.allow
     }
 
-    /// The limit for each source. Default: 87 answers a second, 500 at once. `None` is no limit.
+    /// The limit of plain answers for each source. Default: 87 a second, 500 at once. `None` is no limit.
     ///
     /// A source is an IPv4 address, an IPv6 address on the link with its scope, or a /64 of IPv6
     /// off the link.

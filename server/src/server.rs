@@ -79,6 +79,8 @@ impl Server {
     /// - [`BindError::SharedPortUnsupported`], if the port is shared and the system cannot.
     /// - [`BindError::NotPermitted`], if this user may not listen on the port.
     /// - [`BindError::AdvertisePortZero`], if `config` advertises port 0.
+    /// - [`BindError::Details`], if the details of `config` do not fit into an answer, or have another id
+    ///   than its signing key.
     /// - [`BindError::Socket`], for any other error of the system.
     pub fn bind(config: Config) -> Result<Self, BindError> {
         check_advertised_port(&config)?;
@@ -112,6 +114,8 @@ impl Server {
     ///
     /// # Errors
     /// - [`BindError::AdvertisePortZero`], if `config` advertises port 0.
+    /// - [`BindError::Details`], if the details of `config` do not fit into an answer, or have another id
+    ///   than its signing key.
     /// - [`BindError::Socket`], if the socket is not bound, cannot be waited for, or is bound to
     ///   every IPv6 address without `IPV6_V6ONLY`: IPv4 clients would reach it and get no answer.
     pub fn from_socket(socket: UdpSocket, config: Config) -> Result<Self, BindError> {

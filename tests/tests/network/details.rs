@@ -92,7 +92,7 @@ fn another_implementation_verifies_the_answers_of_our_server() {
 
 /// FAULTS R66
 #[test]
-fn the_python_client_finds_our_server_that_offers_details() {
+fn fault_66_the_python_client_finds_our_server_that_offers_details() {
     lab::run_with_python(env!("CARGO_TARGET_TMPDIR"), |interpreter| {
         let [a, b] = pair();
         let server = Serving::on(&b, signing().0);
@@ -107,7 +107,7 @@ fn the_python_client_finds_our_server_that_offers_details() {
 
 /// FAULTS R62
 #[test]
-fn a_flood_of_requests_for_details_leaves_plain_answers_as_they_are() {
+fn fault_62_a_flood_of_requests_for_details_leaves_plain_answers_as_they_are() {
     lab::run(|| {
         let [a, b] = pair();
         let server = Serving::on(&b, signing().0);
