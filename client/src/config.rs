@@ -260,7 +260,8 @@ impl Config {
     /// Addresses on link are asked more slowly, whatever the pace: each silent one holds an entry of the
     /// system's neighbor table for 3 s, and a host whose table is full reaches nobody new. A sweep takes
     /// at most a third of Linux's table (`neigh/default/gc_thresh3`, arp(7)), 341 of 1,024 by default and
-    /// never more than 500, which makes about 110 addresses a second.
+    /// never more than 500, which makes about 110 addresses a second. With [`details`](Self::details) it is
+    /// at most 200, because a socket holds no more of both requests.
     ///
     /// If the system has no room for a datagram nevertheless, the sweep stops on that link for 50 ms,
     /// with each further failure twice as long, up to 2 s, and asks that address again.

@@ -927,7 +927,15 @@ impl Discovery {
     /// Ends a search that can find nothing more.
     fn end_if_over(&mut self) {
         if self.is_over() {
+            self.update_sweep();
             self.end();
+        }
+    }
+
+    fn update_sweep(&mut self) {
+        if let Some(sweep) = self.sweep.as_mut().filter(|_| !self.ended) {
+            sweep.update(self.now);
+            self.report_passes();
         }
     }
 
@@ -959,10 +967,7 @@ impl Discovery {
     /// [`Config::quiet_for`].
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
-        if let Some(sweep) = self.sweep.as_mut().filter(|_| !self.ended) {
-            sweep.update(now);
-            self.report_passes();
-        }
+        self.update_sweep();
         if now >= self.deadline || self.quiet_end().is_some_and(|end| end <= now) {
             self.end();
         } else if !self.ended {

@@ -27,8 +27,8 @@ use crate::server::DiscoveredServer;
 const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// The size of the send buffer that a socket asks for which asks hosts by unicast, in bytes. On Linux a
-/// datagram to a neighbor that does not answer takes 832 bytes of it for 3 s, so that the default of
-/// 208 KiB has room for 256. Usually the system grants at least 416 KiB, twice `net.core.wmem_max`.
+/// datagram to a neighbor that does not answer takes 832 bytes of it for 3 s, and one for details 1,280, so
+/// that the default of 208 KiB has room for 256 or 100. Usually the system grants at least 416 KiB, twice `net.core.wmem_max`.
 const SEND_BUFFER: usize = 1 << 20;
 
 /// How many datagrams are received before other work runs. It takes a few milliseconds, so that a
@@ -101,7 +101,7 @@ impl<S: Endpoint> Driver<S> {
         let known = KnownServers::of(config)?;
         let memory = Memory::of(config);
         let remembered = memory.iter().flat_map(Memory::addresses).copied();
-        let [v4, v6] = neighbors::limits();
+        let [v4, v6] = neighbors::limits(config.details());
         let host = Host::new(interfaces)
             .with_targets(targets)
             .with_remembered(resolve::routes(remembered))

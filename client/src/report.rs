@@ -105,10 +105,12 @@ pub struct SweepReport {
     /// - the time that the [pace](crate::Config::pace) takes for all `addresses`, and
     /// - for `n` addresses on link and a limit of `m` silent ones, 3 s · ⌊(`n` − 1) / `m`⌋ and the time
     ///   that the pace takes for (`n` − 1) mod `m` addresses. `m` is a third of the system's neighbor
-    ///   table, 341 by default and at most 500. IPv4 and IPv6 have a table each, and the longer time counts.
+    ///   table, 341 by default and at most 500, or 200 with details. IPv4 and IPv6 have a table each, and
+    ///   the longer time counts.
     ///
-    /// The pace takes `n` / pace for `n` addresses up to 100 a second. Above, it takes
-    /// 1.01 · `n` / pace − 10 ms, because it begins with a burst.
+    /// The pace takes `n` / pace for `n` datagrams up to 100 a second. Above, it takes
+    /// 1.01 · `n` / pace − 10 ms, because it begins with a burst. With details, two datagrams go to each
+    /// address.
     #[cfg_attr(
         feature = "serde",
         serde(serialize_with = "udp_discovery_protocol::duration::serialize")

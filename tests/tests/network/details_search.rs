@@ -163,9 +163,8 @@ fn texts(server: &DiscoveredServer) -> Vec<String> {
     server.endpoints.iter().map(ToString::to_string).collect()
 }
 
-/// FAULTS R63
 #[test]
-fn two_servers_with_a_copied_id_are_both_listed_and_reported() {
+fn fault_63_two_servers_with_a_copied_id_are_both_listed_and_reported() {
     lab::run(|| {
         let [a, b, c] = Lab::new().hosts(["10.77.1.1/24", "10.77.1.2/24", "10.77.1.3/24"]);
         let _servers = [b, c].map(|host| Serving::on(&host, signed(key())));
@@ -239,9 +238,8 @@ fn made(request: &[u8], id: ServerId, key: &SigningKey) -> Vec<u8> {
     answer.to_vec()
 }
 
-/// FAULTS R60
 #[test]
-fn among_forgers_only_the_pinned_server_is_found() {
+fn fault_60_among_forgers_only_the_pinned_server_is_found() {
     lab::run(|| {
         let [a, b, c] = Lab::new().hosts(["10.77.1.1/24", "10.77.1.2/24", "10.77.1.3/24"]);
         let _serving = Serving::on(&b, signed(key()));
@@ -280,9 +278,8 @@ fn among_forgers_only_the_pinned_server_is_found() {
     });
 }
 
-/// FAULTS R65
 #[test]
-fn another_server_in_the_place_of_a_known_one_is_an_alarm_and_not_a_result() {
+fn fault_65_another_server_in_the_place_of_a_known_one_is_an_alarm_and_not_a_result() {
     lab::run(|| {
         let [a, b, c] = Lab::new().hosts(["10.77.1.1/24", "10.77.1.2/24", "10.77.1.3/24"]);
         let file = file("known");
@@ -343,9 +340,8 @@ fn our_client_finds_the_server_of_another_implementation() {
     });
 }
 
-/// FAULTS R66
 #[test]
-fn the_python_server_is_found_and_sees_no_error_in_a_request_for_details() {
+fn fault_66_the_python_server_is_found_and_sees_no_error_in_a_request_for_details() {
     lab::run_with_python(env!("CARGO_TARGET_TMPDIR"), |interpreter| {
         let [a, b] = pair();
         let settings =
