@@ -335,7 +335,7 @@ fn the_files_and_variables_of_the_pages_are_settings() {
     let variables: Vec<_> = variables
         .map(|(name, value)| (name.into(), value.into()))
         .collect();
-    assert_eq!(variables.len(), 3);
+    assert_eq!(variables.len(), 7);
     let none = Dict::new();
     let server = settings::load(Side::Server, None, variables, &none);
     let server: udp_discovery_server::Config = server.unwrap();

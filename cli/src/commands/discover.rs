@@ -222,7 +222,7 @@ struct Over {
 
 /// What the main thread waits for.
 enum Message {
-    Found(DiscoveredServer),
+    Found(Box<DiscoveredServer>),
     /// How far a sweep is.
     Asked(SweepReport),
     Over(Box<Over>),
@@ -244,35 +244,46 @@ pub(crate) fn run(args: &DiscoverArgs) -> Result<ExitCode, Failure> {
     }
     let Outcome { found, over } = collect(args, &config, search)?;
     let expected = config.expect().map_or(1, usize::from);
-    if !args.verbosity.quiet {
-        if found > 0 && found < expected {
-            say::warn(format_args!(
-                "found {found} of the {expected} servers expected, by address and port"
-            ));
-        }
-        match &over {
-            None => say::warn(format_args!("interrupted; found so far: {found}")),
-            Some(Over { report, .. }) => {
-                let diagnosis = Diagnosis {
-                    config: &config,
-                    found,
-                    report,
-                };
-                diagnosis.lines(args.verbosity).iter().for_each(say::warn);
-            }
-        }
+    if !args.verbosity.quiet && found > 0 && found < expected {
+        let how = if config.details() {
+            ""
+        } else {
+            ", by address and port"
+        };
+        say::warn(format_args!(
+            "found {found} of the {expected} servers expected{how}"
+        ));
     }
-    let alarms = over.as_ref().map(|it| alarms(&config, &it.report));
-    let alarms = alarms.unwrap_or_default();
+    let Some(Over {
+        outcome, report, ..
+    }) = over
+    else {
+        if !args.verbosity.quiet {
+            say::warn(format_args!("interrupted; found so far: {found}"));
+        }
+        return Ok(ExitCode::from(INTERRUPTED));
+    };
+    let alarms = alarms(&config, &report);
     alarms.iter().for_each(say::warn);
-    if let Some(Over { outcome, .. }) = &over {
-        outcome.clone().map_err(explain)?;
+    match outcome.map_err(explain) {
+        // An alarm is worse.
+        Err(failure) if !alarms.is_empty() => say::warn(failure),
+        outcome => outcome?,
     }
-    Ok(match over {
-        None => ExitCode::from(INTERRUPTED),
-        Some(_) if !alarms.is_empty() => ExitCode::from(ALARM),
-        Some(_) if found < expected => ExitCode::from(NOT_FOUND),
-        Some(_) => ExitCode::SUCCESS,
+    if !args.verbosity.quiet {
+        let diagnosis = Diagnosis {
+            config: &config,
+            found,
+            report: &report,
+        };
+        diagnosis.lines(args.verbosity).iter().for_each(say::warn);
+    }
+    Ok(if !alarms.is_empty() {
+        ExitCode::from(ALARM)
+    } else if found < expected {
+        ExitCode::from(NOT_FOUND)
+    } else {
+        ExitCode::SUCCESS
     })
 }
 
@@ -297,7 +308,7 @@ fn collect(args: &DiscoverArgs, config: &Config, search: Search) -> Result<Outco
             Message::Found(server) => {
                 found += 1;
                 progress.found(found);
-                output.add(server).map_err(OutputError::from)?;
+                output.add(*server).map_err(OutputError::from)?;
             }
             Message::Asked(asked) => progress.asked(&asked),
             Message::Over(over) => break Some(*over),
@@ -316,7 +327,7 @@ fn run_search(mut search: Search, messages: &Sender<Message>) -> Option<()> {
     let mut told = Instant::now();
     loop {
         match search.next_timeout(TICK) {
-            Ok(Some(server)) => messages.send(Message::Found(server)).ok()?,
+            Ok(Some(server)) => messages.send(Message::Found(Box::new(server))).ok()?,
             Ok(None) => break,
             Err(TimedOut) => {}
         }

@@ -23,6 +23,7 @@ Example:
 #[derive(Debug, Args)]
 #[command(after_help = NOTES)]
 pub(crate) struct KeygenArgs {
+    /// The file to make
     #[arg(value_name = "FILE")]
     file: PathBuf,
 }
