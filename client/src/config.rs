@@ -36,7 +36,7 @@ pub const LARGE_SWEEP_LIMIT: u32 = 1 << 24;
 ///
 /// By IPv4 a search asks by broadcast, by IPv6 with the multicast group
 /// [`MULTICAST_V6`](udp_discovery_protocol::MULTICAST_V6). The plain answer does not name its server,
-/// so a server that answers by both is listed twice.
+/// so a server that answers by both is listed twice, unless it offers [details](Config::details).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[non_exhaustive]

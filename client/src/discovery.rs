@@ -587,7 +587,9 @@ impl Discovery {
 
     /// Handles a datagram that the socket of `link` received from `source`. The
     /// [`report`](Self::report) counts it once, whatever it is. If it is from a new server,
-    /// [`poll_event`](Self::poll_event) returns that server.
+    /// [`poll_event`](Self::poll_event) returns that server. With [details](Config::details), a plain answer
+    /// is held until the next probe is due or the search ends, and counted then or when its details replace
+    /// it.
     ///
     /// Of a datagram longer than the buffer, pass the beginning. It is recognized as too long,
     /// because a buffer is longer than every response.

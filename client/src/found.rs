@@ -34,10 +34,10 @@ pub(crate) struct Found {
     identities: HashMap<Identity, usize>,
     /// The first run of each id, verified or not, and whether there was another.
     runs: HashMap<(ServerId, bool), (RunId, bool)>,
-    /// Plain answers that wait for details.
-    held: HashMap<ServerKey, DiscoveredServer>,
-    /// The keys of `held` in the order of their answers, and of some that no longer are.
-    order: Vec<ServerKey>,
+    /// Plain answers that wait for details, with their numbers.
+    held: HashMap<ServerKey, (u64, DiscoveredServer)>,
+    /// How many were held so far.
+    held_before: u64,
     /// The sources and keys of answers with details that are not trusted, at most `max`.
     distrusted: HashSet<(SocketAddr, ServerKey)>,
 }
@@ -73,7 +73,7 @@ impl Found {
             identities: HashMap::new(),
             runs: HashMap::new(),
             held: HashMap::new(),
-            order: Vec::new(),
+            held_before: 0,
             distrusted: HashSet::new(),
         }
     }
@@ -132,15 +132,15 @@ impl Found {
 
     /// Holds a new server of a plain answer until its details come, or [`take_held`](Self::take_held).
     pub(crate) fn hold(&mut self, server: DiscoveredServer) {
-        self.order.push(server.key());
-        self.held.insert(server.key(), server);
+        self.held.insert(server.key(), (self.held_before, server));
+        self.held_before += 1;
     }
 
     /// Takes those that are held, in the order of their answers.
     pub(crate) fn take_held(&mut self) -> Vec<DiscoveredServer> {
-        let order = mem::take(&mut self.order);
-        let held = order.iter().filter_map(|key| self.held.remove(key));
-        held.collect()
+        let mut held: Vec<_> = self.held.drain().map(|(_, held)| held).collect();
+        held.sort_unstable_by_key(|(number, _)| *number);
+        held.into_iter().map(|(_, server)| server).collect()
     }
 
     /// Drops the plain answer of a server whose details are not trusted, and later ones too. Returns
@@ -149,7 +149,8 @@ impl Found {
         if self.distrusted.len() < self.max {
             self.distrusted.insert((source, key));
         }
-        if self.held.get(&key).is_some_and(|it| it.source == source) {
+        let held = self.held.get(&key);
+        if held.is_some_and(|(_, it)| it.source == source) {
             return self.held.remove(&key).is_some();
         }
         if let Some(Owner::Plain(at)) = self.keys.get(&key)

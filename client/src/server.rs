@@ -59,9 +59,10 @@ pub struct DiscoveredServer {
     pub source: SocketAddr,
     /// The name of the interface that received the answer.
     pub interface: String,
-    /// The time between the last probe sent from that interface address and the answer.
+    /// The time between the probe and the answer. An answer with [details](crate::Config::details) names the
+    /// probe. For a plain answer it is the time since the last probe sent from that interface address.
     ///
-    /// Answers do not name the probe that they belong to. If an answer takes longer than the
+    /// Plain answers do not name the probe that they belong to. If an answer takes longer than the
     /// interval between two probes, this value is too short by a multiple of that interval.
     ///
     /// For an address that a sweep asked, it is the time since the sweep asked it last, if that is among
