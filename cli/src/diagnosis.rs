@@ -166,6 +166,9 @@ impl Diagnosis<'_> {
             return "if that is the server, set --prefix to what its answers start with".into();
         }
         let counts = &self.report.counts;
+        if counts.other_id > 0 {
+            return "a server answered, but not the known one".into();
+        }
         if counts.unsigned + counts.not_pinned + counts.wrong_signature + counts.not_verified > 0 {
             return "servers answered, but none of those that are wanted; do they offer details (serve \
                     --key), and are the ids that are pinned theirs (udp-discovery id FILE)?"

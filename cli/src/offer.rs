@@ -124,6 +124,8 @@ impl TryFrom<PropertiesForm> for Properties {
 mod tests {
     use figment::value::{Dict, Value};
 
+    use udp_discovery_protocol::SigningKey;
+
     use super::*;
     use crate::settings::{Side, Sources};
 
@@ -170,6 +172,20 @@ mod tests {
         let details = offered(&[variable], &[]).unwrap();
         let expected = [("version", "1=2"), ("room", "")];
         assert_eq!(properties(&details.unwrap()), expected);
+    }
+
+    #[test]
+    fn a_key_is_never_written_with_the_configuration() {
+        let key = SigningKey::from_bytes(&[77; 32]);
+        let pem = key.to_pem();
+        let secret = pem.lines().nth(1).unwrap();
+        let config = Config::default().with_signing_key(key);
+        let json = serde_json::to_string(&config).unwrap();
+        for text in [json, format!("{config:?}")] {
+            for part in [secret, "77, 77", &"M".repeat(8), "4d4d"] {
+                assert!(!text.contains(part), "{part}: {text}");
+            }
+        }
     }
 
     #[test]

@@ -1,15 +1,15 @@
 //! Searches with details over packets: who is found, and whom forgers can and cannot deceive.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 
 use bytes::BytesMut;
 use udp_discovery_client::{Client, Config, Counts, DiscoveredServer, Family, Report};
-use udp_discovery_server::Config as ServerConfig;
 use udp_discovery_server::protocol::{
     Codec, Details, EncodedDetails, HostIp, Nonce, Response, RunId, ServerId, SigningKey,
 };
+use udp_discovery_server::{Config as ServerConfig, RateLimit};
 use udp_discovery_tests::lab::{self, Host, Lab};
 use udp_discovery_tests::python;
 
@@ -156,6 +156,23 @@ fn a_server_on_two_networks_is_one_with_two_endpoints_the_most_reachable_first()
             "{endpoints:?}"
         );
         assert_eq!(found.only().to_string(), endpoints[0]);
+    });
+}
+
+/// A server without a key does not draw on the budget of signatures.
+#[test]
+fn a_server_that_does_not_sign_has_no_limit_of_signatures() {
+    lab::run(|| {
+        let [a, b] = pair();
+        let once = RateLimit::per_second(NonZeroU32::MIN).with_burst(NonZeroU32::MIN);
+        let details_answered = |config: ServerConfig| {
+            let server = Serving::on(&b, config.with_signature_limit(Some(once)));
+            let found = search(&a, with_details());
+            assert_eq!(found.servers.len(), 1);
+            server.stop().details_answered()
+        };
+        assert_eq!(details_answered(unsigned(ServerId::new([7; 32]))), 3);
+        assert!(details_answered(signed(key())) < 3);
     });
 }
 
