@@ -36,7 +36,8 @@ behind one forwarded address count once. With --details they are told apart by i
 and a server on two networks has two addresses.
 
 --name, --where, --pin and --known-servers imply --details. Names and properties are claims of the \
-server. ✓ marks one that signed its answer with the key that is its id.
+server. ✓ marks one that signed its answer with the key that is its id. Anybody can make a key: only --pin \
+and --known-servers tell whose it is.
 
 Ctrl-C ends the search and prints what was found so far.
 
