@@ -65,7 +65,7 @@ impl<W: Write> Output<W> {
             servers.iter().try_for_each(|server| self.print(server))?;
         } else if !servers.is_empty() {
             servers.sort_by_key(|server| (server.ip, server.port));
-            let table = table(&servers, self.with_details, self.width);
+            let table = table(&servers, self.width);
             writeln!(self.out, "{table}")?;
         }
         self.out.flush()
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn a_table_that_is_too_wide_loses_the_url_then_the_round_trip() {
         let header = |width| {
-            let text = table(&servers(), false, Some(width));
+            let text = table(&servers(), Some(width));
             assert!(text.lines().all(|line| line.len() <= width), "{text}");
             let header = text.lines().next().unwrap();
             header.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(header(60), "Address Port Interface Round trip");
         assert_eq!(header(40), "Address Port Interface");
         // Narrower than that there is nothing left to lose.
-        let text = table(&servers(), false, Some(10));
+        let text = table(&servers(), Some(10));
         assert!(text.starts_with("Address"), "{text}");
     }
 
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn a_table_with_details_has_names_marks_and_a_row_for_each_endpoint() {
         let servers = servers_with_details();
-        let text = table(&servers[..2], true, Some(80));
+        let text = table(&servers[..2], Some(80));
         let rows: Vec<&str> = text.lines().collect();
         assert_eq!(
             rows,
@@ -228,7 +228,7 @@ mod tests {
             (70, "✓ Name Address Port"),
             (40, "✓ Name Address Port"),
         ] {
-            let text = table(&servers, true, Some(width));
+            let text = table(&servers, Some(width));
             let lines: Vec<&str> = text.lines().collect();
             assert!(lines.iter().all(|line| line.width() <= width), "{text}");
             let words: Vec<&str> = lines[0].split_whitespace().collect();

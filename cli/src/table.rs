@@ -53,15 +53,11 @@ struct Row<'a> {
     is_first: bool,
 }
 
-/// The table that fits into `width` columns of a terminal, or the narrowest. With details, it has names,
-/// and a row for each endpoint.
-pub(crate) fn table(
-    servers: &[DiscoveredServer],
-    with_details: bool,
-    width: Option<usize>,
-) -> String {
+/// The table that fits into `width` columns of a terminal, or the narrowest. If a server has details, it has
+/// names, and a row for each endpoint.
+pub(crate) fn table(servers: &[DiscoveredServer], width: Option<usize>) -> String {
     let rows: Vec<Row<'_>> = servers.iter().flat_map(rows).collect();
-    let layouts: &[&[Column]] = if with_details {
+    let layouts: &[&[Column]] = if servers.iter().any(|server| server.id.is_some()) {
         &LAYOUTS_WITH_DETAILS
     } else {
         &LAYOUTS
