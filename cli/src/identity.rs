@@ -256,3 +256,32 @@ fn explain(error: IdentityError) -> Failure {
     };
     Failure::from(error).with_hint(hint)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::sync::Barrier;
+    use std::{env, process, thread};
+
+    use super::*;
+
+    #[test]
+    fn servers_that_start_at_once_with_one_file_have_one_id() {
+        const SERVERS: usize = 8;
+        let folder = env::temp_dir().join(format!("udp-discovery-identity-{}", process::id()));
+        fs::create_dir(&folder).unwrap();
+        let file = folder.join("id");
+        let start = Barrier::new(SERVERS);
+        let id = || {
+            start.wait();
+            read_or_create_id(&file).unwrap()
+        };
+        let ids: HashSet<ServerId> = thread::scope(|scope| {
+            let servers = [(); SERVERS].map(|()| scope.spawn(id));
+            servers.map(|it| it.join().unwrap()).into_iter().collect()
+        });
+        assert_eq!(ids.len(), 1);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}
