@@ -240,7 +240,7 @@
 //!   others. A plain answer waits for its details until the next probe is due. The iterator returns a
 //!   server when it is first known; [`Search::servers`] and [`Client::discover`] return the merged servers.
 //! - **Signatures are verified last**, after the nonce and the pins, at most 1,000 in a search and 2 wrong
-//!   ones from one source. So a flood of forgeries costs about 50 ms. It can suppress a server, but
+//!   ones from one source. So a flood of forgeries costs about 0.1 s. It can suppress a server, but
 //!   not take its place.
 //! - **The address to use is selected**, not copied from the answer ([`AddressPolicy`]): a server
 //!   in a container often claims an address that only its host can reach.

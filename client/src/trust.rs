@@ -16,7 +16,7 @@ mod signed {
     use crate::host::Host;
     use crate::report::{Alarm, DropReason, Report};
 
-    /// How many signatures are verified in a search. It takes about 50 ms.
+    /// How many signatures are verified in a search. It takes about 0.1 s.
     const MAX_VERIFICATIONS: u32 = 1000;
 
     /// How many wrong signatures from one source are verified.
