@@ -111,17 +111,25 @@ impl Search {
         }
     }
 
+    /// The servers found so far, in the order of their answers, with the
+    /// [endpoints](DiscoveredServer::endpoints) that answered since they were returned.
+    pub fn servers(&self) -> impl Iterator<Item = &DiscoveredServer> {
+        self.driver.discovery().servers()
+    }
+
     /// What the search has done so far.
     pub fn report(&self) -> &Report {
         self.driver.discovery().report()
     }
 
-    /// Whether the search could send a probe.
+    /// Whether the search could send a probe, and write the file of [known
+    /// servers](Config::details).
     ///
     /// # Errors
-    /// [`DiscoverError::NothingSent`], if the search is over and could send none.
+    /// If the search is over: [`DiscoverError::NothingSent`], if it could send none, and
+    /// `DiscoverError::KnownServers`, if the new servers are not in the file.
     pub fn outcome(&self) -> Result<(), DiscoverError> {
-        self.driver.discovery().outcome()
+        self.driver.outcome()
     }
 
     /// When the search ends, at the latest.

@@ -46,9 +46,9 @@ impl Client {
     /// [`DiscoverError`], if the search could not be made. That nobody answered is not an error.
     pub fn discover(&self) -> Result<Vec<DiscoveredServer>, DiscoverError> {
         let mut search = self.search()?;
-        let servers = search.by_ref().collect();
+        search.by_ref().for_each(drop);
         search.outcome()?;
-        Ok(servers)
+        Ok(search.servers().cloned().collect())
     }
 
     /// Waits for the first server to answer. Returns `None` if none answers before the timeout.
@@ -85,12 +85,9 @@ impl Client {
     /// Outside a tokio runtime with its I/O and time drivers enabled.
     pub async fn discover_async(&self) -> Result<Vec<DiscoveredServer>, DiscoverError> {
         let mut search = self.search_async().await?;
-        let mut servers = Vec::new();
-        while let Some(server) = search.next().await {
-            servers.push(server);
-        }
+        while search.next().await.is_some() {}
         search.outcome()?;
-        Ok(servers)
+        Ok(search.servers().cloned().collect())
     }
 
     /// Waits for the first server, as [`discover_one`](Self::discover_one) does, on a tokio runtime.

@@ -25,8 +25,8 @@
 //!   tokio runtime, where a search is a stream.
 //!
 //! # Non-goals
-//! - Trust. Anybody on the network can answer, and claim any address. The memory and the duration
-//!   of a search are bounded, but a server that was found is not authenticated.
+//! - Secure connections. Anybody on the network can answer, and claim any address. With details and the
+//!   feature `signed`, a search finds out who answered, but a later connection is not authenticated.
 //! - Watching. A search ends at its deadline; a program that wants to know what comes and goes
 //!   searches again.
 //!
@@ -138,6 +138,57 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Ask which server is which. Servers that offer details are found with their name and properties, and
+//! one with several addresses once:
+//!
+//! ```no_run
+//! use udp_discovery_client::{Client, Config};
+//!
+//! let config = Config::default()
+//!     .with_wanted_name("printer*")
+//!     .with_wanted_properties([("floor", "2")]);
+//! for server in Client::new(config).discover()? {
+//!     let name = server.name.as_deref().unwrap_or_default();
+//!     println!("{name:?} is at {server}"); // the name may have any characters
+//!     for endpoint in &server.endpoints {
+//!         println!("  {endpoint}");
+//!     }
+//! }
+//! # Ok::<(), udp_discovery_client::DiscoverError>(())
+//! ```
+//!
+//! Find only the server that proves its id with a signature (feature `signed`):
+//!
+//! ```no_run
+//! # #[cfg(feature = "signed")] {
+//! use udp_discovery_client::{Client, Config};
+//!
+//! let id = "_RckOFqgx1tk-3jNYC-h2ZH96_drE8WO1wLqyDXp9hg".parse()?;
+//! let config = Config::default().with_pinned_ids([id]);
+//! if let Some(server) = Client::new(config).discover_one()? {
+//!     assert!(server.verified);
+//! }
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Or trust each name as it was first seen, and hear of another server that takes it:
+//!
+//! ```no_run
+//! # #[cfg(feature = "signed")] {
+//! use udp_discovery_client::{Client, Config};
+//!
+//! let client = Client::new(Config::default().with_known_servers("known-servers"));
+//! let mut search = client.search()?;
+//! search.by_ref().for_each(drop);
+//! search.outcome()?;
+//! for alarm in search.report().alarms.iter().filter(|it| !it.known_answered) {
+//!     println!("{:?} has another id: {}", alarm.name, alarm.id);
+//! }
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! A program that is a server too renames one of the two `Config`s:
 //!
 //! ```
@@ -184,6 +235,13 @@
 //! - **A server is an address and a port** ([`ServerKey`]), because the wire format has no other
 //!   name for it. A server that is reached on two networks, and claims its address on each, is
 //!   found twice.
+//! - **Details merge what is one server.** With [`Config::details`], answers with the same id and run are
+//!   one server with several [`endpoints`](DiscoveredServer::endpoints), the verified apart from the
+//!   others. A plain answer waits for its details until the next probe is due. The iterator returns a
+//!   server when it is first known; [`Search::servers`] and [`Client::discover`] return the merged servers.
+//! - **Signatures are verified last**, after the nonce and the pins, at most 1,000 in a search and 2 wrong
+//!   ones from one source. So a flood of forgeries costs about 0.1 s. It can suppress a server, but
+//!   not take its place.
 //! - **The address to use is selected**, not copied from the answer ([`AddressPolicy`]): a server
 //!   in a container often claims an address that only its host can reach.
 //! - **One core for both kinds of search.** [`Discovery`] makes every decision. The blocking and the
@@ -193,6 +251,8 @@
 //! All are off by default.
 //! - `serde`: `Deserialize` and `Serialize` for [`Config`], `Serialize` for [`DiscoveredServer`] and
 //!   [`Report`].
+//! - `signed`: verifies the signatures of servers with details: `Config::pinned_ids`,
+//!   `Config::known_servers`, [`DiscoveredServer::verified`].
 //! - `tokio`: searches on a tokio runtime.
 //! - `tracing`: events of the crate tracing. Bytes from the network are escaped. A search and its
 //!   servers are at the level `DEBUG`, a link that cannot be used is at `WARN`, repeated answers are
@@ -214,8 +274,13 @@ mod config;
 mod discovery;
 mod driver;
 mod error;
+mod file;
+mod found;
 mod host;
+#[cfg(feature = "signed")]
+mod known;
 mod neighbors;
+mod nonces;
 mod probes;
 mod refusals;
 mod remember;
@@ -230,6 +295,8 @@ mod target;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 mod trace;
+mod trust;
+mod wanted;
 
 pub use address::AddressPolicy;
 pub use blocking::{Search, TimedOut};
@@ -241,11 +308,13 @@ pub use config::{
 pub use discovery::{Discovery, Transmit};
 pub use error::DiscoverError;
 pub use host::{DEFAULT_MAX_SILENT, Host, ResolvedTarget, Route};
+#[cfg(feature = "signed")]
+pub use report::Alarm;
 pub use report::{
     Counts, Destination, DestinationKind, LastResort, Link, MalformedDatagram, Remembered, Report,
     SkipReason, Skipped, SweepReport, TargetReport,
 };
-pub use server::{DiscoveredServer, ServerKey};
+pub use server::{DiscoveredServer, Endpoint, ServerKey};
 pub use target::{ParseTargetError, Target};
 pub use udp_discovery_protocol as protocol;
 

@@ -99,6 +99,27 @@ struct DiscoverSettings {
     #[arg(long, value_name = "FILE")]
     remember: Option<String>,
 
+    /// Ask who the servers are too: their ids, names and properties
+    #[arg(long, num_args = 0, default_missing_value = "true")]
+    details: Option<String>,
+
+    /// Find only servers with this name, or with one that a pattern with * and ? matches
+    #[arg(long = "name", value_name = "PATTERN")]
+    wanted_name: Option<String>,
+
+    /// Find only servers with this property. Repeatable
+    #[arg(long = "where", value_name = "KEY=VALUE")]
+    wanted_properties: Vec<String>,
+
+    /// Find only servers that prove this id with a signature. Repeatable
+    #[arg(long = "pin", value_name = "ID")]
+    pinned_ids: Vec<String>,
+
+    /// Trust servers on first use: keep their names and ids in this file, and refuse others with those
+    /// names
+    #[arg(long, value_name = "FILE")]
+    known_servers: Option<String>,
+
     /// Ask only the targets, not the networks of this host
     #[arg(long = "no-broadcast", num_args = 0, default_missing_value = "false")]
     broadcast: Option<String>,

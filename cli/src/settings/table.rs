@@ -123,6 +123,11 @@ pub(crate) static SETTINGS: &[Setting] = {
         setting(Client, "pace", Number, "", &["PACE"], "--pace", "a number of datagrams a second from 1"),
         setting(Client, "large_sweeps", Bool, "", &["LARGE_SWEEPS"], "--force", BOOL),
         setting(Client, "remember", Text, "", &["REMEMBER"], "--remember", "the path of a file"),
+        setting(Client, "details", Bool, "", &["DETAILS"], "--details", BOOL),
+        setting(Client, "wanted_name", Text, "", &["WANTED_NAME"], "--name", "a name, or a pattern with * and ?"),
+        setting(Client, "wanted_properties", List, "", &["WANTED_PROPERTIES"], "--where", "a list of properties, each KEY=VALUE"),
+        setting(Client, "pinned_ids", List, "", &["PINNED_IDS"], "--pin", "a list of ids of 43 characters"),
+        setting(Client, "known_servers", Text, "", &["KNOWN_SERVERS"], "--known-servers", "the path of a file"),
     ]
 };
 

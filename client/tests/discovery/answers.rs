@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use udp_discovery_client::{AddressPolicy, Config, DiscoverError, Discovery};
+use udp_discovery_client::{AddressPolicy, Config, DiscoverError, Discovery, Host};
 
-use crate::sim::{MS, Sim, eth0, interface, server};
+use crate::sim::{MS, RANDOM, Sim, eth0, interface, server};
 
 const POLICIES: [AddressPolicy; 4] = [
     AddressPolicy::Auto,
@@ -191,7 +191,12 @@ fn port_0_is_an_error_when_a_search_starts() {
         Config::default().with_port(0),
         Config::default().with_default_port(0),
     ] {
-        let search = Discovery::new(std::time::Instant::now(), &config, &[eth0()]);
+        let search = Discovery::new(
+            std::time::Instant::now(),
+            &config,
+            &Host::new([eth0()]),
+            RANDOM,
+        );
         assert!(matches!(search, Err(DiscoverError::PortZero)));
     }
 }
