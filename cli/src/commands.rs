@@ -8,3 +8,4 @@ pub(crate) mod id;
 pub(crate) mod keygen;
 pub(crate) mod man;
 pub(crate) mod serve;
+pub(crate) mod watch;

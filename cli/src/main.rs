@@ -1,5 +1,6 @@
-//! The command `udp-discovery`: lets this host be found (`serve`), finds servers (`discover`), finds
-//! out why it finds none (`doctor`), and shows both sides on loopback (`demo`).
+//! The command `udp-discovery`: lets this host be found (`serve`), finds servers (`discover`),
+//! watches which of them come and go (`watch`), finds out why it finds none (`doctor`), and shows both
+//! sides on loopback (`demo`).
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -30,8 +31,9 @@ mod stop;
 #[cfg(target_os = "linux")]
 mod systemd;
 mod table;
+mod watch_output;
 
-use commands::{completions, demo, discover, id, keygen, man, serve};
+use commands::{completions, demo, discover, id, keygen, man, serve, watch};
 use failure::Failure;
 use say::OutputError;
 
@@ -44,6 +46,7 @@ Examples:
   udp-discovery serve --advertise-port 8000
   udp-discovery discover --timeout 2s
   udp-discovery discover --first --format plain
+  udp-discovery watch
   udp-discovery doctor
 
 Settings come from the defaults, then --config FILE, then the environment (DISCOVERY_PORT and so \
@@ -61,6 +64,7 @@ struct Cli {
 enum Command {
     Serve(Box<serve::ServeArgs>),
     Discover(Box<discover::DiscoverArgs>),
+    Watch(Box<watch::WatchArgs>),
     Doctor(Box<commands::doctor::DoctorArgs>),
     Keygen(keygen::KeygenArgs),
     Id(id::IdArgs),
@@ -85,6 +89,7 @@ fn run() -> Result<ExitCode, Failure> {
         Ok(cli) => match cli.command {
             Command::Serve(args) => serve::run(&args),
             Command::Discover(args) => discover::run(&args),
+            Command::Watch(args) => watch::run(&args),
             Command::Doctor(args) => commands::doctor::run(&args),
             Command::Keygen(args) => keygen::run(&args),
             Command::Id(args) => id::run(&args),

@@ -85,6 +85,10 @@ fn help_has_every_option() {
              --any-source-port --details --name --where --pin --known-servers --format --config \
              --verbose --quiet",
         ),
+        (
+            "watch",
+            "--interval --timeout --port --interface --target --probes --max-servers --format --config --quiet",
+        ),
     ] {
         let output = run(&[command, "--help"]);
         assert!(output.status.success());
@@ -96,7 +100,9 @@ fn help_has_every_option() {
             assert!(is_there, "{command} {option}:\n{text}");
         }
     }
-    for command in ["serve", "discover", "doctor", "keygen", "id", "demo"] {
+    for command in [
+        "serve", "discover", "watch", "doctor", "keygen", "id", "demo",
+    ] {
         assert!(stdout(&run(&["--help"])).contains(command));
     }
 }

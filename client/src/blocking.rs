@@ -10,12 +10,14 @@ use mio::{Events, Interest, Poll, Token};
 use thiserror::Error;
 
 use crate::config::Config;
+use crate::discovery::Discovery;
 use crate::driver::{Driver, Endpoint, Step};
 use crate::error::DiscoverError;
 use crate::refusals::{self, Queued};
 use crate::report::Report;
 use crate::resolve;
 use crate::server::DiscoveredServer;
+use crate::watch::Round;
 
 /// The longest single wait: an hour. Some systems cannot wait longer. A longer search waits again.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
@@ -43,12 +45,17 @@ pub struct TimedOut;
 
 impl Search {
     pub(crate) fn start(config: &Config) -> Result<Self, DiscoverError> {
+        Self::start_round(&Round::search(config.clone()))
+    }
+
+    pub(crate) fn start_round(round: &Round) -> Result<Self, DiscoverError> {
         let start = Instant::now();
+        let config = &round.config;
         let targets = resolve::targets(config, config.settings().timeout())?;
         let poll = Poll::new().map_err(|error| DiscoverError::OpenSocket {
             source: Arc::new(error),
         })?;
-        let driver = Driver::start(config, start, targets, Instant::now, |link, socket| {
+        let driver = Driver::start(round, start, targets, Instant::now, |link, socket| {
             let mut socket = UdpSocket::from_std(socket);
             let readable = Interest::READABLE;
             poll.registry()
@@ -115,6 +122,11 @@ impl Search {
     /// [endpoints](DiscoveredServer::endpoints) that answered since they were returned.
     pub fn servers(&self) -> impl Iterator<Item = &DiscoveredServer> {
         self.driver.discovery().servers()
+    }
+
+    /// The search without sockets.
+    pub(crate) fn discovery(&self) -> &Discovery {
+        self.driver.discovery()
     }
 
     /// What the search has done so far.

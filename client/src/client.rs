@@ -4,6 +4,8 @@ use crate::blocking::Search;
 use crate::config::Config;
 use crate::error::DiscoverError;
 use crate::server::DiscoveredServer;
+use crate::watch::WatchError;
+use crate::watcher::Watcher;
 
 /// Searches for servers with one [`Config`], any number of times.
 ///
@@ -71,6 +73,25 @@ impl Client {
     pub fn search(&self) -> Result<Search, DiscoverError> {
         Search::start(&self.config)
     }
+
+    /// Watches which servers come and go. Returns an iterator without an end that waits for the next
+    /// change. It asks only while it is iterated over.
+    ///
+    /// # Errors
+    /// [`WatchError`], if the configuration cannot be used. What comes later, such as a host without a
+    /// network, is an [event](crate::WatchEvent::Unavailable).
+    ///
+    /// ```no_run
+    /// use udp_discovery_client::Client;
+    ///
+    /// for event in Client::default().watch()? {
+    ///     println!("{event}"); // appeared: 192.168.1.7:8000 on eth0
+    /// }
+    /// # Ok::<(), udp_discovery_client::WatchError>(())
+    /// ```
+    pub fn watch(&self) -> Result<Watcher, WatchError> {
+        Watcher::new(&self.config)
+    }
 }
 
 #[cfg(feature = "tokio")]
@@ -117,5 +138,15 @@ impl Client {
     /// [`Search::outcome`]: crate::tokio::Search::outcome
     pub async fn search_async(&self) -> Result<crate::tokio::Search, DiscoverError> {
         crate::tokio::Search::start(&self.config).await
+    }
+
+    /// Watches which servers come and go, as [`watch`](Self::watch) does, on a tokio runtime. Returns a
+    /// stream without an end. It asks only while it is polled, and must be polled in a runtime with its
+    /// I/O and time drivers enabled.
+    ///
+    /// # Errors
+    /// [`WatchError`], if the configuration cannot be used.
+    pub fn watch_async(&self) -> Result<crate::tokio::Watcher, WatchError> {
+        crate::tokio::Watcher::new(&self.config)
     }
 }

@@ -9,6 +9,7 @@ use udp_discovery_protocol::ServerId;
 use udp_discovery_protocol::{Settings, WordsError};
 
 use crate::address::AddressPolicy;
+use crate::interval::WatchInterval;
 use crate::target::Target;
 
 #[cfg(feature = "serde")]
@@ -91,6 +92,7 @@ pub enum Family {
 pub struct Config {
     settings: Settings,
     probes: NonZeroU8,
+    interval: WatchInterval,
     interfaces: Vec<String>,
     excluded_interfaces: Vec<String>,
     loopback: bool,
@@ -130,6 +132,12 @@ impl Config {
     /// probe have as much time as the others. It is shorter if [`quiet_for`](Self::quiet_for) is set.
     pub fn probes(&self) -> NonZeroU8 {
         self.probes
+    }
+
+    /// How often a [watch](crate::Client::watch) asks. Default: every second after a change, growing to
+    /// every 5 s. A search does not use it.
+    pub fn interval(&self) -> WatchInterval {
+        self.interval
     }
 
     /// The interfaces to ask on: names, or patterns with `*` and `?`. Default: empty, which means
@@ -404,6 +412,11 @@ impl Config {
         Self { probes, ..self }
     }
 
+    /// Sets the [`interval`](Self::interval).
+    pub fn with_interval(self, interval: WatchInterval) -> Self {
+        Self { interval, ..self }
+    }
+
     /// Sets the [`interfaces`](Self::interfaces).
     pub fn with_interfaces<I>(self, interfaces: I) -> Self
     where
@@ -585,11 +598,26 @@ impl Config {
     }
 }
 
+impl Config {
+    /// The configuration of the rounds of a watch. Each round lasts for its whole timeout, and the watch
+    /// itself knows who answered.
+    pub(crate) fn of_a_round(&self) -> Self {
+        Self {
+            first: false,
+            expect: None,
+            quiet_for: None,
+            remember: None,
+            ..self.clone()
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             settings: Settings::default(),
             probes: DEFAULT_PROBES,
+            interval: WatchInterval::default(),
             interfaces: Vec::new(),
             excluded_interfaces: Vec::new(),
             loopback: false,

@@ -34,7 +34,7 @@ use crate::wanted::Wanted;
 
 /// The longest timeout: a year. Longer ones are cut, so that the clock can represent every
 /// deadline.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// How many consecutive errors of unknown meaning give a link up.
 const UNKNOWN_ERRORS: u32 = 64;
@@ -290,13 +290,13 @@ impl Discovery {
             links: selection.links.iter().map(state).collect(),
             probes: 0,
             last_transmit: None,
-            answered: HashSet::new(),
+            answered: interfaces_with_ipv4(&host.expected),
             asked,
             memory: Memory {
                 times_asked: host.remembered.iter().map(|it| (it.remote, 0)).collect(),
                 ..Memory::default()
             },
-            found: Found::new(config.max_servers().get()),
+            found: Found::new(config.max_servers().get(), &host.expected),
             nonces: config.details().then(|| Nonces::new(random)),
             owed: None,
             trust: Trust::new(config, host),
@@ -1081,6 +1081,13 @@ impl Discovery {
         self.trace
             .dropped(reason, nth, &report.links[link], source, payload);
     }
+}
+
+/// The interfaces on which a server is known by IPv4.
+fn interfaces_with_ipv4(known: &[DiscoveredServer]) -> HashSet<String> {
+    let sources = known.iter().flat_map(DiscoveredServer::sources);
+    let by_ipv4 = sources.filter(|(source, _)| source.is_ipv4());
+    by_ipv4.map(|(_, interface)| interface.to_owned()).collect()
 }
 
 /// The sweep of `ranges`, if there are any.

@@ -21,6 +21,7 @@ use crate::remember::Memory;
 use crate::report::Link;
 use crate::resolve;
 use crate::server::DiscoveredServer;
+use crate::watch::Round;
 
 /// The size of the receive buffer that each socket asks for, in bytes. The system may grant less (on
 /// Linux twice `net.core.rmem_max`), and then a burst of answers may lose some.
@@ -85,10 +86,10 @@ impl<S: Endpoint> Driver<S> {
     /// Starts a search on this host's interfaces: opens its sockets and sends the first probes.
     ///
     /// `start` is when the search was called, which its deadline counts from. `targets` are the
-    /// targets of `config`. `register` prepares the socket of a link for waiting. A link whose socket
+    /// targets of the round's configuration. `register` prepares the socket of a link for waiting. A link whose socket
     /// cannot be opened is given up. It is an error if no socket can be opened.
     pub(crate) fn start(
-        config: &Config,
+        round: &Round,
         start: Instant,
         targets: Vec<ResolvedTarget>,
         clock: impl Fn() -> Instant,
@@ -97,6 +98,7 @@ impl<S: Endpoint> Driver<S> {
         let interfaces = Interface::list().map_err(|error| DiscoverError::ListInterfaces {
             source: Arc::new(error),
         })?;
+        let config = &round.config;
         #[cfg(feature = "signed")]
         let known = KnownServers::of(config)?;
         let memory = Memory::of(config);
@@ -106,6 +108,7 @@ impl<S: Endpoint> Driver<S> {
             .with_targets(targets)
             .with_remembered(resolve::routes(remembered))
             .with_max_silent(v4, v6);
+        let host = round.on_host(host, resolve::routes(round.asked.iter().copied()));
         #[cfg(feature = "signed")]
         let host = host.with_known_servers(known.iter().flat_map(KnownServers::servers).cloned());
         let now = clock();
@@ -539,7 +542,8 @@ mod tests {
                 }
                 Ok(Scripted::default())
             };
-            Driver::start(&config, now, targets, || now, register).unwrap();
+            let round = Round::search(config.clone());
+            Driver::start(&round, now, targets, || now, register).unwrap();
             assert_eq!(receive.into_inner(), [expected]);
         }
     }

@@ -24,6 +24,9 @@ pub(crate) type Identity = (ServerId, RunId, bool);
 pub(crate) struct Found {
     /// How many servers are kept, listed or held.
     max: usize,
+    /// The keys and the identities of servers that earlier rounds of a watch know, which the limit does not
+    /// keep out.
+    expected: (HashSet<ServerKey>, HashSet<Identity>),
     /// In the order of their answers. `None` is a plain answer whose details came later, and were those
     /// of another one.
     listed: Vec<Option<DiscoveredServer>>,
@@ -63,9 +66,18 @@ pub(crate) struct Change {
 }
 
 impl Found {
-    pub(crate) fn new(max: usize) -> Self {
+    /// `expected` are servers that earlier rounds of a watch know.
+    pub(crate) fn new(max: usize, expected: &[DiscoveredServer]) -> Self {
+        let keys = expected.iter().flat_map(|server| {
+            let endpoints = server.endpoints.iter().map(Endpoint::key);
+            endpoints.chain([server.key()])
+        });
+        let identities = expected
+            .iter()
+            .filter_map(|server| Some((server.id?, server.run?, server.verified)));
         Self {
             max,
+            expected: (keys.collect(), identities.collect()),
             listed: Vec::new(),
             len: 0,
             new: VecDeque::new(),
@@ -105,12 +117,12 @@ impl Found {
         } else if self.keys.contains_key(&key) || self.held.contains_key(&key) {
             Err(DropReason::Duplicate)
         } else {
-            self.check_cap()
+            self.check_cap(self.expected.0.contains(&key))
         }
     }
 
-    fn check_cap(&self) -> Result<(), DropReason> {
-        if self.len + self.held.len() < self.max {
+    fn check_cap(&self, is_expected: bool) -> Result<(), DropReason> {
+        if is_expected || self.len + self.held.len() < self.max {
             Ok(())
         } else {
             Err(DropReason::OverTheCap)
@@ -198,7 +210,7 @@ impl Found {
             self.listed[at] = Some(server);
             self.identities.insert(identity, at);
         } else {
-            self.check_cap()?;
+            self.check_cap(self.expected.1.contains(&identity))?;
             self.identities.insert(identity, self.listed.len());
             self.list(server);
         }

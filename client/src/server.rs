@@ -252,6 +252,14 @@ impl DiscoveredServer {
             .map(|(_, value)| value.as_str())
     }
 
+    /// The addresses that it answered from, each with the interface that received the answer.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = (SocketAddr, &str)> {
+        let endpoints = self.endpoints.iter();
+        endpoints
+            .map(|it| (it.source, it.interface.as_str()))
+            .chain([(self.source, self.interface.as_str())])
+    }
+
     /// The address and port to connect to, if the port is known.
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         self.port

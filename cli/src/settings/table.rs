@@ -87,6 +87,7 @@ const PROPERTIES: &str = "a list of properties, each KEY=VALUE, or in a file a t
 const WANTED: &str = "a list of properties, each KEY=VALUE";
 const IDS: &str = "a list of ids of 43 characters, as `udp-discovery id` prints them";
 const FILE: &str = "the path of a file";
+const INTERVAL: &str = "a duration such as 2s, or a range such as 1s..5s, from 1 s to a day";
 const NAMES: &str = "a list of interface names, or patterns with * and ?";
 const TARGETS: &str = "a list of hosts, each a name or an address, with or without a port, and of \
                        networks such as 10.15.0.0/18";
@@ -125,6 +126,7 @@ pub(crate) static SETTINGS: &[Setting] = {
 
         setting(Client, "probes", Number, "", &["PROBES"], "--probes", "a number from 1 to 255"),
         setting(Client, "probes", Retries, "", &["RETRIES"], "", "a number from 0 to 254"),
+        setting(Client, "interval", Text, "", &["INTERVAL"], "--interval", INTERVAL),
         setting(Client, "interfaces", List, "", &["INTERFACES_WHITELIST", "INTERFACES"], "--interface", NAMES),
         setting(Client, "excluded_interfaces", List, "", &["INTERFACES_BLACKLIST", "EXCLUDED_INTERFACES"], "--exclude-interface", NAMES),
         setting(Client, "loopback", Bool, "", &["LOOPBACK"], "--loopback", BOOL),
