@@ -1,7 +1,7 @@
 //! The hosts and networks of the soak, and their addresses.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
 use crate::lab::raw::MacAddress;
 use crate::lab::{Host, Lab, Network};
@@ -70,6 +70,19 @@ impl Topology {
     /// The Ethernet address of the server on a network.
     pub(super) fn server_mac(&self, network: usize) -> MacAddress {
         self.server.raw(&interface(network)).mac()
+    }
+
+    /// The link-local IPv6 address of the server on a network.
+    pub(super) fn server_link_local(&self, network: usize) -> Ipv6Addr {
+        let interface = interface(network);
+        let output = self.server.ip(&format!(
+            "-6 -oneline address show dev {interface} scope link"
+        ));
+        // 2: eth0    inet6 fe80::1/64 scope link ..
+        let mut words = output.split_whitespace();
+        let address = words.nth(3).and_then(|it| it.split('/').next());
+        let address = address.unwrap_or_else(|| panic!("{interface} has no address: {output:?}"));
+        address.parse().expect("ip prints addresses")
     }
 
     fn join(&self, host: &Host, network: usize, number: u8) {
