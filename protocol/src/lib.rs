@@ -21,7 +21,7 @@
 //! - [`Codec`] reads and writes [`Message`]s: a [`Request`] or a [`Response`]. [`Word`] is a
 //!   discovery message or response prefix, [`HostIp`] an address that a host can have.
 //! - [`Details`] say who a server is. They are version 1 of an extension, which the page docs/details.md of
-//!   the repository specifies. The server offers them; the client does not ask for them yet.
+//!   the repository specifies.
 //! - [`Settings`] holds what both sides share: the port, the two words, the timeout.
 //! - [`Interface`] describes a network interface: what is on its link, and which of its addresses
 //!   reaches a peer.
