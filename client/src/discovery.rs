@@ -858,10 +858,13 @@ impl Discovery {
             Family::V6 => ip.is_ipv6(),
             _ => true,
         };
-        let Some(server) = instance
-            .server(origin, is_wanted)
-            .filter(|_| !self.is_over())
-        else {
+        let links = &self.report.links;
+        let interface = |index: u32| {
+            let link = links.iter().find(|it| it.index == index && index != 0);
+            link.map_or_else(String::new, |it| it.interface.clone())
+        };
+        let server = instance.server(origin, is_wanted, interface);
+        let Some(server) = server.filter(|_| !self.is_over()) else {
             return;
         };
         let properties = server.properties.iter();

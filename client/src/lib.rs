@@ -204,6 +204,25 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Look a service up in the DNS as well, and what hosts announce by multicast DNS (features `dns` and
+//! `mdns`). All of it comes in one stream, with where it came from:
+//!
+//! ```no_run
+//! # #[cfg(all(feature = "dns", feature = "mdns"))] {
+//! use std::time::Duration;
+//! use udp_discovery_client::{Client, Config};
+//!
+//! let config = Config::default()
+//!     .with_targets(["dns:_http._tcp.example.org".parse()?])
+//!     .with_mdns(["_http._tcp".parse()?])
+//!     .with_timeout(Duration::from_secs(2));
+//! for server in Client::new(config).search()? {
+//!     println!("{server}, found by {:?}", server.origin);
+//! }
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! A program that is a server too renames one of the two `Config`s:
 //!
 //! ```
@@ -273,6 +292,8 @@
 //!
 //! # Features
 //! All are off by default.
+//! - `dns`: targets that name a service in the DNS, such as `dns:_http._tcp.example.org` ([`Target`]).
+//! - `mdns`: `Config::with_mdns`, a search by multicast DNS beside the broadcasts.
 //! - `serde`: `Deserialize` and `Serialize` for [`Config`], `Serialize` for [`DiscoveredServer`] and
 //!   [`Report`].
 //! - `signed`: verifies the signatures of servers with details: `Config::pinned_ids`,

@@ -1,7 +1,8 @@
 //! Announcements by multicast DNS (DNS-SD, RFC 6762 and RFC 6763), for programs that search so.
 //!
 //! It is independent of the discovery: the engine is the crate
-//! [mdns-sd](https://docs.rs/mdns-sd), which has threads and sockets of its own.
+//! [mdns-sd](https://docs.rs/mdns-sd), which has threads and sockets of its own. It does not notice (0.21) that
+//! another host has the same name if the name has a dot.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -107,6 +108,11 @@ impl Service {
     pub fn with_property(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.properties.push((key.into(), value.into()));
         self
+    }
+
+    /// The name and the type, such as `Printer._http._tcp`.
+    pub fn full_name(&self) -> String {
+        format!("{}.{}", self.name, self.kind)
     }
 
     /// Announces the service. `handler` is called on another thread.

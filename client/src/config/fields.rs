@@ -255,6 +255,35 @@ mod tests {
         assert_eq!(read(&written), Ok(expected));
     }
 
+    #[cfg(feature = "signed")]
+    #[test]
+    fn what_asks_for_details_is_read_and_implies_them() {
+        let id = ServerId::new([7; 32]);
+        for (text, expected) in [
+            ("details = true", Config::default().with_details(true)),
+            (
+                "wanted_name = \"printer*\"",
+                Config::default().with_wanted_name("printer*"),
+            ),
+            (
+                "wanted_properties = [\"path=/a=b\", \"x=\"]",
+                Config::default().with_wanted_properties([("path", "/a=b"), ("x", "")]),
+            ),
+            (
+                &format!("pinned_ids = [\"{id}\"]"),
+                Config::default().with_pinned_ids([id]),
+            ),
+            (
+                "known_servers = \"known\"",
+                Config::default().with_known_servers("known"),
+            ),
+        ] {
+            assert_eq!(read(text), Ok(expected.clone()));
+            assert!(expected.details() && !Config::default().details());
+            assert_eq!(read(&toml::to_string(&expected).unwrap()), Ok(expected));
+        }
+    }
+
     #[test]
     fn an_error_says_what_is_allowed() {
         for (text, expected) in [
@@ -266,6 +295,10 @@ mod tests {
                 "expected one of `auto`, `claim`",
             ),
             ("message = \"SERVER_IP:?\"", "start with the other"),
+            (
+                "wanted_properties = [\"x\"]",
+                "the property \"x\" is not a key, `=` and a value",
+            ),
             ("family = \"5\"", "expected one of `auto`, `4`, `6`, `both`"),
             ("targets = [\"a:0\"]", "the port of the target `a:0`"),
         ] {

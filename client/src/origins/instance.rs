@@ -51,24 +51,29 @@ impl Instance {
 }
 
 impl Instance {
-    /// The server at the addresses that `is_wanted`, if there are any: first its IPv4 addresses.
+    /// The server at the addresses that `is_wanted`, if there are any: first its IPv4 addresses, and
+    /// link-local ones only if there is no other. `interface` is the name of an interface by its index.
     pub(crate) fn server(
-        self,
+        mut self,
         origin: Origin,
         is_wanted: impl Fn(IpAddr) -> bool,
+        interface: impl Fn(u32) -> String,
     ) -> Option<DiscoveredServer> {
+        self.addresses.retain(|(ip, _)| is_wanted(*ip));
+        if self.addresses.iter().any(|(ip, _)| !is_link_local(*ip)) {
+            self.addresses.retain(|(ip, _)| !is_link_local(*ip));
+        }
         let endpoint = |(ip, scope_id)| Endpoint {
             ip,
             scope_id,
             port: self.port,
             claimed_ip: ip,
             source: None,
-            interface: String::new(),
+            interface: interface(scope_id),
             rtt: None,
         };
-        let addresses = self.addresses.into_iter().filter(|(ip, _)| is_wanted(*ip));
-        let mut endpoints: Vec<Endpoint> = addresses.map(endpoint).collect();
-        endpoints.sort_by_key(|it| (it.ip.is_ipv6(), is_link_local(it.ip)));
+        let mut endpoints: Vec<Endpoint> = self.addresses.into_iter().map(endpoint).collect();
+        endpoints.sort_by_key(|it| it.ip.is_ipv6());
         let first = endpoints.first()?.clone();
         Some(DiscoveredServer {
             ip: first.ip,
@@ -76,7 +81,7 @@ impl Instance {
             port: first.port,
             claimed_ip: first.claimed_ip,
             source: None,
-            interface: String::new(),
+            interface: first.interface,
             rtt: None,
             raw: None,
             origin,

@@ -68,6 +68,21 @@ fn an_instance_is_a_server_at_its_best_address() {
 }
 
 #[test]
+fn a_link_local_address_counts_only_if_there_is_no_other_and_has_its_interface() {
+    let with = |addresses: &[(&str, u32)]| {
+        let addresses = addresses
+            .iter()
+            .map(|(ip, scope)| (ip.parse().unwrap(), *scope));
+        Instance::new(b"printer", 8000, addresses, [])
+    };
+    let mut sim = asking(&Config::default());
+    sim.tells(Origin::Mdns, with(&[("fe80::7", 2), ("192.0.2.7", 0)]));
+    sim.tells(Origin::Mdns, with(&[("fe80::8", 2)]));
+    assert_eq!(sim.found(), ["192.0.2.7:8000", "[fe80::8%eth0]:8000"]);
+    assert_eq!(sim.found[0].endpoints.len(), 1);
+}
+
+#[test]
 fn addresses_of_another_family_than_the_search_has_are_left_out() {
     let addresses = ["2001:db8::7", "192.0.2.7"];
     for (family, expected) in [(Family::V4, "192.0.2.7"), (Family::V6, "2001:db8::7")] {

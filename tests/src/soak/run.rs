@@ -20,8 +20,8 @@ use super::sample::{ProcessSample, Sample};
 use super::searcher::Searcher;
 use super::server::ServerProcess;
 use super::topology::{NETWORKS, Topology};
-use super::{Args, checks, plot};
-use crate::lab::{Host, Stop};
+use super::{Args, checks, plot, watcher};
+use crate::lab::{Host, Stop, have};
 
 /// After how many samples progress is printed.
 const PROGRESS: usize = 10;
@@ -150,6 +150,11 @@ impl Shared {
                 .change(server, addresses_rng, &self.counters, stop);
         };
         tasks.push(("change of addresses", &topology.server, Box::new(change)));
+        let watch = move || watcher::watch(topology, &self.counters, stop);
+        // Without it nothing is lost, and the watch would prove little.
+        if have("nft") {
+            tasks.push(("watch", &topology.watcher, Box::new(watch)));
+        }
         let attacker = Attacker::new(topology, rng.fork());
         let attack = move || attacker.run(&self.counters, stop);
         tasks.push(("attacker", &topology.attacker, Box::new(attack)));

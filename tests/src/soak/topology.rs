@@ -3,8 +3,9 @@
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
+use super::watcher::{LOSS, WATCHED};
 use crate::lab::raw::MacAddress;
-use crate::lab::{Host, Lab, Network};
+use crate::lab::{Host, Lab, Network, have};
 
 /// How many networks the server is on.
 pub(super) const NETWORKS: usize = 3;
@@ -34,6 +35,9 @@ pub(super) struct Topology {
     pub(super) askers: Vec<Host>,
     /// On all of them.
     pub(super) attacker: Host,
+    /// On a network of their own: servers that never stop, and a host that loses packets.
+    pub(super) watched: Vec<Host>,
+    pub(super) watcher: Host,
 }
 
 impl Topology {
@@ -48,7 +52,17 @@ impl Topology {
             multi_homed: lab.host("multi-homed"),
             askers: (0..NETWORKS).map(|_| lab.host("asker")).collect(),
             attacker: lab.host("attacker"),
+            watched: (0..WATCHED).map(|_| lab.host("watched")).collect(),
+            watcher: lab.host("watcher"),
         };
+        let network = lab.network("lossy", "10.77.64.0/24");
+        for (number, host) in (2..).zip(&topology.watched) {
+            host.join(&network, "eth0", &format!("10.77.64.{number}/24"));
+        }
+        topology.watcher.join(&network, "eth0", "10.77.64.1/24");
+        if have("nft") {
+            topology.watcher.loss(LOSS);
+        }
         for network in 0..NETWORKS {
             topology.join(&topology.server, network, SERVER);
             topology.join(&topology.clients[network], network, CLIENT);

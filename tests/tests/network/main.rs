@@ -6,6 +6,8 @@
 
 mod addresses;
 mod changes;
+mod details;
+mod details_search;
 mod dns;
 mod endpoints;
 mod ipv6;

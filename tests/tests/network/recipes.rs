@@ -7,7 +7,7 @@ use std::process::Command;
 use udp_discovery_server::{Allow, Config};
 use udp_discovery_tests::lab::{self, Host, Lab, Process};
 
-use crate::endpoints::{ENOUGH, Serving, lasting, search, wait_until};
+use crate::endpoints::{ENOUGH, Serving, lacks, lasting, search, wait_until};
 use crate::targets::{behind_a_router, targets};
 
 /// Runs the lines of the recipe `name` in docs/networks.md on a host: a set of nftables rules.
@@ -35,6 +35,9 @@ fn allowing(networks: &str) -> Config {
 /// A router that passes broadcasts on.
 #[test]
 fn a_router_that_passes_broadcasts_on_leads_to_the_address_of_the_server() {
+    if lacks(&["nft"]) {
+        return;
+    }
     lab::run(|| {
         let [client, _neighbour, far, router] = behind_a_router();
         let _server = Serving::on(&far, allowing("10.77.1.0/24").with_advertise_port(8000));
@@ -83,6 +86,9 @@ fn proxy(host: &Host) -> Process {
 /// A container on a bridge network with a published port.
 #[test]
 fn a_container_with_a_published_port_is_found_if_it_names_the_address_of_its_host() {
+    if lacks(&["socat"]) {
+        return;
+    }
     lab::run(|| {
         let [client, host, container] = container();
         let _proxy = proxy(&host);
@@ -104,6 +110,9 @@ fn a_container_with_a_published_port_is_found_if_it_names_the_address_of_its_hos
 /// The same where the kernel translates addresses and there is no proxy: broadcasts do not arrive.
 #[test]
 fn a_container_behind_address_translation_is_found_as_a_target_if_it_allows_the_clients() {
+    if lacks(&["nft"]) {
+        return;
+    }
     lab::run(|| {
         let [client, host, container] = container();
         host.nft(
