@@ -2,12 +2,11 @@
 
 use std::net::IpAddr;
 use std::num::{NonZeroU8, NonZeroUsize};
-use std::time::Instant;
 
-use udp_discovery_client::{Config, Discovery, Family, Host, Instance, Origin};
+use udp_discovery_client::{Config, Family, Instance, Origin};
 
 use crate::offer::Offer;
-use crate::sim::{MS, RANDOM, Sim, eth0, server};
+use crate::sim::{MS, Sim, eth0, server};
 
 /// An instance at these addresses, port 8000, with the property `version`.
 fn instance(name: &str, addresses: &[&str]) -> Instance {
@@ -191,6 +190,12 @@ fn a_verified_server_is_never_one_with_an_instance() {
 #[cfg(feature = "signed")]
 #[test]
 fn what_nobody_signed_is_dropped_where_signatures_are_needed() {
+    use std::time::Instant;
+
+    use udp_discovery_client::{Discovery, Host};
+
+    use crate::sim::RANDOM;
+
     let offer = Offer::signed(1);
     let pinning = Config::default().with_pinned_ids([offer.id()]);
     let mut sim = asking(&pinning);
