@@ -3,18 +3,22 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::mem;
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 
 use udp_discovery_protocol::{RunId, ServerId};
 
 use crate::address::is_link_local;
 use crate::report::DropReason;
-use crate::server::{DiscoveredServer, Endpoint, ServerKey};
+use crate::server::{DiscoveredServer, Endpoint, Origin, ServerKey};
 
 /// How many endpoints of one server are kept.
 const MAX_ENDPOINTS: usize = 16;
 
 /// Who answered: the id, the run, and whether the answer was verified.
 pub(crate) type Identity = (ServerId, RunId, bool);
+
+/// A server that announces itself: its name and port.
+type Announced = (Option<String>, Option<NonZeroU16>);
 
 /// The servers found so far.
 ///
@@ -35,6 +39,8 @@ pub(crate) struct Found {
     new: VecDeque<usize>,
     keys: HashMap<ServerKey, Owner>,
     identities: HashMap<Identity, usize>,
+    /// What multicast DNS told of, at most `max`.
+    announced: HashMap<Announced, usize>,
     /// The first run of each id, verified or not, and whether there was another.
     runs: HashMap<(ServerId, bool), (RunId, bool)>,
     /// Plain answers that wait for details, with their numbers.
@@ -83,6 +89,7 @@ impl Found {
             new: VecDeque::new(),
             keys: HashMap::new(),
             identities: HashMap::new(),
+            announced: HashMap::new(),
             runs: HashMap::new(),
             held: HashMap::new(),
             held_before: 0,
@@ -143,13 +150,40 @@ impl Found {
     }
 
     /// Lists a server that another engine found. If there is one at an address of it that is not verified,
-    /// they are one server, which gets the name, the properties and the endpoints that it lacks. Returns
-    /// whether it is new.
+    /// or multicast DNS told of it before, they are one server, which gets the name, the properties and the
+    /// endpoints that it lacks. Returns whether it is new.
     pub(crate) fn add_instance(
         &mut self,
         mut server: DiscoveredServer,
     ) -> Result<bool, DropReason> {
         let keys: Vec<ServerKey> = server.endpoints.iter().map(Endpoint::key).collect();
+        // The addresses of an announcement may come one after the other. Its name is unique on the link.
+        let announced = (server.origin == Origin::Mdns).then(|| (server.name.clone(), server.port));
+        let told_before = announced.as_ref().and_then(|it| self.announced.get(it));
+        if let Some(at) = told_before.copied()
+            && let Some(mut told) = self.listed[at].take_if(|it| !it.verified)
+        {
+            complete(&mut told, server);
+            let other = keys
+                .iter()
+                .find_map(|key| self.plain_at(key).filter(|it| *it != at));
+            let at = if let Some(other) = other
+                && let Some(listed) = &mut self.listed[other]
+            {
+                // It turns out to be a server that answered.
+                complete(listed, told);
+                self.len -= 1;
+                self.note_announced(announced, other);
+                other
+            } else {
+                self.listed[at] = Some(told);
+                at
+            };
+            for key in keys {
+                self.keys.entry(key).or_insert(Owner::Plain(at));
+            }
+            return Ok(false);
+        }
         let owners = keys.iter().filter_map(|key| self.keys.get(key).copied());
         for owner in owners {
             match owner {
@@ -159,6 +193,7 @@ impl Found {
                         for key in keys {
                             self.keys.entry(key).or_insert(owner);
                         }
+                        self.note_announced(announced, at);
                         return Ok(false);
                     }
                 }
@@ -179,8 +214,22 @@ impl Found {
         for key in keys {
             self.keys.entry(key).or_insert(Owner::Plain(at));
         }
+        self.note_announced(announced, at);
         self.list(server);
         Ok(true)
+    }
+
+    fn plain_at(&self, key: &ServerKey) -> Option<usize> {
+        match self.keys.get(key) {
+            Some(Owner::Plain(at)) => Some(*at),
+            _ => None,
+        }
+    }
+
+    fn note_announced(&mut self, announced: Option<Announced>, at: usize) {
+        if let Some(announced) = announced.filter(|_| self.announced.len() < self.max) {
+            self.announced.insert(announced, at);
+        }
     }
 
     /// Holds a new server of a plain answer until its details come, or [`take_held`](Self::take_held).
@@ -310,6 +359,9 @@ fn complete(server: &mut DiscoveredServer, found: DiscoveredServer) {
         if !has_it && server.endpoints.len() < MAX_ENDPOINTS {
             server.endpoints.push(endpoint);
         }
+    }
+    if server.source.is_none() {
+        server.prefer_best_endpoint();
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use udp_discovery_protocol::{DEFAULT_PORT, DEFAULT_RESPONSE_PREFIX, Details, RunId, ServerId};
 
+use crate::address::is_link_local;
 use crate::report::scoped;
 
 /// A server that answered.
@@ -253,6 +254,22 @@ impl DiscoveredServer {
             verified,
             endpoints: vec![self.endpoint()],
             ..self
+        }
+    }
+
+    /// Describes a server that another engine found by the best of its endpoints: IPv4 first, and link-local
+    /// ones only if there is no other.
+    pub(crate) fn prefer_best_endpoint(&mut self) {
+        if self.endpoints.iter().any(|it| !is_link_local(it.ip)) {
+            self.endpoints.retain(|it| !is_link_local(it.ip));
+        }
+        self.endpoints.sort_by_key(|it| it.ip.is_ipv6());
+        if let Some(first) = self.endpoints.first() {
+            self.ip = first.ip;
+            self.scope_id = first.scope_id;
+            self.port = first.port;
+            self.claimed_ip = first.claimed_ip;
+            self.interface.clone_from(&first.interface);
         }
     }
 

@@ -66,7 +66,8 @@ pub fn check(data: &[u8]) {
         returned.push(server);
     }
     let listed: Vec<&DiscoveredServer> = search.servers().collect();
-    assert_eq!(listed.len(), returned.len());
+    // Two may turn out to be one server after they were returned.
+    assert!(listed.len() <= returned.len());
     assert!(listed.len() <= MAX_SERVERS);
     let keys: BTreeSet<ServerKey> = listed.iter().map(|it| it.key()).collect();
     assert_eq!(

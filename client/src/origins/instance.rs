@@ -60,9 +60,6 @@ impl Instance {
         interface: impl Fn(u32) -> String,
     ) -> Option<DiscoveredServer> {
         self.addresses.retain(|(ip, _)| is_wanted(*ip));
-        if self.addresses.iter().any(|(ip, _)| !is_link_local(*ip)) {
-            self.addresses.retain(|(ip, _)| !is_link_local(*ip));
-        }
         let endpoint = |(ip, scope_id)| Endpoint {
             ip,
             scope_id,
@@ -72,10 +69,9 @@ impl Instance {
             interface: interface(scope_id),
             rtt: None,
         };
-        let mut endpoints: Vec<Endpoint> = self.addresses.into_iter().map(endpoint).collect();
-        endpoints.sort_by_key(|it| it.ip.is_ipv6());
+        let endpoints: Vec<Endpoint> = self.addresses.into_iter().map(endpoint).collect();
         let first = endpoints.first()?.clone();
-        Some(DiscoveredServer {
+        let mut server = DiscoveredServer {
             ip: first.ip,
             scope_id: first.scope_id,
             port: first.port,
@@ -91,7 +87,9 @@ impl Instance {
             properties: self.properties,
             verified: false,
             endpoints,
-        })
+        };
+        server.prefer_best_endpoint();
+        Some(server)
     }
 }
 

@@ -68,17 +68,56 @@ fn an_instance_is_a_server_at_its_best_address() {
 
 #[test]
 fn a_link_local_address_counts_only_if_there_is_no_other_and_has_its_interface() {
-    let with = |addresses: &[(&str, u32)]| {
+    let with = |name: &str, addresses: &[(&str, u32)]| {
         let addresses = addresses
             .iter()
             .map(|(ip, scope)| (ip.parse().unwrap(), *scope));
-        Instance::new(b"printer", 8000, addresses, [])
+        Instance::new(name.as_bytes(), 8000, addresses, [])
     };
     let mut sim = asking(&Config::default());
-    sim.tells(Origin::Mdns, with(&[("fe80::7", 2), ("192.0.2.7", 0)]));
-    sim.tells(Origin::Mdns, with(&[("fe80::8", 2)]));
+    sim.tells(
+        Origin::Mdns,
+        with("printer", &[("fe80::7", 2), ("192.0.2.7", 0)]),
+    );
+    sim.tells(Origin::Mdns, with("scanner", &[("fe80::8", 2)]));
     assert_eq!(sim.found(), ["192.0.2.7:8000", "[fe80::8%eth0]:8000"]);
     assert_eq!(sim.found[0].endpoints.len(), 1);
+}
+
+#[test]
+fn an_announcement_whose_addresses_come_one_by_one_is_one_server_at_the_best() {
+    let with = |ip: &str| Instance::new(b"printer", 8000, [(ip.parse().unwrap(), 2)], []);
+    let mut sim = asking(&Config::default());
+    for ip in ["fe80::7", "2001:db8::7", "192.0.2.7"] {
+        sim.tells(Origin::Mdns, with(ip));
+    }
+    let expected = (
+        "192.0.2.7:8000".to_owned(),
+        Origin::Mdns,
+        Some("printer"),
+        2,
+    );
+    assert_eq!(sim.told(), [expected]);
+    assert_eq!(sim.found(), ["[fe80::7%eth0]:8000"]);
+    // It turns out to be a server that answered.
+    let mut sim = asking(&Config::default());
+    sim.receive(0, server(0), PLAIN);
+    sim.tells(Origin::Mdns, with("fe80::7"));
+    assert_eq!(sim.told().len(), 2);
+    sim.tells(Origin::Mdns, with("10.0.1.0"));
+    let expected = (
+        "10.0.1.0:8000".to_owned(),
+        Origin::Answer,
+        Some("printer"),
+        1,
+    );
+    assert_eq!(sim.told(), [expected]);
+    sim.tells(Origin::Mdns, with("2001:db8::7"));
+    assert_eq!(sim.told().len(), 1);
+    // In the DNS, several hosts may have a service with one name.
+    sim.tells(Origin::Dns, with("192.0.2.8"));
+    sim.tells(Origin::Dns, with("192.0.2.9"));
+    assert_eq!(sim.told().len(), 3);
 }
 
 #[test]
