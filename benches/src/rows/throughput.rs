@@ -1,0 +1,214 @@
+//! Answered requests a second, beside a bare loop in C.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::process::Command;
+use std::time::Duration;
+
+use udp_discovery_tests::lab::{Host, Lab, Process};
+use udp_discovery_tests::python;
+
+use crate::bench::{Bench, CLIENT_CPU, Failure, SERVER_CPU, cpu_time, on, pinned, start};
+use crate::load::{Load, Sources};
+use crate::results::{Goal, Line, Results, Row, Unit, float};
+
+const REQUEST: &str = "DISCOVER_SERVER";
+const ANSWER: &str = "SERVER_IP:10.77.0.2:8000";
+const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+/// The first of the many sources, and how many there are. At no machine's rate is one of them over the
+/// default limit of 87 answers a second.
+const MANY: Sources = Sources::Many(Ipv4Addr::new(10, 77, 128, 0), 8192);
+/// The yardstick, and the same again as the control.
+const YARDSTICK: u16 = 10_000;
+
+/// A server that is measured beside the yardstick.
+struct Contestant {
+    id: &'static str,
+    what: &'static str,
+    port: u16,
+    sources: Sources,
+    goal: Option<Goal>,
+    process: Process,
+}
+
+/// What one run of a load measured.
+#[derive(Clone, Copy)]
+struct Measured {
+    per_second: f64,
+    cpu_for_an_answer: f64,
+}
+
+pub(crate) fn measure(bench: &Bench, results: &mut Results) -> Result<(), Failure> {
+    let site = Site::new();
+    let yardstick = site.limit(bench, "batched", YARDSTICK);
+    let contestants = contestants(bench, &site)?;
+    let length = Duration::from_millis(bench.either(350, 100));
+    // The first answers fill caches and resolve addresses.
+    for contestant in &contestants {
+        site.load(contestant.port, contestant.sources, length / 2, &contestant.process)?;
+    }
+    for contestant in &contestants {
+        let sources = contestant.sources;
+        let limit = || site.load(YARDSTICK, sources, length, &yardstick);
+        let rival = || site.load(contestant.port, sources, length, &contestant.process);
+        let (mut ratios, mut rates, mut cpu) = (Vec::new(), Vec::new(), Vec::new());
+        for round in 0..bench.rounds() {
+            // In turn first and second, so that a trend of the machine favours neither.
+            let (limit, rival) = if round % 2 == 0 {
+                let limit = limit()?;
+                (limit, rival()?)
+            } else {
+                let rival = rival()?;
+                (limit()?, rival)
+            };
+            ratios.push(rival.per_second / limit.per_second);
+            rates.push(rival.per_second);
+            cpu.push(rival.cpu_for_an_answer);
+        }
+        let Contestant { id, what, .. } = *contestant;
+        results.lines.push(Line::new(
+            "throughput/rate",
+            what,
+            rates.iter().map(|rate| [0.0, *rate]).collect(),
+        ));
+        let mut ratio = Row::new(&format!("throughput/ratio/{id}"), what, Unit::Ratio, ratios);
+        ratio.goal = contestant.goal;
+        results.rows.push(ratio);
+        let rate = Row::new(&format!("throughput/rate/{id}"), what, Unit::PerSecond, rates);
+        results.rows.push(rate);
+        let cpu = Row::new(&format!("throughput/cpu/{id}"), what, Unit::Seconds, cpu);
+        results.rows.push(cpu);
+    }
+    if let Err(why) = &bench.python {
+        let id = "throughput/ratio/python";
+        results.rows.push(Row::missing(id, "the Python server", why));
+    }
+    junk(bench, &site, results)
+}
+
+fn contestants(bench: &Bench, site: &Site) -> Result<Vec<Contestant>, Failure> {
+    let mut all = Vec::new();
+    let mut add = |id, what, sources, goal, process: fn(&Bench, &Site, u16) -> Result<Process, Failure>| {
+        let port = YARDSTICK + 1 + u16::try_from(all.len())?;
+        all.push(Contestant {
+            id,
+            what,
+            port,
+            sources,
+            goal,
+            process: process(bench, site, port)?,
+        });
+        Ok::<(), Failure>(())
+    };
+    let one = Sources::One;
+    add("ours", "this project, limits off", one, Some(Goal::AtLeast(0.95)), |bench, site, port| {
+        site.role(bench, &["server", &port.to_string(), "no limits"])
+    })?;
+    add("limits", "this project, default limits, 8,192 sources", MANY, Some(Goal::AtLeast(0.92)), |bench, site, port| {
+        site.role(bench, &["server", &port.to_string(), "limits"])
+    })?;
+    add("plain", "recvfrom and sendto in C", one, None, |bench, site, port| {
+        Ok(site.limit(bench, "plain", port))
+    })?;
+    add("nix", "recvmmsg and sendmmsg in safe Rust (nix)", one, None, |bench, site, port| {
+        site.role(bench, &["loop", &port.to_string()])
+    })?;
+    if bench.python.is_ok() {
+        add("python", "the Python server", one, None, |bench, site, port| {
+            let python = bench.python.as_ref().map_err(String::as_str)?;
+            Ok(site.python(python::server(
+                python,
+                &format!(r#"{{"DISCOVERY_PORT": {port}, "ENABLE_LOGGING": false}}"#),
+            )))
+        })?;
+    }
+    add("control", "the yardstick again", one, None, |bench, site, port| {
+        Ok(site.limit(bench, "batched", port))
+    })?;
+    Ok(all)
+}
+
+/// The processor time for a datagram that is no request, over that for a request.
+fn junk(bench: &Bench, site: &Site, results: &mut Results) -> Result<(), Failure> {
+    let port = 9999;
+    let server = site.role(bench, &["server", &port.to_string(), "no limits"])?;
+    let count = bench.either(100_000, 20_000);
+    let mut ratios = Vec::new();
+    for _ in 0..bench.rounds() {
+        let request = site.load(port, Sources::One, Duration::from_millis(50), &server)?;
+        let before = cpu_time(server.id())?;
+        on(&site.client, CLIENT_CPU, || {
+            let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
+            socket.connect((SERVER, port))?;
+            for _ in 0..count {
+                socket.send(b"DISCOVER_SERVEX")?;
+            }
+            Ok(())
+        })?;
+        let used = (cpu_time(server.id())? - before) / float(count);
+        ratios.push(used / request.cpu_for_an_answer);
+    }
+    results.rows.push(
+        Row::new("throughput/junk/ratio", "the server's processor time for a junk datagram, over that for a request", Unit::Ratio, ratios)
+            .with_goal(Goal::AtMost(0.1)),
+    );
+    Ok(())
+}
+
+/// Two hosts, joined by a pair of virtual Ethernet interfaces.
+struct Site {
+    server: Host,
+    client: Host,
+}
+
+impl Site {
+    fn new() -> Self {
+        let lab = Lab::new();
+        let (server, client) = (lab.host("server"), lab.host("client"));
+        server.connect(&client, "eth0", [&format!("{SERVER}/16"), "10.77.0.1/16"]);
+        // The client holds all the sources. The server sends their answers to the client's own
+        // address, because the neighbor table has no room for so many.
+        client.ip("route add local 10.77.128.0/19 dev lo");
+        server.ip("route add 10.77.128.0/19 via 10.77.0.1");
+        Self { server, client }
+    }
+
+    fn limit(&self, bench: &Bench, how: &str, port: u16) -> Process {
+        let mut command = pinned(SERVER_CPU, &bench.limit);
+        command.args([how, &port.to_string(), &REQUEST.len().to_string(), ANSWER]);
+        start(&self.server, command)
+    }
+
+    fn role(&self, bench: &Bench, words: &[&str]) -> Result<Process, Failure> {
+        Ok(start(&self.server, bench.role(SERVER_CPU, words)?))
+    }
+
+    fn python(&self, command: Command) -> Process {
+        let mut on_its_processor = pinned(SERVER_CPU, command.get_program());
+        on_its_processor.args(command.get_args());
+        start(&self.server, on_its_processor)
+    }
+
+    fn load(
+        &self,
+        port: u16,
+        sources: Sources,
+        length: Duration,
+        server: &Process,
+    ) -> Result<Measured, Failure> {
+        let load = Load {
+            server: SocketAddrV4::new(SERVER, port),
+            request: REQUEST.into(),
+            sources,
+        };
+        let before = cpu_time(server.id())?;
+        let answered = on(&self.client, CLIENT_CPU, || Ok(load.run(length)?))?;
+        let used = cpu_time(server.id())? - before;
+        if answered.answers == 0 {
+            return Err(format!("port {port} never answers").into());
+        }
+        Ok(Measured {
+            per_second: answered.per_second(),
+            cpu_for_an_answer: used / float(answered.answers),
+        })
+    }
+}
