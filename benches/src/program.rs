@@ -110,7 +110,7 @@ fn measure_groups(
         }
         let prefix = format!("{}/", group.name);
         results.rows.retain(|row| !row.id.starts_with(&prefix));
-        results.lines.retain(|line| !line.chart.starts_with(&prefix));
+        results.lines.retain(|line| !line.id.starts_with(&prefix));
         let start = Instant::now();
         (group.measure)(bench, results).map_err(|error| format!("{}: {error}", group.name))?;
         println!("{}: {:.1} s", group.name, start.elapsed().as_secs_f64());

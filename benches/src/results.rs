@@ -29,7 +29,8 @@ pub(crate) struct Row {
 /// A line of a chart, or the bars of one contestant.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Line {
-    /// `group/chart`.
+    /// `group/name`.
+    pub(crate) id: String,
     pub(crate) chart: String,
     pub(crate) name: String,
     pub(crate) points: Vec<[f64; 2]>,
@@ -104,8 +105,14 @@ impl Row {
 }
 
 impl Line {
-    pub(crate) fn new(chart: &str, name: impl Into<String>, points: Vec<[f64; 2]>) -> Self {
+    pub(crate) fn new(
+        id: &str,
+        chart: &str,
+        name: impl Into<String>,
+        points: Vec<[f64; 2]>,
+    ) -> Self {
         Self {
+            id: id.to_owned(),
             chart: chart.to_owned(),
             name: name.into(),
             points,

@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd as _;
+use std::time::{Duration, Instant};
 
 use nix::cmsg_space;
 use nix::errno::Errno;
@@ -11,29 +12,84 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, sendmmsg,
     setsockopt, sockopt,
 };
-use udp_discovery_server::{Config, Server};
+use serde::{Deserialize, Serialize};
+use udp_discovery_client::{Client, Config};
+use udp_discovery_server::{self as server, Allow, Server};
 
 use crate::bench::Failure;
+use crate::results::float;
 
 /// Plays the role that the words name.
 pub(crate) fn play(words: &[String]) -> Result<(), Failure> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
-        ["server", port, limits] => serve(port.parse()?, limits == "limits"),
+        ["server", port, how] => serve(port.parse()?, how),
+        ["search", port, timeout, most, source_port] => search(
+            &Config::default()
+                .with_port(port.parse()?)
+                .with_timeout(Duration::from_millis(timeout.parse()?))
+                .with_max_servers(most.parse()?)
+                .with_source_port(source_port.parse()?),
+        ),
         ["loop", port] => bare_loop(port.parse()?),
         _ => Err(format!("unknown role {words:?}").into()),
     }
 }
 
-/// This project's server, with the default limits or without.
-fn serve(port: u16, limits: bool) -> Result<(), Failure> {
-    let mut config = Config::default().with_port(port).with_advertise_port(8000);
-    if !limits {
-        config = config.with_rate_limit(None);
-    }
+/// This project's server: with the default limits, without limits, or without and for any client.
+fn serve(port: u16, how: &str) -> Result<(), Failure> {
+    let limits = server::Config::default()
+        .with_port(port)
+        .with_advertise_port(8000);
+    let config = match how {
+        "limits" => limits,
+        "no limits" => limits.with_rate_limit(None),
+        "any" => limits.with_rate_limit(None).with_allow(Allow::Any),
+        _ => return Err(format!("unknown server {how}").into()),
+    };
     let server = Server::bind(config)?;
     println!("ready");
     server.run()?;
+    Ok(())
+}
+
+/// What a search found, and when.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Found {
+    pub(crate) found: usize,
+    /// Until the first and the last server was found, in seconds.
+    pub(crate) first: f64,
+    pub(crate) last: f64,
+    /// Until it was over.
+    pub(crate) end: f64,
+    /// The most memory that the process ever had, in bytes.
+    pub(crate) memory: f64,
+}
+
+/// One search of this project.
+fn search(config: &Config) -> Result<(), Failure> {
+    let start = Instant::now();
+    let now = || start.elapsed().as_secs_f64();
+    let mut search = Client::new(config.clone()).search()?;
+    let (mut found, mut first, mut last) = (0, 0.0, 0.0);
+    while search.next().is_some() {
+        found += 1;
+        last = now();
+        if found == 1 {
+            first = last;
+        }
+    }
+    let end = now();
+    let peak = procfs::process::Process::myself()?.status()?.vmhwm;
+    let memory = 1024.0 * float(usize::try_from(peak.unwrap_or(0))?);
+    let all = Found {
+        found,
+        first,
+        last,
+        end,
+        memory,
+    };
+    println!("{}", serde_json::to_string(&all)?);
     Ok(())
 }
 

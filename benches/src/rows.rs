@@ -3,6 +3,11 @@
 use crate::bench::{Bench, Failure};
 use crate::results::Results;
 
+mod allocations;
+mod crowd;
+mod lifecycle;
+mod search;
+mod sweep;
 mod throughput;
 
 /// A group of rows that is measured together.
@@ -10,14 +15,25 @@ pub(crate) struct Group {
     pub(crate) name: &'static str,
     /// Whether it is measured inside the laboratory.
     pub(crate) inside: bool,
-    pub(crate) measure: fn(&Bench, &mut Results) -> Result<(), Failure>,
+    pub(crate) measure: Measure,
 }
 
 /// In the order in which they are measured.
 pub(crate) const GROUPS: &[Group] = &[
-    Group {
-        name: "throughput",
-        inside: true,
-        measure: throughput::measure,
-    },
+    inside("throughput", throughput::measure),
+    inside("allocations", allocations::measure),
+    inside("search", search::measure),
+    inside("crowd", crowd::measure),
+    inside("sweep", sweep::measure),
+    inside("lifecycle", lifecycle::measure),
 ];
+
+type Measure = fn(&Bench, &mut Results) -> Result<(), Failure>;
+
+const fn inside(name: &'static str, measure: Measure) -> Group {
+    Group {
+        name,
+        inside: true,
+        measure,
+    }
+}

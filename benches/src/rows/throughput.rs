@@ -50,7 +50,8 @@ pub(crate) fn measure(bench: &Bench, results: &mut Results) -> Result<(), Failur
         let sources = contestant.sources;
         let limit = || site.load(YARDSTICK, sources, length, &yardstick);
         let rival = || site.load(contestant.port, sources, length, &contestant.process);
-        let (mut ratios, mut rates, mut cpu) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut ratios, mut rates) = (Vec::new(), Vec::new());
+        let (mut cpu, mut cpu_ratios) = (Vec::new(), Vec::new());
         for round in 0..bench.rounds() {
             // In turn first and second, so that a trend of the machine favours neither.
             let (limit, rival) = if round % 2 == 0 {
@@ -63,10 +64,12 @@ pub(crate) fn measure(bench: &Bench, results: &mut Results) -> Result<(), Failur
             ratios.push(rival.per_second / limit.per_second);
             rates.push(rival.per_second);
             cpu.push(rival.cpu_for_an_answer);
+            cpu_ratios.push(limit.cpu_for_an_answer / rival.cpu_for_an_answer);
         }
         let Contestant { id, what, .. } = *contestant;
         results.lines.push(Line::new(
-            "throughput/rate",
+            &format!("throughput/{id}"),
+            "throughput",
             what,
             rates.iter().map(|rate| [0.0, *rate]).collect(),
         ));
@@ -77,6 +80,8 @@ pub(crate) fn measure(bench: &Bench, results: &mut Results) -> Result<(), Failur
         results.rows.push(rate);
         let cpu = Row::new(&format!("throughput/cpu/{id}"), what, Unit::Seconds, cpu);
         results.rows.push(cpu);
+        let id = format!("throughput/cpu-ratio/{id}");
+        results.rows.push(Row::new(&id, what, Unit::Ratio, cpu_ratios));
     }
     if let Err(why) = &bench.python {
         let id = "throughput/ratio/python";
