@@ -22,6 +22,8 @@ mod results;
 mod roles;
 #[cfg(target_os = "linux")]
 mod rows;
+#[cfg(target_os = "linux")]
+mod services;
 
 #[cfg(target_os = "linux")]
 fn main() -> ExitCode {

@@ -18,6 +18,7 @@ use udp_discovery_server::{self as server, Allow, Server};
 
 use crate::bench::Failure;
 use crate::results::float;
+use crate::services;
 
 /// Plays the role that the words name.
 pub(crate) fn play(words: &[String]) -> Result<(), Failure> {
@@ -32,6 +33,11 @@ pub(crate) fn play(words: &[String]) -> Result<(), Failure> {
                 .with_source_port(source_port.parse()?),
         ),
         ["loop", port] => bare_loop(port.parse()?),
+        ["servers", count] => services::serve(count.parse()?),
+        ["mdns-publish", count] => services::publish(count.parse()?),
+        ["mdns-browse", count, limit] => {
+            services::browse(count.parse()?, Duration::from_secs(limit.parse()?))
+        }
         _ => Err(format!("unknown role {words:?}").into()),
     }
 }
@@ -82,15 +88,21 @@ fn search(config: &Config) -> Result<(), Failure> {
     let end = now();
     let peak = procfs::process::Process::myself()?.status()?.vmhwm;
     let memory = 1024.0 * float(usize::try_from(peak.unwrap_or(0))?);
-    let all = Found {
+    Found {
         found,
         first,
         last,
         end,
         memory,
-    };
-    println!("{}", serde_json::to_string(&all)?);
-    Ok(())
+    }
+    .print()
+}
+
+impl Found {
+    pub(crate) fn print(&self) -> Result<(), Failure> {
+        println!("{}", serde_json::to_string(self)?);
+        Ok(())
+    }
 }
 
 /// How many datagrams one system call receives or sends.

@@ -7,6 +7,7 @@ mod allocations;
 mod crowd;
 mod lifecycle;
 mod search;
+mod services;
 mod sweep;
 mod throughput;
 
@@ -25,6 +26,7 @@ pub(crate) const GROUPS: &[Group] = &[
     inside("search", search::measure),
     inside("crowd", crowd::measure),
     inside("sweep", sweep::measure),
+    inside("services", services::measure),
     inside("lifecycle", lifecycle::measure),
 ];
 

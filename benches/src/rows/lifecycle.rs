@@ -16,7 +16,7 @@ const PORT: u16 = 9999;
 /// How long the command takes at most until it listens.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long it may take until it is quiet.
-const SETTLE: Duration = Duration::from_secs(1);
+const SETTLE: Duration = Duration::from_secs(5);
 
 pub(crate) fn measure(bench: &Bench, results: &mut Results) -> Result<(), Failure> {
     let lab = Lab::new();
