@@ -6,3 +6,4 @@ pub(crate) mod discover;
 pub(crate) mod doctor;
 pub(crate) mod man;
 pub(crate) mod serve;
+pub(crate) mod watch;

@@ -344,7 +344,8 @@ mod tests {
 
         let config = Config::default();
         let now = Instant::now();
-        let mut discovery = Discovery::new(now, &config, &[eth0, docker0]).unwrap();
+        let mut discovery =
+            Discovery::new(now, &config, &Host::new([eth0, docker0]), [0; 15]).unwrap();
         while let Some(transmit) = discovery.poll_transmit(now) {
             let error = io::Error::from(io::ErrorKind::NetworkUnreachable);
             if transmit.destination.ip() != Ipv4Addr::BROADCAST {
@@ -383,7 +384,8 @@ mod tests {
 
     fn hint(interfaces: &[Interface]) -> String {
         let config = Config::default();
-        let discovery = Discovery::new(Instant::now(), &config, interfaces).unwrap();
+        let discovery =
+            Discovery::new(Instant::now(), &config, &Host::new(interfaces), [0; 15]).unwrap();
         let mut lines = lines(&config, discovery.report());
         assert_eq!(lines.pop().as_deref(), Some(DOCTOR));
         lines.pop().unwrap()
@@ -405,7 +407,13 @@ mod tests {
         let mut eth0 = interface("eth0", "192.168.1.2");
         eth0.flags.up = false;
         lo.flags.up = false;
-        let error = Discovery::new(Instant::now(), &Config::default(), &[lo, eth0]).unwrap_err();
+        let error = Discovery::new(
+            Instant::now(),
+            &Config::default(),
+            &Host::new([lo, eth0]),
+            [0; 15],
+        )
+        .unwrap_err();
         assert!(explain(error).to_string().ends_with(NO_NETWORK));
     }
 
@@ -413,7 +421,8 @@ mod tests {
     fn a_name_that_no_interface_has_is_a_warning() {
         let config = Config::default().with_interfaces(["eth0", "eth1", "wlan0"]);
         let eth0 = interface("eth0", "192.168.1.2");
-        let discovery = Discovery::new(Instant::now(), &config, &[eth0]).unwrap();
+        let discovery =
+            Discovery::new(Instant::now(), &config, &Host::new([eth0]), [0; 15]).unwrap();
         let lines = lines(&config, discovery.report());
         assert_eq!(lines[0], "warning: no interface is named eth1, wlan0");
     }
@@ -429,7 +438,7 @@ mod tests {
         let host = Host::new([lo]).with_targets([ResolvedTarget::new(network, [route])]);
         let config = Config::default().with_broadcast(false);
         let config = config.with_timeout(Duration::from_secs(60));
-        let discovery = Discovery::on_host(Instant::now(), &config, &host).unwrap();
+        let discovery = Discovery::new(Instant::now(), &config, &host, [0; 15]).unwrap();
         let mut report = discovery.report().clone();
         assert!(
             lines(&config, &report)[0]
@@ -450,7 +459,8 @@ mod tests {
         let address = InterfaceAddress::new("172.17.0.1".parse().unwrap(), 16).unwrap();
         docker0.addresses.push(address);
         let config = Config::default();
-        let discovery = Discovery::new(Instant::now(), &config, &[docker0]).unwrap();
+        let discovery =
+            Discovery::new(Instant::now(), &config, &Host::new([docker0]), [0; 15]).unwrap();
         let lines = lines(&config, discovery.report());
         let note = "note: asking on container bridges, because no other network is up";
         assert!(lines.iter().any(|line| line == note), "{lines:?}");

@@ -113,10 +113,11 @@ fn every_key_of_the_configurations_is_a_setting() {
 
 #[test]
 fn every_option_of_a_setting_is_there() {
-    let (serve, discover) = (command("serve"), command("discover"));
+    let [serve, discover, watch] = ["serve", "discover", "watch"].map(command);
     for setting in SETTINGS.iter().filter(|setting| !setting.option.is_empty()) {
         let commands = match setting.side {
             Side::Server => vec![&serve],
+            Side::Client if setting.key == "interval" => vec![&watch],
             Side::Client => vec![&discover],
             Side::Both => match setting.key {
                 "timeout" => vec![&discover],

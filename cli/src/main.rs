@@ -1,5 +1,6 @@
-//! The command `udp-discovery`: lets this host be found (`serve`), finds servers (`discover`), finds
-//! out why it finds none (`doctor`), and shows both sides on loopback (`demo`).
+//! The command `udp-discovery`: lets this host be found (`serve`), finds servers (`discover`),
+//! watches which of them come and go (`watch`), finds out why it finds none (`doctor`), and shows both
+//! sides on loopback (`demo`).
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -27,8 +28,9 @@ mod stop;
 #[cfg(target_os = "linux")]
 mod systemd;
 mod table;
+mod watch_output;
 
-use commands::{completions, demo, discover, man, serve};
+use commands::{completions, demo, discover, man, serve, watch};
 use failure::Failure;
 use say::OutputError;
 
@@ -41,6 +43,7 @@ Examples:
   udp-discovery serve --advertise-port 8000
   udp-discovery discover --timeout 2s
   udp-discovery discover --first --format plain
+  udp-discovery watch
   udp-discovery doctor
 
 Settings come from the defaults, then --config FILE, then the environment (DISCOVERY_PORT and so \
@@ -58,6 +61,7 @@ struct Cli {
 enum Command {
     Serve(Box<serve::ServeArgs>),
     Discover(Box<discover::DiscoverArgs>),
+    Watch(Box<watch::WatchArgs>),
     Doctor(Box<commands::doctor::DoctorArgs>),
     /// Run a server and a client on loopback; nothing leaves this host
     Demo,
@@ -80,6 +84,7 @@ fn run() -> Result<ExitCode, Failure> {
         Ok(cli) => match cli.command {
             Command::Serve(args) => serve::run(&args),
             Command::Discover(args) => discover::run(&args),
+            Command::Watch(args) => watch::run(&args),
             Command::Doctor(args) => commands::doctor::run(&args),
             Command::Demo => demo::run(),
             Command::Completions(args) => completions::run(&args),

@@ -72,7 +72,7 @@ pub(crate) fn terminal_width() -> Option<usize> {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use udp_discovery_client::{Config, Discovery};
+    use udp_discovery_client::{Config, Discovery, Host};
     use udp_discovery_protocol::{Interface, InterfaceAddress};
 
     use super::*;
@@ -85,7 +85,8 @@ mod tests {
         let address = InterfaceAddress::new("192.168.1.2".parse().unwrap(), 24).unwrap();
         eth0.addresses.push(address);
         let start = Instant::now();
-        let mut discovery = Discovery::new(start, &Config::default(), &[eth0]).unwrap();
+        let mut discovery =
+            Discovery::new(start, &Config::default(), &Host::new([eth0]), [0; 15]).unwrap();
         while discovery.poll_transmit(start).is_some() {}
         let now = start + Duration::from_micros(1234);
         for (source, answer) in answers {
@@ -176,11 +177,11 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines[0],
-            r#"{"ip":"192.168.1.20","port":null,"claimed_ip":"192.168.1.20","source":"192.168.1.20:9999","interface":"eth0","rtt_ms":1.234,"raw":"SERVER_IP:192.168.1.20"}"#
+            r#"{"ip":"192.168.1.20","port":null,"claimed_ip":"192.168.1.20","source":"192.168.1.20:9999","interface":"eth0","rtt_ms":1.234,"raw":"SERVER_IP:192.168.1.20","id":null,"run":null,"name":null,"properties":{},"verified":false,"endpoints":[]}"#
         );
         assert_eq!(
             lines[1],
-            r#"{"ip":"192.168.1.7","port":8000,"claimed_ip":"172.17.0.1","source":"192.168.1.7:9999","interface":"eth0","rtt_ms":1.234,"raw":"SERVER_IP:172.17.0.1: 8000\n"}"#
+            r#"{"ip":"192.168.1.7","port":8000,"claimed_ip":"172.17.0.1","source":"192.168.1.7:9999","interface":"eth0","rtt_ms":1.234,"raw":"SERVER_IP:172.17.0.1: 8000\n","id":null,"run":null,"name":null,"properties":{},"verified":false,"endpoints":[]}"#
         );
     }
 

@@ -151,7 +151,7 @@ mod tests {
         let target = ResolvedTarget::new("10.9.0.0/16".parse().unwrap(), [route]);
         let host = Host::new([eth0]).with_targets([target]);
         let config = Config::default().with_broadcast(false);
-        let discovery = Discovery::on_host(Instant::now(), &config, &host).unwrap();
+        let discovery = Discovery::new(Instant::now(), &config, &host, [0; 15]).unwrap();
         let mut sweep = discovery.report().sweep.unwrap();
         let seconds = Duration::from_secs;
         assert_eq!(left(&sweep, seconds(60)), sweep.estimate);

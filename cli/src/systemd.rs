@@ -1,5 +1,5 @@
 //! What `serve` does as a service of systemd: it notifies systemd when it is ready and when it
-//! stops, is watched, and takes over a socket. Without systemd none of it happens.
+//! stops, is watched, and takes over sockets. Without systemd none of it happens.
 
 use udp_discovery_protocol::Codec;
 use udp_discovery_server::{Event, Server};

@@ -84,6 +84,10 @@ fn help_has_every_option() {
              --any-source-port --format --config \
              --verbose --quiet",
         ),
+        (
+            "watch",
+            "--interval --timeout --port --interface --target --probes --max-servers --format --config --quiet",
+        ),
     ] {
         let output = run(&[command, "--help"]);
         assert!(output.status.success());
@@ -95,7 +99,7 @@ fn help_has_every_option() {
             assert!(is_there, "{command} {option}:\n{text}");
         }
     }
-    for command in ["serve", "discover", "doctor", "demo"] {
+    for command in ["serve", "discover", "watch", "doctor", "demo"] {
         assert!(stdout(&run(&["--help"])).contains(command));
     }
 }

@@ -283,6 +283,12 @@ fn a_second_service_is_refused_and_the_first_goes_on() {
 mod linux {
     use std::fs;
 
+    use nix::libc;
+    use seccompiler::{
+        BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+        SeccompRule, apply_filter,
+    };
+
     use super::*;
 
     #[test]
@@ -316,6 +322,88 @@ mod linux {
         let text = stderr(&output);
         let name = format!("by udp-discovery (pid {})", first.child.id());
         assert!(text.contains(&name) && text.contains("--replace"), "{text}");
+    }
+
+    #[test]
+    fn a_shared_port_is_said_to_have_unicast_reach_only_one_server() {
+        let first = Service::start(&["--share-port", "--advertise-port=1"]);
+        let second = ["--share-port", "--advertise-port=2"];
+        let port = first.port.to_string();
+        let mut second = command(&[&second[..], &["--port", &port]].concat());
+        let second = Service::spawn(&mut second, first.port);
+        let expected = format!(
+            "port         {port}, shared: a request by unicast reaches only one of its servers"
+        );
+        for service in [first, second] {
+            assert!(service.printed.contains(&expected), "{:?}", service.printed);
+        }
+    }
+
+    #[test]
+    fn sharing_is_suggested_only_where_a_service_of_ours_shares_the_port() {
+        for (first, second, suggested) in [
+            ("--share-port", None, "share the port with --share-port"),
+            (
+                "--no-multicast",
+                None,
+                ": stop it with --replace, or choose",
+            ),
+            (
+                "--no-multicast",
+                Some("--share-port"),
+                "that does not share the port: start it with --share-port too, or choose",
+            ),
+        ] {
+            let first = Service::start(&[first]);
+            let port = first.port.to_string();
+            let mut second_command = command(&["--port", &port]);
+            let output = second_command.args(second).output().unwrap();
+            assert_eq!(output.status.code(), Some(2));
+            let text = stderr(&output);
+            assert!(text.contains(suggested), "{text}");
+            // The look at it took nothing away.
+            assert!(first.ask(b"DISCOVER_SERVER").starts_with(b"SERVER_IP:"));
+        }
+    }
+
+    /// What `serve --share-port` says where `call` fails with `errno`.
+    fn without(call: i64, arguments: &[(u8, i32)], errno: i32) -> String {
+        let condition = |&(index, value): &(u8, i32)| {
+            let value = value.unsigned_abs().into();
+            let dword = SeccompCmpArgLen::Dword;
+            SeccompCondition::new(index, dword, SeccompCmpOp::Eq, value).unwrap()
+        };
+        let rule = SeccompRule::new(arguments.iter().map(condition).collect()).unwrap();
+        let filter = SeccompFilter::new(
+            [(call, vec![rule])].into(),
+            SeccompAction::Allow,
+            SeccompAction::Errno(errno.unsigned_abs()),
+            std::env::consts::ARCH.try_into().unwrap(),
+        );
+        let filter: BpfProgram = filter.unwrap().try_into().unwrap();
+        let port = free_port().to_string();
+        // The filter is that of a thread and the processes that it starts.
+        let serve = std::thread::spawn(move || {
+            apply_filter(&filter).unwrap();
+            command(&["--share-port", "--port", &port])
+                .output()
+                .unwrap()
+        });
+        let output = serve.join().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        stderr(&output)
+    }
+
+    #[test]
+    fn that_a_port_cannot_be_shared_is_said_only_of_the_call_that_shares_it() {
+        let cannot = "error: this system cannot share a UDP port between servers";
+        let share = [(1, libc::SOL_SOCKET), (2, libc::SO_REUSEPORT)];
+        let text = without(libc::SYS_setsockopt, &share, libc::ENOPROTOOPT);
+        assert!(text.starts_with(cannot), "{text}");
+        // As on a host without IPv4.
+        let open = [(0, libc::AF_INET)];
+        let text = without(libc::SYS_socket, &open, libc::EOPNOTSUPP);
+        assert!(!text.contains(cannot), "{text}");
     }
 
     #[test]

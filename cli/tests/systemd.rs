@@ -4,7 +4,7 @@
 
 use std::env;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -359,12 +359,101 @@ fn without_a_socket_it_says_so() {
     fails_with(&mut alone, "systemd handed over no socket\nhint: ");
 }
 
+/// A service that two sockets are handed over to. The second is its standard error, from which the
+/// shell takes it.
+fn with_both_handed_over(first: UdpSocket) -> Command {
+    let script = "export LISTEN_FDS=2 LISTEN_PID=$$; \
+                  exec \"$0\" \"$@\" 3<&0 4<&2 </dev/null 2>/dev/null";
+    let mut command = in_shell(script, &["--socket-activation"]);
+    command.stdin(Stdio::from(OwnedFd::from(first)));
+    command
+}
+
+/// Sockets on one port of every address, of IPv4 and of IPv6; `None` on a host without IPv6.
+fn bind_both() -> Option<[UdpSocket; 2]> {
+    UdpSocket::bind("[::1]:0").ok()?;
+    loop {
+        let v4 = bind_reusable((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+        if let Ok(v6) = bind_any_ipv6(port_of(&v4)) {
+            return Some([v4, v6]);
+        }
+    }
+}
+
+/// With `BindIPv6Only=ipv6-only`.
+fn bind_any_ipv6(port: u16) -> std::io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::IPV6, Type::DGRAM, None)?;
+    socket.set_only_v6(true)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)).into())?;
+    Ok(socket.into())
+}
+
+fn asked_by_ipv6(port: u16) -> Vec<u8> {
+    let client = UdpSocket::bind("[::1]:0").unwrap();
+    client
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    client.send_to(REQUEST, ("::1", port)).unwrap();
+    let mut answer = [0; 64];
+    let len = client.recv(&mut answer).unwrap();
+    answer[..len].to_vec()
+}
+
 #[test]
-fn what_is_no_single_ipv4_udp_socket_is_refused() {
+fn a_socket_of_each_family_is_served_in_either_order() {
+    for ipv6_first in [false, true] {
+        let Some([v4, v6]) = bind_both() else { return };
+        let port = port_of(&v4);
+        let (first, second) = if ipv6_first { (v6, v4) } else { (v4, v6) };
+        let mut command = with_both_handed_over(first);
+        let service = Service::spawn_with_log(&mut command, port, OwnedFd::from(second));
+        let listening = format!("listening on 0.0.0.0:{port} and [::]:{port} for 1m");
+        assert_eq!(service.printed.last(), Some(&listening));
+        assert_eq!(service.ask(REQUEST), b"SERVER_IP:127.0.0.1");
+        assert_eq!(asked_by_ipv6(port), b"SERVER_IP:[::1]");
+        // Both are shared with nobody.
+        assert!(bind_reusable((Ipv4Addr::LOCALHOST, port)).is_err());
+        assert!(bind_any_ipv6(port).is_err());
+    }
+}
+
+#[test]
+fn a_socket_of_ipv6_is_served_and_watched() {
+    let Some([_, v6]) = bind_both() else { return };
+    let manager = Manager::new();
+    let port = port_of(&v6);
+    let mut command = with_handed_over(v6, 1);
+    command
+        .env("NOTIFY_SOCKET", manager.folder.0.join("notify"))
+        .env("WATCHDOG_USEC", "200000");
+    let _service = Service::spawn(&mut command, port);
+    assert_eq!(asked_by_ipv6(port), b"SERVER_IP:[::1]");
+    let ready = format!("READY=1\nSTATUS=listening on [::]:{port}\n");
+    assert_eq!(manager.told(), ready);
+    assert_eq!(manager.told(), "WATCHDOG=1\n");
+}
+
+#[test]
+fn a_socket_of_ipv6_that_is_shared_already_is_refused() {
+    let Some([_, systemds]) = bind_both() else {
+        return;
+    };
+    let port = port_of(&systemds);
+    let _second = bind_reusable((Ipv6Addr::LOCALHOST, port)).unwrap();
+    fails_with(
+        &mut with_handed_over(systemds, 1),
+        &format!("another socket shares [::]:{port} with the one"),
+    );
+}
+
+#[test]
+fn what_is_not_one_udp_socket_for_each_family_is_refused() {
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
     fails_with(
         &mut with_handed_over(udp, 2),
-        "systemd handed over 2 sockets, not one\nhint: ",
+        "systemd handed over 2 sockets, not one for each family\n\
+         hint: the socket unit must have ListenDatagram=0.0.0.0:9999, or ListenDatagram=[::]:9999",
     );
     let others: [OwnedFd; 3] = [
         TcpListener::bind("127.0.0.1:0").unwrap().into(),
@@ -377,12 +466,12 @@ fn what_is_no_single_ipv4_udp_socket_is_refused() {
             "systemd handed over something other than a UDP socket",
         );
     }
-    if let Ok(ipv6) = UdpSocket::bind("[::1]:0") {
-        let expected = format!(
-            "systemd handed over a socket bound to {}",
-            ipv6.local_addr().unwrap()
-        );
-        fails_with(&mut with_handed_over(ipv6, 1), &expected);
+    // Without BindIPv6Only=ipv6-only.
+    if let Ok(both) = bind_reusable((Ipv6Addr::UNSPECIFIED, 0)) {
+        let address = both.local_addr().unwrap();
+        let expected =
+            format!("systemd handed over a socket on {address} that receives IPv4 datagrams too");
+        fails_with(&mut with_handed_over(both, 1), &expected);
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Instant;
 use smol::future::{self, FutureExt as _};
 use smol::{Async, Timer};
 use udp_discovery_client::protocol::Interface;
-use udp_discovery_client::{DiscoveredServer, Discovery};
+use udp_discovery_client::{DiscoveredServer, Discovery, Host};
 
 mod loopback;
 
@@ -74,7 +74,12 @@ impl Search {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = loopback::start_server()?;
     smol::block_on(async {
-        let discovery = Discovery::new(Instant::now(), &config, &Interface::list()?)?;
+        let discovery = Discovery::new(
+            Instant::now(),
+            &config,
+            &Host::new(Interface::list()?),
+            [0; 15],
+        )?;
         let mut sockets = Vec::new();
         for link in discovery.links() {
             let socket = Async::<UdpSocket>::bind(link.local_addr())?;

@@ -73,12 +73,14 @@ impl AddressSelector {
     }
 
     /// The address to use of an answer that came by the interface with this `index`, and its scope: the
-    /// index if the address is link-local, otherwise 0. `None` if the policy refuses the answer.
+    /// index if the address is link-local, otherwise 0. `None` if the policy refuses the answer. A `trusted`
+    /// claim need not be on a network of this host.
     pub(crate) fn select(
         &self,
         claim: IpAddr,
         source: SocketAddr,
         index: u32,
+        trusted: bool,
     ) -> Option<(IpAddr, u32)> {
         let scope_id = match source {
             SocketAddr::V6(source) if source.ip().is_unicast_link_local() => source.scope_id(),
@@ -89,14 +91,14 @@ impl AddressSelector {
         if forged || (index != 0 && scope_id != index) {
             return None;
         }
-        let ip = self.select_ip(claim, source.ip())?;
+        let ip = self.select_ip(claim, source.ip(), trusted)?;
         let scope_id = if is_link_local(ip) { scope_id } else { 0 };
         Some((ip, scope_id))
     }
 
-    fn select_ip(&self, claim: IpAddr, source: IpAddr) -> Option<IpAddr> {
+    fn select_ip(&self, claim: IpAddr, source: IpAddr, trusted: bool) -> Option<IpAddr> {
         match self.policy {
-            AddressPolicy::Auto if self.is_usable(claim, source) => Some(claim),
+            AddressPolicy::Auto if self.is_usable(claim, source, trusted) => Some(claim),
             AddressPolicy::Auto | AddressPolicy::Source => Some(source),
             AddressPolicy::Claim => {
                 (!claim.is_loopback() || self.is_this_host(source)).then_some(claim)
@@ -105,7 +107,7 @@ impl AddressSelector {
         }
     }
 
-    fn is_usable(&self, claim: IpAddr, source: IpAddr) -> bool {
+    fn is_usable(&self, claim: IpAddr, source: IpAddr, trusted: bool) -> bool {
         if claim == source {
             true
         } else if is_link_local(claim) && !is_link_local(source) {
@@ -113,7 +115,7 @@ impl AddressSelector {
         } else if self.is_this_host(claim) {
             self.is_this_host(source)
         } else {
-            self.is_on_a_network(claim)
+            trusted || self.is_on_a_network(claim)
         }
     }
 
@@ -186,7 +188,7 @@ mod tests {
     }
 
     fn selected(selector: &AddressSelector, claim: &str, source: &str) -> Option<IpAddr> {
-        let address = selector.select(ip(claim), source.parse().unwrap(), 2);
+        let address = selector.select(ip(claim), source.parse().unwrap(), 2, false);
         address.map(|(ip, _)| ip)
     }
 
@@ -194,7 +196,7 @@ mod tests {
     fn from_the_lan(policy: AddressPolicy, claim: &str) -> Option<IpAddr> {
         let source = "192.168.1.7:9999".parse().unwrap();
         selector(policy)
-            .select(ip(claim), source, 2)
+            .select(ip(claim), source, 2, false)
             .map(|(ip, _)| ip)
     }
 
@@ -339,8 +341,11 @@ mod tests {
                 "224.0.0.1:9999",
             ] {
                 let source: SocketAddr = source.parse().unwrap();
-                assert_eq!(selector(policy).select(ip("192.168.1.8"), source, 2), None);
-                assert_eq!(selector(policy).select(source.ip(), source, 2), None);
+                assert_eq!(
+                    selector(policy).select(ip("192.168.1.8"), source, 2, false),
+                    None
+                );
+                assert_eq!(selector(policy).select(source.ip(), source, 2, false), None);
             }
         }
     }
@@ -367,10 +372,10 @@ mod tests {
             ] {
                 let expected = expected.map(|(text, scope_id)| (ip(text), scope_id));
                 let selector = selector(policy);
-                let selected = selector.select(ip(claim), source, index);
+                let selected = selector.select(ip(claim), source, index, false);
                 assert_eq!(selected, expected, "{policy:?} {claim}");
                 // The other link.
-                assert_eq!(selector.select(ip(claim), source, 5 - index), None);
+                assert_eq!(selector.select(ip(claim), source, 5 - index, false), None);
             }
         }
     }
@@ -378,7 +383,7 @@ mod tests {
     #[test]
     fn fault_42_another_host_with_the_address_that_this_host_has_on_another_link_is_found() {
         let source = "[fe80::2%3]:9999".parse().unwrap();
-        let address = selector(AddressPolicy::Auto).select(ip("fe80::2"), source, 3);
+        let address = selector(AddressPolicy::Auto).select(ip("fe80::2"), source, 3, false);
         assert_eq!(address, Some((ip("fe80::2"), 3)));
     }
 }

@@ -10,12 +10,14 @@ use mio::{Events, Interest, Poll, Token};
 use thiserror::Error;
 
 use crate::config::Config;
+use crate::discovery::Discovery;
 use crate::driver::{Driver, Endpoint, Step};
 use crate::error::DiscoverError;
 use crate::refusals::{self, Queued};
 use crate::report::Report;
 use crate::resolve;
 use crate::server::DiscoveredServer;
+use crate::watch::Round;
 
 /// The longest single wait: an hour. Some systems cannot wait longer. A longer search waits again.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
@@ -43,12 +45,17 @@ pub struct TimedOut;
 
 impl Search {
     pub(crate) fn start(config: &Config) -> Result<Self, DiscoverError> {
+        Self::start_round(&Round::search(config.clone()))
+    }
+
+    pub(crate) fn start_round(round: &Round) -> Result<Self, DiscoverError> {
         let start = Instant::now();
+        let config = &round.config;
         let targets = resolve::targets(config, config.settings().timeout())?;
         let poll = Poll::new().map_err(|error| DiscoverError::OpenSocket {
             source: Arc::new(error),
         })?;
-        let driver = Driver::start(config, start, targets, Instant::now, |link, socket| {
+        let driver = Driver::start(round, start, targets, Instant::now, |link, socket| {
             let mut socket = UdpSocket::from_std(socket);
             let readable = Interest::READABLE;
             poll.registry()
@@ -111,17 +118,30 @@ impl Search {
         }
     }
 
+    /// The servers found so far, in the order of their answers, with the
+    /// [endpoints](DiscoveredServer::endpoints) that answered since they were returned.
+    pub fn servers(&self) -> impl Iterator<Item = &DiscoveredServer> {
+        self.driver.discovery().servers()
+    }
+
+    /// The search without sockets.
+    pub(crate) fn discovery(&self) -> &Discovery {
+        self.driver.discovery()
+    }
+
     /// What the search has done so far.
     pub fn report(&self) -> &Report {
         self.driver.discovery().report()
     }
 
-    /// Whether the search could send a probe.
+    /// Whether the search could send a probe, and write the file of [known
+    /// servers](Config::details).
     ///
     /// # Errors
-    /// [`DiscoverError::NothingSent`], if the search is over and could send none.
+    /// If the search is over: [`DiscoverError::NothingSent`], if it could send none, and
+    /// `DiscoverError::KnownServers`, if the new servers are not in the file.
     pub fn outcome(&self) -> Result<(), DiscoverError> {
-        self.driver.discovery().outcome()
+        self.driver.outcome()
     }
 
     /// When the search ends, at the latest.

@@ -4,6 +4,8 @@ use crate::blocking::Search;
 use crate::config::Config;
 use crate::error::DiscoverError;
 use crate::server::DiscoveredServer;
+use crate::watch::WatchError;
+use crate::watcher::Watcher;
 
 /// Searches for servers with one [`Config`], any number of times.
 ///
@@ -46,9 +48,9 @@ impl Client {
     /// [`DiscoverError`], if the search could not be made. That nobody answered is not an error.
     pub fn discover(&self) -> Result<Vec<DiscoveredServer>, DiscoverError> {
         let mut search = self.search()?;
-        let servers = search.by_ref().collect();
+        search.by_ref().for_each(drop);
         search.outcome()?;
-        Ok(servers)
+        Ok(search.servers().cloned().collect())
     }
 
     /// Waits for the first server to answer. Returns `None` if none answers before the timeout.
@@ -71,6 +73,25 @@ impl Client {
     pub fn search(&self) -> Result<Search, DiscoverError> {
         Search::start(&self.config)
     }
+
+    /// Watches which servers come and go. Returns an iterator without an end that waits for the next
+    /// change. It asks only while it is iterated over.
+    ///
+    /// # Errors
+    /// [`WatchError`], if the configuration cannot be used. What comes later, such as a host without a
+    /// network, is an [event](crate::WatchEvent::Unavailable).
+    ///
+    /// ```no_run
+    /// use udp_discovery_client::Client;
+    ///
+    /// for event in Client::default().watch()? {
+    ///     println!("{event}"); // appeared: 192.168.1.7:8000 on eth0
+    /// }
+    /// # Ok::<(), udp_discovery_client::WatchError>(())
+    /// ```
+    pub fn watch(&self) -> Result<Watcher, WatchError> {
+        Watcher::new(&self.config)
+    }
 }
 
 #[cfg(feature = "tokio")]
@@ -85,12 +106,9 @@ impl Client {
     /// Outside a tokio runtime with its I/O and time drivers enabled.
     pub async fn discover_async(&self) -> Result<Vec<DiscoveredServer>, DiscoverError> {
         let mut search = self.search_async().await?;
-        let mut servers = Vec::new();
-        while let Some(server) = search.next().await {
-            servers.push(server);
-        }
+        while search.next().await.is_some() {}
         search.outcome()?;
-        Ok(servers)
+        Ok(search.servers().cloned().collect())
     }
 
     /// Waits for the first server, as [`discover_one`](Self::discover_one) does, on a tokio runtime.
@@ -120,5 +138,15 @@ impl Client {
     /// [`Search::outcome`]: crate::tokio::Search::outcome
     pub async fn search_async(&self) -> Result<crate::tokio::Search, DiscoverError> {
         crate::tokio::Search::start(&self.config).await
+    }
+
+    /// Watches which servers come and go, as [`watch`](Self::watch) does, on a tokio runtime. Returns a
+    /// stream without an end. It asks only while it is polled, and must be polled in a runtime with its
+    /// I/O and time drivers enabled.
+    ///
+    /// # Errors
+    /// [`WatchError`], if the configuration cannot be used.
+    pub fn watch_async(&self) -> Result<crate::tokio::Watcher, WatchError> {
+        crate::tokio::Watcher::new(&self.config)
     }
 }

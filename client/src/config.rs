@@ -4,9 +4,12 @@ use std::num::{NonZeroU8, NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+#[cfg(feature = "signed")]
+use udp_discovery_protocol::ServerId;
 use udp_discovery_protocol::{Settings, WordsError};
 
 use crate::address::AddressPolicy;
+use crate::interval::WatchInterval;
 use crate::target::Target;
 
 #[cfg(feature = "serde")]
@@ -34,7 +37,7 @@ pub const LARGE_SWEEP_LIMIT: u32 = 1 << 24;
 ///
 /// By IPv4 a search asks by broadcast, by IPv6 with the multicast group
 /// [`MULTICAST_V6`](udp_discovery_protocol::MULTICAST_V6). The plain answer does not name its server,
-/// so a server that answers by both is listed twice.
+/// so a server that answers by both is listed twice, unless it offers [details](Config::details).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[non_exhaustive]
@@ -89,6 +92,7 @@ pub enum Family {
 pub struct Config {
     settings: Settings,
     probes: NonZeroU8,
+    interval: WatchInterval,
     interfaces: Vec<String>,
     excluded_interfaces: Vec<String>,
     loopback: bool,
@@ -107,6 +111,13 @@ pub struct Config {
     pace: NonZeroU32,
     large_sweeps: bool,
     remember: Option<PathBuf>,
+    details: bool,
+    wanted_name: Option<String>,
+    wanted_properties: Vec<(String, String)>,
+    #[cfg(feature = "signed")]
+    pinned_ids: Vec<ServerId>,
+    #[cfg(feature = "signed")]
+    known_servers: Option<PathBuf>,
 }
 
 impl Config {
@@ -121,6 +132,12 @@ impl Config {
     /// probe have as much time as the others. It is shorter if [`quiet_for`](Self::quiet_for) is set.
     pub fn probes(&self) -> NonZeroU8 {
         self.probes
+    }
+
+    /// How often a [watch](crate::Client::watch) asks. Default: every second after a change, growing to
+    /// every 5 s. A search does not use it.
+    pub fn interval(&self) -> WatchInterval {
+        self.interval
     }
 
     /// The interfaces to ask on: names, or patterns with `*` and `?`. Default: empty, which means
@@ -251,7 +268,8 @@ impl Config {
     /// Addresses on link are asked more slowly, whatever the pace: each silent one holds an entry of the
     /// system's neighbor table for 3 s, and a host whose table is full reaches nobody new. A sweep takes
     /// at most a third of Linux's table (`neigh/default/gc_thresh3`, arp(7)), 341 of 1,024 by default and
-    /// never more than 500, which makes about 110 addresses a second.
+    /// never more than 500, which makes about 110 addresses a second. With [`details`](Self::details) it is
+    /// at most 200, because a socket holds no more of both requests.
     ///
     /// If the system has no room for a datagram nevertheless, the sweep stops on that link for 50 ms,
     /// with each further failure twice as long, up to 2 s, and asks that address again.
@@ -281,6 +299,80 @@ impl Config {
     /// moment.
     pub fn remember(&self) -> Option<&Path> {
         self.remember.as_deref()
+    }
+
+    /// Whether to ask who the servers are, besides where. Default: no. Details are also asked for if a
+    /// setting needs them: [`wanted_name`](Self::wanted_name),
+    /// [`wanted_properties`](Self::wanted_properties), `pinned_ids` and `known_servers`.
+    ///
+    /// Beside each request, a request for details of 512 bytes goes to the same destination. In a sweep
+    /// both count against the [`pace`](Self::pace). Servers that do not offer details ignore it and are
+    /// found as without it, but are returned later: their answers are held until the next probe is due or
+    /// the search ends, because the details may follow. [`first`](Self::first),
+    /// [`expect`](Self::expect) and [`quiet_for`](Self::quiet_for) count what was returned.
+    ///
+    /// One server with several addresses is one result with several
+    /// [`endpoints`](crate::DiscoveredServer::endpoints), at most 16.
+    pub fn details(&self) -> bool {
+        self.details
+            || self.wanted_name.is_some()
+            || !self.wanted_properties.is_empty()
+            || self.checks_signatures()
+    }
+
+    #[cfg(feature = "signed")]
+    fn checks_signatures(&self) -> bool {
+        !self.pinned_ids.is_empty() || self.known_servers.is_some()
+    }
+
+    #[cfg(not(feature = "signed"))]
+    #[allow(clippy::unused_self, reason = "it depends on the feature")]
+    fn checks_signatures(&self) -> bool {
+        false
+    }
+
+    /// The name that a server must have to be found: a name, or a pattern with `*` and `?`. Default:
+    /// none. Answers of others are dropped and counted ([`Counts::unwanted`](crate::Counts::unwanted)),
+    /// and so are all plain answers, which have no name.
+    pub fn wanted_name(&self) -> Option<&str> {
+        self.wanted_name.as_deref()
+    }
+
+    /// The properties that a server must have to be found: keys, whose case does not matter, and values.
+    /// Default: empty. Answers of others are dropped and counted as for
+    /// [`wanted_name`](Self::wanted_name).
+    pub fn wanted_properties(&self) -> &[(String, String)] {
+        &self.wanted_properties
+    }
+
+    /// The ids of the only servers to find, which must sign their answers. Default: empty, which means
+    /// any server.
+    ///
+    /// Every other answer is dropped and counted by its reason. Of a pinned server, the address to use is
+    /// the one in its answer, even if no network of this host has it.
+    #[cfg(feature = "signed")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+    pub fn pinned_ids(&self) -> &[ServerId] {
+        &self.pinned_ids
+    }
+
+    /// The file of the servers that are known by name, to trust on first use. Default: none.
+    ///
+    /// A server that answers with a valid signature and a name is added, if nobody has that name yet.
+    /// From then on the name belongs to that id: an unsigned answer with the name is dropped, and so is
+    /// one of another id, which is an [alarm](crate::Report::alarms) too. Their plain answers are dropped
+    /// with them, or withdrawn from [`Search::servers`](crate::Search::servers) if they were returned
+    /// before. Other answers without a name are not affected.
+    ///
+    /// After a line with the name of the format, each line has an id, a space and the name, at most
+    /// 4,096. Servers beyond are not added. To accept another id, delete the line of the known one. A
+    /// missing file is empty; what cannot be read or written, or is damaged, is an error
+    /// ([`DiscoverError::KnownServers`](crate::DiscoverError::KnownServers)). The file is replaced as a
+    /// whole when the search ends or is dropped, if there is a server to add.
+    #[cfg(feature = "signed")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+    pub fn known_servers(&self) -> Option<&Path> {
+        self.known_servers.as_deref()
     }
 
     /// Sets the [`settings`](Self::settings).
@@ -318,6 +410,11 @@ impl Config {
     /// Sets [`probes`](Self::probes).
     pub fn with_probes(self, probes: NonZeroU8) -> Self {
         Self { probes, ..self }
+    }
+
+    /// Sets the [`interval`](Self::interval).
+    pub fn with_interval(self, interval: WatchInterval) -> Self {
+        Self { interval, ..self }
     }
 
     /// Sets the [`interfaces`](Self::interfaces).
@@ -433,6 +530,52 @@ impl Config {
         }
     }
 
+    /// Sets [`details`](Self::details).
+    pub fn with_details(self, details: bool) -> Self {
+        Self { details, ..self }
+    }
+
+    /// Sets the [`wanted_name`](Self::wanted_name).
+    pub fn with_wanted_name(self, pattern: impl Into<String>) -> Self {
+        Self {
+            wanted_name: Some(pattern.into()),
+            ..self
+        }
+    }
+
+    /// Sets the [`wanted_properties`](Self::wanted_properties).
+    pub fn with_wanted_properties<K, V>(self, properties: impl IntoIterator<Item = (K, V)>) -> Self
+    where
+        K: Into<String>,
+        V: Into<String>,
+    {
+        let properties = properties.into_iter();
+        Self {
+            wanted_properties: properties.map(|(k, v)| (k.into(), v.into())).collect(),
+            ..self
+        }
+    }
+
+    /// Sets the [`pinned_ids`](Self::pinned_ids).
+    #[cfg(feature = "signed")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+    pub fn with_pinned_ids(self, ids: impl IntoIterator<Item = ServerId>) -> Self {
+        Self {
+            pinned_ids: ids.into_iter().collect(),
+            ..self
+        }
+    }
+
+    /// Sets the file of [`known_servers`](Self::known_servers).
+    #[cfg(feature = "signed")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+    pub fn with_known_servers(self, file: impl Into<PathBuf>) -> Self {
+        Self {
+            known_servers: Some(file.into()),
+            ..self
+        }
+    }
+
     /// Sets [`first`](Self::first).
     pub fn with_first(self, first: bool) -> Self {
         Self { first, ..self }
@@ -455,11 +598,26 @@ impl Config {
     }
 }
 
+impl Config {
+    /// The configuration of the rounds of a watch. Each round lasts for its whole timeout, and the watch
+    /// itself knows who answered.
+    pub(crate) fn of_a_round(&self) -> Self {
+        Self {
+            first: false,
+            expect: None,
+            quiet_for: None,
+            remember: None,
+            ..self.clone()
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             settings: Settings::default(),
             probes: DEFAULT_PROBES,
+            interval: WatchInterval::default(),
             interfaces: Vec::new(),
             excluded_interfaces: Vec::new(),
             loopback: false,
@@ -478,6 +636,13 @@ impl Default for Config {
             pace: DEFAULT_PACE,
             large_sweeps: false,
             remember: None,
+            details: false,
+            wanted_name: None,
+            wanted_properties: Vec::new(),
+            #[cfg(feature = "signed")]
+            pinned_ids: Vec::new(),
+            #[cfg(feature = "signed")]
+            known_servers: None,
         }
     }
 }

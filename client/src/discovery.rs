@@ -1,22 +1,25 @@
 //! The search without sockets: which probes to send and when, and what each answer means.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::mem;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use udp_discovery_protocol::{
-    Codec, DecodeError, Interface, Message, ReceiveErrorKind, Request, Response, SendErrorKind,
+    Codec, DecodeError, DetailsAnswer, DetailsError, Message, ReceiveErrorKind, Request, Response,
+    SendErrorKind,
 };
 
 use crate::address::{AddressSelector, is_of_any_link};
 use crate::config::Config;
 use crate::error::DiscoverError;
+use crate::found::{Found, Identity};
 use crate::host::Host;
+use crate::nonces::{Nonces, probe_number};
 use crate::probes::{Pending, Schedule};
 use crate::report::{
     Destination, DestinationKind, DropReason, Link, MalformedDatagram, Remembered, Report,
@@ -26,10 +29,12 @@ use crate::select::{Asked, Selection};
 use crate::server::{DiscoveredServer, ServerKey};
 use crate::sweep::{Ask, Sweep, SweepRange};
 use crate::trace::Trace;
+use crate::trust::Trust;
+use crate::wanted::Wanted;
 
 /// The longest timeout: a year. Longer ones are cut, so that the clock can represent every
 /// deadline.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// How many consecutive errors of unknown meaning give a link up.
 const UNKNOWN_ERRORS: u32 = 64;
@@ -68,7 +73,7 @@ pub(crate) const MAX_REMEMBERED: usize = 4096;
 ///
 /// ```
 /// use std::time::Instant;
-/// use udp_discovery_client::{Config, Discovery};
+/// use udp_discovery_client::{Config, Discovery, Host};
 /// use udp_discovery_protocol::{Interface, InterfaceAddress};
 ///
 /// let mut eth0 = Interface::new("eth0", 2);
@@ -77,7 +82,7 @@ pub(crate) const MAX_REMEMBERED: usize = 4096;
 /// eth0.addresses.push(InterfaceAddress::new("192.168.1.2".parse()?, 24)?);
 ///
 /// let now = Instant::now();
-/// let mut search = Discovery::new(now, &Config::default(), &[eth0])?;
+/// let mut search = Discovery::new(now, &Config::default(), &Host::new([eth0]), [0; 15])?;
 /// let probe = search.poll_transmit(now).expect("the first probe is due at once");
 /// assert_eq!(&probe.payload[..], b"DISCOVER_SERVER");
 /// assert_eq!(probe.destination, "192.168.1.255:9999".parse()?);
@@ -95,7 +100,6 @@ pub struct Discovery {
     port: u16,
     default_port: Option<NonZeroU16>,
     any_source_port: bool,
-    max_servers: usize,
     /// The number of servers that ends the search.
     goal: usize,
     quiet: Option<Quiet>,
@@ -110,12 +114,17 @@ pub struct Discovery {
     last_transmit: Option<LastTransmit>,
     /// The names of the interfaces on which a server was found.
     answered: HashSet<String>,
-    known: HashSet<ServerKey>,
     /// The addresses of the targets that are hosts.
     asked: HashMap<SocketAddr, Asked>,
     sweep: Option<Sweep>,
     memory: Memory,
-    found: VecDeque<DiscoveredServer>,
+    found: Found,
+    /// The requests for details, if there are any.
+    nonces: Option<Nonces>,
+    /// The request for details that follows the last probe.
+    owed: Option<Owed>,
+    trust: Trust,
+    wanted: Wanted,
     report: Report,
     trace: Trace,
 }
@@ -157,10 +166,46 @@ struct LinkState {
 #[derive(Debug)]
 struct LastTransmit {
     link: usize,
-    /// The position of the destination in those of the link. `None` for a request of the sweep.
-    destination: Option<usize>,
+    kind: TransmitKind,
     sent_before: Instant,
     probe_sent_before: bool,
+}
+
+/// What a datagram is for.
+#[derive(Clone, Copy, Debug)]
+enum TransmitKind {
+    /// A probe to the destination of the link with this position.
+    Probe(usize),
+    /// The request for details after it.
+    Details(Owed),
+    /// A request of the sweep.
+    Ask,
+}
+
+/// A request for details that follows a probe to the same destination.
+#[derive(Clone, Copy, Debug)]
+struct Owed {
+    link: usize,
+    destination: SocketAddr,
+    /// The address of a unicast destination.
+    host: Option<IpAddr>,
+    /// The number of the probe.
+    probe: u8,
+}
+
+/// What an answer says.
+enum Answer<'a> {
+    Plain(Response),
+    Details(DetailsAnswer<'a>),
+}
+
+/// How an answer came.
+#[derive(Clone, Copy)]
+struct Arrival<'a> {
+    now: Instant,
+    link: usize,
+    source: SocketAddr,
+    payload: &'a [u8],
 }
 
 /// The addresses that answered, and how often those of earlier searches were asked.
@@ -172,27 +217,23 @@ struct Memory {
 }
 
 impl Discovery {
-    /// Starts a search without [targets](Config::targets). `interfaces` are all interfaces of this
-    /// host. `config` selects those to ask on.
-    ///
-    /// # Errors
-    /// As [`on_host`](Self::on_host).
-    pub fn new(
-        now: Instant,
-        config: &Config,
-        interfaces: &[Interface],
-    ) -> Result<Self, DiscoverError> {
-        Self::on_host(now, config, &Host::new(interfaces))
-    }
-
     /// Starts a search. `host` has the interfaces, of which `config` selects those to ask on, and the
     /// [targets](Config::targets) of `config`.
+    ///
+    /// `random` makes the nonces of requests for [details](Config::details). It must be fresh for each
+    /// search, from the secure source of the system: an answer counts only if it has these bytes. Without
+    /// details it is not used.
     ///
     /// # Errors
     /// [`DiscoverError::NoSuchInterface`], [`DiscoverError::NoUsableInterface`],
     /// [`DiscoverError::NotAHost`], [`DiscoverError::NetworkTooLarge`],
     /// [`DiscoverError::NothingToAsk`] and [`DiscoverError::PortZero`].
-    pub fn on_host(now: Instant, config: &Config, host: &Host) -> Result<Self, DiscoverError> {
+    pub fn new(
+        now: Instant,
+        config: &Config,
+        host: &Host,
+        random: [u8; 15],
+    ) -> Result<Self, DiscoverError> {
         let settings = config.settings();
         if settings.port() == 0 || config.default_port() == Some(0) {
             return Err(DiscoverError::PortZero);
@@ -231,7 +272,6 @@ impl Discovery {
             port: settings.port(),
             default_port: config.default_port().and_then(NonZeroU16::new),
             any_source_port: config.any_source_port(),
-            max_servers: config.max_servers().get(),
             goal: goal(config),
             quiet: config.quiet_for().map(|duration| Quiet {
                 duration: duration.min(LONGEST),
@@ -250,14 +290,17 @@ impl Discovery {
             links: selection.links.iter().map(state).collect(),
             probes: 0,
             last_transmit: None,
-            answered: HashSet::new(),
-            known: HashSet::new(),
+            answered: interfaces_with_ipv4(&host.expected),
             asked,
             memory: Memory {
                 times_asked: host.remembered.iter().map(|it| (it.remote, 0)).collect(),
                 ..Memory::default()
             },
-            found: VecDeque::new(),
+            found: Found::new(config.max_servers().get(), &host.expected),
+            nonces: config.details().then(|| Nonces::new(random)),
+            owed: None,
+            trust: Trust::new(config, host),
+            wanted: Wanted::new(config),
             report: Report {
                 targets: target_reports,
                 sweep: sweep.as_ref().map(SweepReport::new),
@@ -289,6 +332,13 @@ impl Discovery {
         self.deadline
     }
 
+    /// The servers found so far, in the order of their answers, with the details and
+    /// [endpoints](DiscoveredServer::endpoints) that answered since [`poll_event`](Self::poll_event)
+    /// returned them.
+    pub fn servers(&self) -> impl Iterator<Item = &DiscoveredServer> {
+        self.found.iter()
+    }
+
     /// What the search has done so far.
     pub fn report(&self) -> &Report {
         &self.report
@@ -317,11 +367,28 @@ impl Discovery {
         }
     }
 
-    /// The next datagram to send, if one is due. It counts as sent unless
+    /// The next datagram to send, if one is due. With [details](Config::details), the request for them
+    /// follows each request. It counts as sent unless
     /// [`handle_send_error`](Self::handle_send_error) follows.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
         let now = self.advance(now);
-        self.poll_probe(now).or_else(|| self.poll_sweep(now))
+        self.poll_details(now)
+            .or_else(|| self.poll_probe(now))
+            .or_else(|| self.poll_sweep(now))
+    }
+
+    /// The request for details after the last probe.
+    fn poll_details(&mut self, now: Instant) -> Option<Transmit> {
+        let owed = self.owed.take()?;
+        let nonces = self.nonces.as_mut()?;
+        nonces.sent(now, (owed.link, owed.host, owed.probe));
+        let payload = nonces.request(&self.codec, owed.probe);
+        self.start_transmit(owed.link, TransmitKind::Details(owed));
+        Some(Transmit {
+            link: owed.link,
+            destination: owed.destination,
+            payload,
+        })
     }
 
     fn poll_probe(&mut self, now: Instant) -> Option<Transmit> {
@@ -330,12 +397,12 @@ impl Discovery {
             .iter_mut()
             .enumerate()
             .find_map(|(at, state)| Some((at, state.pending.next()?)))?;
-        self.start_transmit(link, Some(destination));
+        self.start_transmit(link, TransmitKind::Probe(destination));
         self.links[link].sent_at = now;
         let report = &mut self.report.links[link];
         let destination = &mut report.destinations[destination];
         destination.sent += 1;
-        let (address, first) = (*destination, destination.sent == 1);
+        let (address, first, kind) = (*destination, destination.sent == 1, destination.kind);
         let address = report.socket_addr(&address);
         if first
             && let Some(asked) = self.asked.get(&address)
@@ -344,6 +411,12 @@ impl Discovery {
             self.report.targets[asked.target].asked += 1;
         }
         self.count_remembered(address, true);
+        self.owed = self.nonces.as_ref().map(|_| Owed {
+            link,
+            destination: address,
+            host: (kind == DestinationKind::Unicast).then_some(address.ip()),
+            probe: probe_number(self.probes - 1),
+        });
         Some(Transmit {
             link,
             destination: address,
@@ -358,21 +431,27 @@ impl Discovery {
         let ask = self.sweep.as_mut()?.poll(now);
         self.report_passes();
         let ask = ask?;
-        self.start_transmit(ask.link, None);
-        self.count_asked(&ask, true);
+        self.start_transmit(ask.link, TransmitKind::Ask);
+        let payload = match (&self.nonces, ask.details) {
+            (Some(nonces), Some(pass)) => nonces.request(&self.codec, pass),
+            _ => self.request.clone(),
+        };
+        if ask.details.is_none() {
+            self.count_asked(&ask, true);
+        }
         Some(Transmit {
             link: ask.link,
             destination: ask.destination,
-            payload: self.request.clone(),
+            payload,
         })
     }
 
     /// Counts a datagram on `link` for its current probe.
-    fn start_transmit(&mut self, link: usize, destination: Option<usize>) {
+    fn start_transmit(&mut self, link: usize, kind: TransmitKind) {
         let state = &mut self.links[link];
         self.last_transmit = Some(LastTransmit {
             link,
-            destination,
+            kind,
             sent_before: state.sent_at,
             probe_sent_before: state.probe_sent,
         });
@@ -395,18 +474,30 @@ impl Discovery {
             self.report.links[last.link].probes_sent -= 1;
         }
         state.sent_at = last.sent_before;
-        if let Some(destination) = last.destination {
-            self.take_back_probe(last.link, destination);
-        } else if self.take_back_ask(SendErrorKind::of(&error)) {
-            return;
+        match last.kind {
+            TransmitKind::Probe(destination) => self.take_back_probe(last.link, destination),
+            TransmitKind::Details(Owed {
+                link, host, probe, ..
+            }) => {
+                if let Some(nonces) = &mut self.nonces {
+                    nonces.not_sent((link, host, probe));
+                }
+            }
+            TransmitKind::Ask => {
+                if self.take_back_ask(SendErrorKind::of(&error)) {
+                    return;
+                }
+            }
         }
         let report = &mut self.report.links[last.link];
         report.send_errors = report.send_errors.saturating_add(1);
         self.trace.send_failed(report, &error);
         report.last_send_error = Some(Arc::new(error));
+        self.end_if_over();
     }
 
     fn take_back_probe(&mut self, link: usize, destination: usize) {
+        self.owed = None;
         let report = &mut self.report.links[link];
         let address = report.socket_addr(&report.destinations[destination]);
         let destination = &mut report.destinations[destination];
@@ -426,10 +517,13 @@ impl Discovery {
     /// Returns whether the system only had no room for the last request of the sweep.
     fn take_back_ask(&mut self, kind: SendErrorKind) -> bool {
         let sweep = self.sweep.as_mut();
-        if let Some(ask) = sweep.and_then(|sweep| sweep.handle_send_error(self.now, kind)) {
+        let no_room = kind == SendErrorKind::NoRoom;
+        // Without room, what was asked before a request for details is asked again too.
+        if let Some(ask) = sweep.and_then(|sweep| sweep.handle_send_error(self.now, kind))
+            && (no_room || ask.details.is_none())
+        {
             self.count_asked(&ask, false);
         }
-        let no_room = kind == SendErrorKind::NoRoom;
         if let Some(report) = self.report.sweep.as_mut().filter(|_| no_room) {
             report.no_room += 1;
         }
@@ -493,7 +587,9 @@ impl Discovery {
 
     /// Handles a datagram that the socket of `link` received from `source`. The
     /// [`report`](Self::report) counts it once, whatever it is. If it is from a new server,
-    /// [`poll_event`](Self::poll_event) returns that server.
+    /// [`poll_event`](Self::poll_event) returns that server. With [details](Config::details), a plain answer
+    /// is held until the next probe is due or the search ends, and counted then or when its details replace
+    /// it.
     ///
     /// Of a datagram longer than the buffer, pass the beginning. It is recognized as too long,
     /// because a buffer is longer than every response.
@@ -513,41 +609,218 @@ impl Discovery {
             return;
         };
         state.unknown_errors = 0;
-        let swept_at = self.sweep.as_ref().and_then(|it| it.asked_at(source));
-        let rtt = now.saturating_duration_since(swept_at.unwrap_or(state.sent_at));
-        let result = self.new_server(link, source, payload);
+        let arrival = Arrival {
+            now,
+            link,
+            source,
+            payload,
+        };
+        let result = self.handle_answer(arrival);
         if matches!(
             &result,
-            Ok(_) | Err(DropReason::Duplicate | DropReason::OverTheCap)
+            Ok(()) | Err(DropReason::Duplicate | DropReason::OverTheCap | DropReason::Unwanted)
         ) {
             self.target_answered(source);
         }
-        match result {
-            Ok((key, response)) => {
-                let server = DiscoveredServer {
-                    ip: key.ip,
-                    port: key.port,
-                    claimed_ip: response.ip(),
-                    source,
-                    interface: self.report.links[link].interface.clone(),
-                    scope_id: key.scope_id,
-                    rtt,
-                    raw: Bytes::copy_from_slice(payload),
-                };
-                self.trace.found(&server);
-                self.report.counts.accepted += 1;
-                self.known.insert(key);
-                self.answered.insert(server.interface.clone());
-                self.found.push_back(server);
-                if let Some(quiet) = &mut self.quiet {
-                    quiet.since = now;
-                }
-                if self.known.len() >= self.goal {
-                    self.end();
-                }
-            }
-            Err(reason) => self.drop_datagram(reason, link, source, payload),
+        if let Err(reason) = result {
+            self.drop_datagram(reason, link, source, payload);
         }
+    }
+
+    fn handle_answer(&mut self, arrival: Arrival<'_>) -> Result<(), DropReason> {
+        self.check_source(&self.report.links[arrival.link], arrival.source)?;
+        match self.decode(arrival.payload)? {
+            Answer::Plain(response) => self.handle_plain(arrival, response),
+            Answer::Details(answer) => self.handle_details(arrival, &answer),
+        }
+    }
+
+    fn decode<'a>(&self, payload: &'a [u8]) -> Result<Answer<'a>, DropReason> {
+        let error = match self.codec.decode(payload) {
+            Ok(Message::Response(response)) => return Ok(Answer::Plain(response)),
+            Ok(Message::Request(_)) => return Err(DropReason::Malformed),
+            Err(error) => error,
+        };
+        if self.nonces.is_none() {
+            return Err(match error {
+                DecodeError::TooLong { .. } => DropReason::TooLong,
+                _ => DropReason::Malformed,
+            });
+        }
+        match self.codec.decode_details(payload) {
+            Ok(answer) => Ok(Answer::Details(answer)),
+            Err(DetailsError::TooLong { .. }) => Err(DropReason::TooLong),
+            Err(_) => Err(DropReason::Malformed),
+        }
+    }
+
+    fn handle_plain(&mut self, arrival: Arrival<'_>, response: Response) -> Result<(), DropReason> {
+        if self.trust.pins() {
+            return Err(DropReason::Unsigned);
+        }
+        let key = self.key(arrival, response)?;
+        if !self.wanted.is_anybody() {
+            return Err(DropReason::Unwanted);
+        }
+        self.found.check_plain(arrival.source, key)?;
+        let swept_at = self.sweep.as_ref();
+        let swept_at = swept_at.and_then(|it| it.asked_at(arrival.source));
+        let sent_at = swept_at.unwrap_or(self.links[arrival.link].sent_at);
+        let server = self.server(arrival, key, response.ip(), sent_at);
+        if self.nonces.is_some() {
+            self.found.hold(server);
+        } else {
+            self.list_plain(server);
+        }
+        Ok(())
+    }
+
+    /// Lists a server by its plain answer. It counts from now.
+    fn list_plain(&mut self, server: DiscoveredServer) {
+        self.trace.found(&server);
+        self.answered.insert(server.interface.clone());
+        self.found.list_plain(server);
+        self.count_new();
+    }
+
+    fn handle_details(
+        &mut self,
+        arrival: Arrival<'_>,
+        answer: &DetailsAnswer<'_>,
+    ) -> Result<(), DropReason> {
+        let Arrival { link, source, .. } = arrival;
+        let nonces = self.nonces.as_ref();
+        let nonces = nonces.filter(|nonces| nonces.contains(answer.nonce));
+        let nonces = nonces.ok_or(DropReason::WrongNonce)?;
+        let probe = answer.nonce.probe();
+        let sent_at = nonces.sent_at(link, source.ip(), probe);
+        let sent_at = sent_at.or_else(|| self.swept_at(source, probe));
+        let sent_at = sent_at.ok_or(DropReason::WrongNonce)?;
+        self.trust.check_pins(answer)?;
+        let key = self.key(arrival, answer.response)?;
+        if !self.wanted.contains(answer) {
+            return Err(DropReason::Unwanted);
+        }
+        let verified = (answer.id, answer.run, true);
+        // A server is not verified again for each probe.
+        if answer.signature.is_some() && self.found.has_endpoint(&verified, &key) {
+            return Err(DropReason::Duplicate);
+        }
+        let request = nonces.request(&self.codec, probe);
+        let is_verified = self
+            .trust
+            .verify(answer, &request, source, &mut self.report)
+            .inspect_err(|_| {
+                if self.found.distrust(source, key) {
+                    self.report.counts.unsigned += 1;
+                }
+            })?;
+        let identity = (answer.id, answer.run, is_verified);
+        if self.found.has_endpoint(&identity, &key) {
+            return Err(DropReason::Duplicate);
+        }
+        let server = self.server(arrival, key, answer.response.ip(), sent_at);
+        self.add_details(
+            identity,
+            server.with_details(&answer.details(), is_verified),
+        )
+    }
+
+    fn add_details(
+        &mut self,
+        identity: Identity,
+        server: DiscoveredServer,
+    ) -> Result<(), DropReason> {
+        let (trace, interface) = (self.trace, server.interface.clone());
+        let change = self.found.add_details(identity, server)?;
+        if change.replaced_held {
+            self.report.counts.duplicates += 1;
+        }
+        if change.repeats_id {
+            self.report.repeated_ids.push(identity.0);
+        }
+        if !change.is_new {
+            return Err(DropReason::Duplicate);
+        }
+        if let Some(server) = self.found.iter().next_back() {
+            trace.found(server);
+        }
+        self.answered.insert(interface);
+        self.count_new();
+        Ok(())
+    }
+
+    /// Counts a server that was listed. Enough of them end the search.
+    fn count_new(&mut self) {
+        self.report.counts.accepted += 1;
+        if let Some(quiet) = &mut self.quiet {
+            quiet.since = self.now;
+        }
+        if self.found.len() >= self.goal {
+            self.end();
+        }
+    }
+
+    /// Lists the plain answers that were held, until there are enough servers.
+    fn release_held(&mut self) {
+        for server in self.found.take_held() {
+            if self.found.len() < self.goal {
+                self.list_plain(server);
+            } else {
+                self.report.counts.late += 1;
+            }
+        }
+    }
+
+    /// What identifies the server of an answer, if the address policy accepts it.
+    fn key(&self, arrival: Arrival<'_>, response: Response) -> Result<ServerKey, DropReason> {
+        let index = self.report.links[arrival.link].index;
+        let trusted = self.trust.pins();
+        let (ip, scope_id) = self
+            .addresses
+            .select(response.ip(), arrival.source, index, trusted)
+            .ok_or(DropReason::RefusedAddress)?;
+        Ok(ServerKey {
+            ip,
+            scope_id,
+            port: response.port().or(self.default_port),
+        })
+    }
+
+    fn server(
+        &self,
+        arrival: Arrival<'_>,
+        key: ServerKey,
+        claimed_ip: IpAddr,
+        sent_at: Instant,
+    ) -> DiscoveredServer {
+        DiscoveredServer {
+            ip: key.ip,
+            scope_id: key.scope_id,
+            port: key.port,
+            claimed_ip,
+            source: arrival.source,
+            interface: self.report.links[arrival.link].interface.clone(),
+            rtt: arrival.now.saturating_duration_since(sent_at),
+            raw: Bytes::copy_from_slice(arrival.payload),
+            id: None,
+            run: None,
+            name: None,
+            properties: Vec::new(),
+            verified: false,
+            endpoints: Vec::new(),
+        }
+    }
+
+    /// When the sweep asked `source` for details in the pass with the number `probe`.
+    fn swept_at(&self, source: SocketAddr, probe: u8) -> Option<Instant> {
+        let sweep = self.sweep.as_ref()?;
+        let asked = if sweep.contains(source) {
+            source
+        } else {
+            SocketAddr::new(source.ip(), self.port)
+        };
+        sweep.asked_details_at(asked, probe)
     }
 
     /// Handles a refusal: the host with the address `destination` of a target has nobody who listens
@@ -641,6 +914,7 @@ impl Discovery {
             return;
         };
         state.pending = Pending::default();
+        self.owed = self.owed.filter(|owed| owed.link != link);
         if let Some(sweep) = &mut self.sweep {
             sweep.give_up(link);
         }
@@ -648,6 +922,22 @@ impl Discovery {
         if report.given_up.is_none() {
             self.trace.gave_up(report, &error);
             report.given_up = Some(Arc::new(error));
+        }
+        self.end_if_over();
+    }
+
+    /// Ends a search that can find nothing more.
+    fn end_if_over(&mut self) {
+        if self.is_over() {
+            self.update_sweep();
+            self.end();
+        }
+    }
+
+    fn update_sweep(&mut self) {
+        if let Some(sweep) = self.sweep.as_mut().filter(|_| !self.ended) {
+            sweep.update(self.now);
+            self.report_passes();
         }
     }
 
@@ -659,9 +949,9 @@ impl Discovery {
             .is_none_or(|link| link.given_up.is_some())
     }
 
-    /// The next new server, in the order of their answers.
+    /// The next new server, in the order of their answers, with the endpoints that it has by now.
     pub fn poll_event(&mut self) -> Option<DiscoveredServer> {
-        self.found.pop_front()
+        self.found.next_new()
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout), at the latest. Never after the
@@ -679,10 +969,7 @@ impl Discovery {
     /// [`Config::quiet_for`].
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
-        if let Some(sweep) = self.sweep.as_mut().filter(|_| !self.ended) {
-            sweep.update(now);
-            self.report_passes();
-        }
+        self.update_sweep();
         if now >= self.deadline || self.quiet_end().is_some_and(|end| end <= now) {
             self.end();
         } else if !self.ended {
@@ -692,8 +979,10 @@ impl Discovery {
 
     fn end(&mut self) {
         if !mem::replace(&mut self.ended, true) {
+            self.release_held();
             self.trace.ended(&self.report);
         }
+        self.owed = None;
         for state in &mut self.links {
             state.pending = Pending::default();
         }
@@ -712,6 +1001,10 @@ impl Discovery {
 
     fn start_probe_if_due(&mut self) {
         if !self.schedule.take(self.now) {
+            return;
+        }
+        self.release_held();
+        if self.ended {
             return;
         }
         let first = self.probes == 0;
@@ -773,38 +1066,6 @@ impl Discovery {
         }
     }
 
-    /// The key and the answer of a new server.
-    fn new_server(
-        &self,
-        link: usize,
-        source: SocketAddr,
-        payload: &[u8],
-    ) -> Result<(ServerKey, Response), DropReason> {
-        self.check_source(&self.report.links[link], source)?;
-        let response = match self.codec.decode(payload) {
-            Ok(Message::Response(response)) => response,
-            Err(DecodeError::TooLong { .. }) => return Err(DropReason::TooLong),
-            Ok(Message::Request(_)) | Err(_) => return Err(DropReason::Malformed),
-        };
-        let index = self.report.links[link].index;
-        let (ip, scope_id) = self
-            .addresses
-            .select(response.ip(), source, index)
-            .ok_or(DropReason::RefusedAddress)?;
-        let key = ServerKey {
-            ip,
-            scope_id,
-            port: response.port().or(self.default_port),
-        };
-        if self.known.contains(&key) {
-            Err(DropReason::Duplicate)
-        } else if self.known.len() >= self.max_servers {
-            Err(DropReason::OverTheCap)
-        } else {
-            Ok((key, response))
-        }
-    }
-
     fn drop_datagram(
         &mut self,
         reason: DropReason,
@@ -822,10 +1083,17 @@ impl Discovery {
     }
 }
 
+/// The interfaces on which a server is known by IPv4.
+fn interfaces_with_ipv4(known: &[DiscoveredServer]) -> HashSet<String> {
+    let sources = known.iter().flat_map(DiscoveredServer::sources);
+    let by_ipv4 = sources.filter(|(source, _)| source.is_ipv4());
+    by_ipv4.map(|(_, interface)| interface.to_owned()).collect()
+}
+
 /// The sweep of `ranges`, if there are any.
 fn sweep(now: Instant, config: &Config, host: &Host, ranges: Vec<SweepRange>) -> Option<Sweep> {
     let limits = [host.max_silent_v4, host.max_silent_v6];
-    (!ranges.is_empty()).then(|| Sweep::new(now, config.pace(), limits, ranges))
+    (!ranges.is_empty()).then(|| Sweep::new(now, config.pace(), limits, config.details(), ranges))
 }
 
 /// The number of servers that ends a search.

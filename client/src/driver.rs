@@ -13,20 +13,23 @@ use crate::config::Config;
 use crate::discovery::{Discovery, Transmit};
 use crate::error::DiscoverError;
 use crate::host::{Host, ResolvedTarget};
+#[cfg(feature = "signed")]
+use crate::known::KnownServers;
 use crate::neighbors;
 use crate::refusals::{self, Queued};
 use crate::remember::Memory;
 use crate::report::Link;
 use crate::resolve;
 use crate::server::DiscoveredServer;
+use crate::watch::Round;
 
 /// The size of the receive buffer that each socket asks for, in bytes. The system may grant less (on
 /// Linux twice `net.core.rmem_max`), and then a burst of answers may lose some.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// The size of the send buffer that a socket asks for which asks hosts by unicast, in bytes. On Linux a
-/// datagram to a neighbor that does not answer takes 832 bytes of it for 3 s, so that the default of
-/// 208 KiB has room for 256. Usually the system grants at least 416 KiB, twice `net.core.wmem_max`.
+/// datagram to a neighbor that does not answer takes 832 bytes of it for 3 s, and one for details 1,280, so
+/// that the default of 208 KiB has room for 256 or 100. Usually the system grants at least 416 KiB, twice `net.core.wmem_max`.
 const SEND_BUFFER: usize = 1 << 20;
 
 /// How many datagrams are received before other work runs. It takes a few milliseconds, so that a
@@ -47,6 +50,10 @@ pub(crate) trait Endpoint {
 
 /// What the caller must do next.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "the caller takes it apart at once"
+)]
 pub(crate) enum Step {
     /// Return this server.
     Found(DiscoveredServer),
@@ -68,16 +75,21 @@ pub(crate) struct Driver<S> {
     budget: usize,
     /// The file of addresses, until what answered is saved.
     memory: Option<Memory>,
+    /// The file of known servers, until the new ones are saved, and why they were not.
+    #[cfg(feature = "signed")]
+    known: Option<KnownServers>,
+    #[cfg(feature = "signed")]
+    unsaved: Option<DiscoverError>,
 }
 
 impl<S: Endpoint> Driver<S> {
     /// Starts a search on this host's interfaces: opens its sockets and sends the first probes.
     ///
     /// `start` is when the search was called, which its deadline counts from. `targets` are the
-    /// targets of `config`. `register` prepares the socket of a link for waiting. A link whose socket
+    /// targets of the round's configuration. `register` prepares the socket of a link for waiting. A link whose socket
     /// cannot be opened is given up. It is an error if no socket can be opened.
     pub(crate) fn start(
-        config: &Config,
+        round: &Round,
         start: Instant,
         targets: Vec<ResolvedTarget>,
         clock: impl Fn() -> Instant,
@@ -86,18 +98,24 @@ impl<S: Endpoint> Driver<S> {
         let interfaces = Interface::list().map_err(|error| DiscoverError::ListInterfaces {
             source: Arc::new(error),
         })?;
+        let config = &round.config;
+        #[cfg(feature = "signed")]
+        let known = KnownServers::of(config)?;
         let memory = Memory::of(config);
         let remembered = memory.iter().flat_map(Memory::addresses).copied();
-        let [v4, v6] = neighbors::limits();
+        let [v4, v6] = neighbors::limits(config.details());
         let host = Host::new(interfaces)
             .with_targets(targets)
             .with_remembered(resolve::routes(remembered))
             .with_max_silent(v4, v6);
+        let host = round.on_host(host, resolve::routes(round.asked.iter().copied()));
+        #[cfg(feature = "signed")]
+        let host = host.with_known_servers(known.iter().flat_map(KnownServers::servers).cloned());
         let now = clock();
         let timeout = config.settings().timeout();
         let left = timeout.saturating_sub(now.saturating_duration_since(start));
         let config = &config.clone().with_timeout(left);
-        let mut discovery = Discovery::on_host(now, config, &host)?;
+        let mut discovery = Discovery::new(now, config, &host, random(config)?)?;
         if let Some(memory) = &memory {
             memory.report(&mut discovery);
         }
@@ -126,9 +144,13 @@ impl<S: Endpoint> Driver<S> {
         let mut driver = Self {
             discovery,
             sockets,
-            buffer: vec![0; config.settings().buffer_size().get()],
+            buffer: vec![0; config.settings().buffer_size().capacity()],
             budget: BUDGET,
             memory,
+            #[cfg(feature = "signed")]
+            known,
+            #[cfg(feature = "signed")]
+            unsaved: None,
         };
         driver.send(clock);
         Ok(driver)
@@ -136,6 +158,16 @@ impl<S: Endpoint> Driver<S> {
 
     pub(crate) fn discovery(&self) -> &Discovery {
         &self.discovery
+    }
+
+    /// Whether the search could send a probe, and save the servers that it knows now.
+    pub(crate) fn outcome(&self) -> Result<(), DiscoverError> {
+        self.discovery.outcome()?;
+        #[cfg(feature = "signed")]
+        if let Some(error) = &self.unsaved {
+            return Err(error.clone());
+        }
+        Ok(())
     }
 
     /// The open sockets, with the indices of their links.
@@ -236,6 +268,17 @@ impl<S: Endpoint> Driver<S> {
     }
 }
 
+/// Fresh bytes for the nonces of a search.
+fn random(config: &Config) -> Result<[u8; 15], DiscoverError> {
+    let mut bytes = [0; 15];
+    if config.details() {
+        getrandom::fill(&mut bytes).map_err(|error| DiscoverError::NoRandomBytes {
+            source: Arc::new(error.into()),
+        })?;
+    }
+    Ok(bytes)
+}
+
 /// Opens the socket of a link. It shares its port with no other. If the search asks hosts by unicast,
 /// the system also reports refusals, and that it has no room for a datagram.
 fn open(link: &Link, config: &Config, unicasts: bool) -> io::Result<UdpSocket> {
@@ -281,6 +324,10 @@ impl<S> Driver<S> {
     fn save(&mut self) {
         if let Some(memory) = self.memory.take() {
             memory.save(&mut self.discovery);
+        }
+        #[cfg(feature = "signed")]
+        if let Some(known) = self.known.take() {
+            self.unsaved = known.save(&self.discovery).err();
         }
     }
 }
@@ -393,11 +440,21 @@ mod tests {
             .map(|link| interface(&format!("eth{link}"), &format!("10.0.{link}.2")))
             .collect();
         Driver {
-            discovery: Discovery::new(Instant::now(), &Config::default(), &interfaces).unwrap(),
+            discovery: Discovery::new(
+                Instant::now(),
+                &Config::default(),
+                &Host::new(interfaces),
+                [0; 15],
+            )
+            .unwrap(),
             sockets,
-            buffer: vec![0; BufferSize::default().get()],
+            buffer: vec![0; BufferSize::default().capacity()],
             budget: BUDGET,
             memory: None,
+            #[cfg(feature = "signed")]
+            known: None,
+            #[cfg(feature = "signed")]
+            unsaved: None,
         }
     }
 
@@ -485,7 +542,8 @@ mod tests {
                 }
                 Ok(Scripted::default())
             };
-            Driver::start(&config, now, targets, || now, register).unwrap();
+            let round = Round::search(config.clone());
+            Driver::start(&round, now, targets, || now, register).unwrap();
             assert_eq!(receive.into_inner(), [expected]);
         }
     }
@@ -684,11 +742,15 @@ mod tests {
         let target = ResolvedTarget::new(network, [Route { remote, local }]);
         let host = Host::new([interface("eth0", "10.0.0.2")]).with_targets([target]);
         Driver {
-            discovery: Discovery::on_host(Instant::now(), &config, &host).unwrap(),
+            discovery: Discovery::new(Instant::now(), &config, &host, [0; 15]).unwrap(),
             sockets: vec![Some(socket)],
-            buffer: vec![0; BufferSize::default().get()],
+            buffer: vec![0; BufferSize::default().capacity()],
             budget: BUDGET,
             memory: None,
+            #[cfg(feature = "signed")]
+            known: None,
+            #[cfg(feature = "signed")]
+            unsaved: None,
         }
     }
 

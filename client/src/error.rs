@@ -2,6 +2,8 @@
 
 use std::io;
 use std::num::NonZeroU16;
+#[cfg(feature = "signed")]
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -73,6 +75,25 @@ pub enum DiscoverError {
     SourcePortInUse {
         /// The port.
         port: NonZeroU16,
+        /// The system's error.
+        source: Arc<io::Error>,
+    },
+    /// The file of [known servers](crate::Config::known_servers) cannot be read or written, or is damaged.
+    ///
+    /// Without it the search cannot tell whom to trust. If it could not be written, servers were found,
+    /// but those that are new are not known at the next search.
+    #[cfg(feature = "signed")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+    #[error("cannot use the file of known servers `{}`", file.display())]
+    KnownServers {
+        /// The file.
+        file: PathBuf,
+        /// The system's error, or what is wrong with the file.
+        source: Arc<io::Error>,
+    },
+    /// The system gave no random bytes for the requests for details.
+    #[error("the system gave no random bytes, which requests for details need")]
+    NoRandomBytes {
         /// The system's error.
         source: Arc<io::Error>,
     },

@@ -4,7 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 
 use udp_discovery_protocol::Interface;
+#[cfg(feature = "signed")]
+use udp_discovery_protocol::ServerId;
 
+use crate::server::DiscoveredServer;
 use crate::target::Target;
 
 /// How many addresses on link a sweep may have asked that are still silent, if the system does not
@@ -23,6 +26,15 @@ pub struct Host {
     /// Addresses that answered an earlier search ([`Config::remember`](crate::Config::remember)), at
     /// most 4,096. They are asked first.
     pub remembered: Vec<Route>,
+    /// Servers known from earlier rounds of a [`Watch`](crate::Watch). Their answers are accepted even if
+    /// [`Config::max_servers`](crate::Config::max_servers) others have answered. On an interface where
+    /// one is known, the search asks by the families of those known
+    /// ([`Family::Auto`](crate::Family::Auto)).
+    pub expected: Vec<DiscoveredServer>,
+    /// The servers known by name ([`Config::known_servers`](crate::Config::known_servers)): names and ids.
+    #[cfg(feature = "signed")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+    pub known_servers: Vec<(String, ServerId)>,
     /// How many IPv4 addresses on link a sweep may have asked within 3 s that are still silent. Each may
     /// hold an entry of the system's neighbor table. Default: [`DEFAULT_MAX_SILENT`].
     pub max_silent_v4: NonZeroUsize,
@@ -37,6 +49,9 @@ impl Host {
             interfaces: interfaces.into(),
             targets: Vec::new(),
             remembered: Vec::new(),
+            expected: Vec::new(),
+            #[cfg(feature = "signed")]
+            known_servers: Vec::new(),
             max_silent_v4: DEFAULT_MAX_SILENT,
             max_silent_v6: DEFAULT_MAX_SILENT,
         }
@@ -52,6 +67,26 @@ impl Host {
     pub fn with_remembered(self, remembered: impl IntoIterator<Item = Route>) -> Self {
         let remembered = remembered.into_iter().collect();
         Self { remembered, ..self }
+    }
+
+    /// Sets [`expected`](Self::expected).
+    pub fn with_expected(self, expected: impl IntoIterator<Item = DiscoveredServer>) -> Self {
+        let expected = expected.into_iter().collect();
+        Self { expected, ..self }
+    }
+
+    /// Sets the [`known_servers`](Self::known_servers).
+    #[cfg(feature = "signed")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+    pub fn with_known_servers(
+        self,
+        known_servers: impl IntoIterator<Item = (String, ServerId)>,
+    ) -> Self {
+        let known_servers = known_servers.into_iter().collect();
+        Self {
+            known_servers,
+            ..self
+        }
     }
 
     /// Sets [`max_silent_v4`](Self::max_silent_v4) and [`max_silent_v6`](Self::max_silent_v6).

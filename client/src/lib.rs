@@ -20,15 +20,15 @@
 //!   answers.
 //! - [`DiscoveredServer`] is a server that answered. [`Report`] describes what a search did, and
 //!   explains why it found nothing.
-//! - [`Discovery`] is a search without sockets, for other event loops and runtimes.
+//! - [`Client::watch`] returns a [`Watcher`], an iterator over what comes and goes.
+//! - [`Discovery`] is a search without sockets, and [`Watch`] a watch, for other event loops and
+//!   runtimes.
 //! - With the feature `tokio`, the methods of `Client` whose names end in `_async` search on a
-//!   tokio runtime, where a search is a stream.
+//!   tokio runtime, where a search or a watch is a stream.
 //!
 //! # Non-goals
-//! - Trust. Anybody on the network can answer, and claim any address. The memory and the duration
-//!   of a search are bounded, but a server that was found is not authenticated.
-//! - Watching. A search ends at its deadline; a program that wants to know what comes and goes
-//!   searches again.
+//! - Secure connections. Anybody on the network can answer, and claim any address. With details and the
+//!   feature `signed`, a search finds out who answered, but a later connection is not authenticated.
 //!
 //! # Cookbook
 //! Search on loopback, for a server on another port:
@@ -125,6 +125,21 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Watch which servers come and go:
+//!
+//! ```no_run
+//! use udp_discovery_client::{Client, WatchEvent};
+//!
+//! for event in Client::default().watch()? {
+//!     match event {
+//!         WatchEvent::Appeared(server) => println!("{} is there", server.url("http")),
+//!         WatchEvent::Gone(server) => println!("{} is gone", server.url("http")),
+//!         other => println!("{other}"), // network changed: eth0 192.168.1.2
+//!     }
+//! }
+//! # Ok::<(), udp_discovery_client::WatchError>(())
+//! ```
+//!
 //! Connect to servers that do not name a port. The Python servers never do:
 //!
 //! ```no_run
@@ -138,6 +153,57 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Ask which server is which. Servers that offer details are found with their name and properties, and
+//! one with several addresses once:
+//!
+//! ```no_run
+//! use udp_discovery_client::{Client, Config};
+//!
+//! let config = Config::default()
+//!     .with_wanted_name("printer*")
+//!     .with_wanted_properties([("floor", "2")]);
+//! for server in Client::new(config).discover()? {
+//!     let name = server.name.as_deref().unwrap_or_default();
+//!     println!("{name:?} is at {server}"); // the name may have any characters
+//!     for endpoint in &server.endpoints {
+//!         println!("  {endpoint}");
+//!     }
+//! }
+//! # Ok::<(), udp_discovery_client::DiscoverError>(())
+//! ```
+//!
+//! Find only the server that proves its id with a signature (feature `signed`):
+//!
+//! ```no_run
+//! # #[cfg(feature = "signed")] {
+//! use udp_discovery_client::{Client, Config};
+//!
+//! let id = "_RckOFqgx1tk-3jNYC-h2ZH96_drE8WO1wLqyDXp9hg".parse()?;
+//! let config = Config::default().with_pinned_ids([id]);
+//! if let Some(server) = Client::new(config).discover_one()? {
+//!     assert!(server.verified);
+//! }
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Or trust each name as it was first seen, and hear of another server that takes it:
+//!
+//! ```no_run
+//! # #[cfg(feature = "signed")] {
+//! use udp_discovery_client::{Client, Config};
+//!
+//! let client = Client::new(Config::default().with_known_servers("known-servers"));
+//! let mut search = client.search()?;
+//! search.by_ref().for_each(drop);
+//! search.outcome()?;
+//! for alarm in search.report().alarms.iter().filter(|it| !it.known_answered) {
+//!     println!("{:?} has another id: {}", alarm.name, alarm.id);
+//! }
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! A program that is a server too renames one of the two `Config`s:
 //!
 //! ```
@@ -147,7 +213,7 @@
 //! let client = Client::new(ClientConfig::default());
 //! ```
 //!
-//! The folder [`examples`] has complete programs: blocking, in a `select!` loop of tokio, on smol,
+//! The folder [`examples`] has complete programs: blocking, in a `select!` loop of tokio, on smol, a watch,
 //! tests without a network, and settings in the application's own TOML file.
 //!
 //! [`examples`]: https://docs.rs/crate/udp-discovery-client/latest/source/examples/
@@ -184,8 +250,24 @@
 //! - **A server is an address and a port** ([`ServerKey`]), because the wire format has no other
 //!   name for it. A server that is reached on two networks, and claims its address on each, is
 //!   found twice.
+//! - **Details merge what is one server.** With [`Config::details`], answers with the same id and run are
+//!   one server with several [`endpoints`](DiscoveredServer::endpoints), the verified apart from the
+//!   others. A plain answer waits for its details until the next probe is due. The iterator returns a
+//!   server when it is first known; [`Search::servers`] and [`Client::discover`] return the merged servers.
+//! - **Signatures are verified last**, after the nonce and the pins, at most 1,000 in a search and 2 wrong
+//!   ones from one source. So a flood of forgeries costs about 0.1 s. It can suppress a server, but
+//!   not take its place.
 //! - **The address to use is selected**, not copied from the answer ([`AddressPolicy`]): a server
 //!   in a container often claims an address that only its host can reach.
+//! - **A watch is made of rounds**, each a search with fresh sockets and a fresh look at the interfaces.
+//!   So links that flap, addresses that change and a suspended host need no code of their own. The rounds
+//!   start at least a second apart ([`Config::interval`]).
+//! - **Gone means asked.** A server that misses a round is asked seven more times by broadcast and
+//!   by unicast, over 1.38 s, before it is gone. With 10 % loss each way, and a silence of all
+//!   three probes of a round first, less than one in 10,000 is called gone falsely. At most 64
+//!   servers, with details 28, are asked so in one round, because requests to hosts that are gone
+//!   fill the socket's buffer for 3 s; of 1,000 that end at once, the last is gone within about 40
+//!   s, with details 75 s. Where there is no network to ask on, a server is gone after ten seconds.
 //! - **One core for both kinds of search.** [`Discovery`] makes every decision. The blocking and the
 //!   tokio search only wait.
 //!
@@ -193,6 +275,8 @@
 //! All are off by default.
 //! - `serde`: `Deserialize` and `Serialize` for [`Config`], `Serialize` for [`DiscoveredServer`] and
 //!   [`Report`].
+//! - `signed`: verifies the signatures of servers with details: `Config::pinned_ids`,
+//!   `Config::known_servers`, [`DiscoveredServer::verified`].
 //! - `tokio`: searches on a tokio runtime.
 //! - `tracing`: events of the crate tracing. Bytes from the network are escaped. A search and its
 //!   servers are at the level `DEBUG`, a link that cannot be used is at `WARN`, repeated answers are
@@ -214,8 +298,14 @@ mod config;
 mod discovery;
 mod driver;
 mod error;
+mod file;
+mod found;
 mod host;
+mod interval;
+#[cfg(feature = "signed")]
+mod known;
 mod neighbors;
+mod nonces;
 mod probes;
 mod refusals;
 mod remember;
@@ -230,6 +320,10 @@ mod target;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 mod trace;
+mod trust;
+mod wanted;
+mod watch;
+mod watcher;
 
 pub use address::AddressPolicy;
 pub use blocking::{Search, TimedOut};
@@ -241,13 +335,18 @@ pub use config::{
 pub use discovery::{Discovery, Transmit};
 pub use error::DiscoverError;
 pub use host::{DEFAULT_MAX_SILENT, Host, ResolvedTarget, Route};
+pub use interval::{LONGEST_INTERVAL, SHORTEST_INTERVAL, WatchInterval, WatchIntervalError};
+#[cfg(feature = "signed")]
+pub use report::Alarm;
 pub use report::{
     Counts, Destination, DestinationKind, LastResort, Link, MalformedDatagram, Remembered, Report,
     SkipReason, Skipped, SweepReport, TargetReport,
 };
-pub use server::{DiscoveredServer, ServerKey};
+pub use server::{DiscoveredServer, Endpoint, ServerKey};
 pub use target::{ParseTargetError, Target};
 pub use udp_discovery_protocol as protocol;
+pub use watch::{Round, Watch, WatchError, WatchEvent, WatchLink};
+pub use watcher::Watcher;
 
 /// Finds every server that answers within `timeout`, in the order of their answers, with the
 /// default [`Config`].

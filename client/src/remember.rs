@@ -1,24 +1,19 @@
 //! The file of the addresses that answered ([`Config::remember`]).
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::iter;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::address::is_of_any_link;
 use crate::config::Config;
 use crate::discovery::{Discovery, MAX_REMEMBERED};
+use crate::file::{self, MAX_BYTES};
 
 /// The first line, with the name of the format.
 const FORMAT: &str = "# udp-discovery addresses 1";
-
-/// How many bytes are read. A file of the most addresses has a quarter of it.
-const MAX_BYTES: u64 = 1 << 20;
 
 /// The file, and what it had at the start of a search.
 #[derive(Debug)]
@@ -44,7 +39,7 @@ impl Memory {
             error: None,
             is_ours: true,
         };
-        match read(file) {
+        match file::read(file) {
             Ok(Some(bytes)) => memory.parse(&bytes),
             Ok(None) => {}
             Err(error) => {
@@ -73,7 +68,7 @@ impl Memory {
         if discovery.answered().is_empty() || !self.is_ours {
             return;
         }
-        if let Err(error) = replace(&self.file, &self.after(discovery))
+        if let Err(error) = file::replace(&self.file, &self.after(discovery))
             && let Some(report) = discovery.remembered_mut()
         {
             report.error = Some(Arc::new(error));
@@ -134,24 +129,6 @@ impl Memory {
     }
 }
 
-/// The content, at most one byte more than [`MAX_BYTES`]. `None` if there is no file.
-fn read(file: &Path) -> io::Result<Option<Vec<u8>>> {
-    match fs::metadata(file) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        // Opening a pipe would wait for its other end.
-        Ok(metadata) if !metadata.is_file() => {
-            let reason = "it is not a regular file";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
-        }
-        other => other?,
-    };
-    let mut bytes = Vec::new();
-    File::open(file)?
-        .take(MAX_BYTES + 1)
-        .read_to_end(&mut bytes)?;
-    Ok(Some(bytes))
-}
-
 /// An address that can be asked by unicast on any link.
 fn address(line: &[u8]) -> Option<SocketAddr> {
     let address: SocketAddr = str::from_utf8(line).ok()?.parse().ok()?;
@@ -159,34 +136,12 @@ fn address(line: &[u8]) -> Option<SocketAddr> {
     is_plain.then(|| SocketAddr::new(address.ip(), address.port()))
 }
 
-/// Replaces the file as a whole: writes another one beside it and renames that.
-fn replace(file: &Path, text: &str) -> io::Result<()> {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let name = file.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut other = std::ffi::OsString::from(".");
-    other.push(name);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    other.push(format!(".{}-{number}.tmp", process::id()));
-    let other = file.with_file_name(other);
-    let mut created = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(&other)?;
-    let written = created
-        .write_all(text.as_bytes())
-        .and_then(|()| created.sync_data());
-    drop(created);
-    written
-        .and_then(|()| fs::rename(&other, file))
-        .inspect_err(|_| {
-            // Nothing more can be done about it.
-            let _ = fs::remove_file(&other);
-        })
-}
-
 #[cfg(test)]
 mod tests {
     use std::env;
+    use std::fs;
+    use std::path::Path;
+    use std::process;
     use std::thread;
     use std::time::Instant;
 
@@ -263,7 +218,7 @@ mod tests {
         let host = Host::new([eth0]).with_remembered(memory.addresses.iter().map(route));
         let mut now = Instant::now();
         let config = config(&memory.file).with_broadcast(true);
-        let mut search = Discovery::on_host(now, &config, &host).unwrap();
+        let mut search = Discovery::new(now, &config, &host, [0; 15]).unwrap();
         memory.report(&mut search);
         loop {
             while search.poll_transmit(now).is_some() {}
@@ -421,7 +376,7 @@ mod tests {
                 scope.spawn(move || {
                     for _ in 0..50 {
                         // Windows does not replace a file that somebody reads.
-                        let replaced = replace(file, &text(hosts));
+                        let replaced = crate::file::replace(file, &text(hosts));
                         assert!(replaced.is_ok() || cfg!(windows));
                     }
                 })
@@ -444,7 +399,8 @@ mod tests {
         let memory = memory(&folder.file());
         let config = config(&folder.file()).with_any_source_port(true);
         let config = config.with_broadcast(true);
-        let mut search = Discovery::new(Instant::now(), &config, &[eth0()]).unwrap();
+        let mut search =
+            Discovery::new(Instant::now(), &config, &Host::new([eth0()]), [0; 15]).unwrap();
         let source = SocketAddr::from(([10, 0, 0, 7], 40_000));
         search.handle_datagram(Instant::now(), 0, source, b"SERVER_IP:10.0.0.7");
         memory.save(&mut search);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use udp_discovery_protocol::ServerId;
 
 use crate::sweep::Sweep;
 use crate::target::Target;
@@ -41,6 +42,14 @@ pub struct Report {
     pub last_resort: Option<LastResort>,
     /// How many datagrams were received, by what became of them.
     pub counts: Counts,
+    /// The ids that answered with several runs, which are listed as several servers: a server was started
+    /// again during the search, or the file of its id was copied.
+    pub repeated_ids: Vec<ServerId>,
+    /// The known names that another id answered with
+    /// ([`Config::known_servers`](crate::Config::known_servers)).
+    #[cfg(feature = "signed")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+    pub alarms: Vec<Alarm>,
     /// The first of the [malformed](Counts::malformed) datagrams.
     pub first_malformed: Option<MalformedDatagram>,
 }
@@ -51,6 +60,27 @@ impl Report {
     pub fn capped(&self) -> bool {
         self.counts.over_the_cap > 0
     }
+}
+
+/// Another id answered, with a valid signature, under the name of a
+/// [known server](crate::Config::known_servers). It is not among the servers found.
+#[cfg(feature = "signed")]
+#[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Alarm {
+    /// The name.
+    pub name: String,
+    /// The id that answered.
+    pub id: ServerId,
+    /// The address that it answered from first.
+    pub source: SocketAddr,
+    /// The id that is known by the name; the first one, if there are several.
+    pub known_id: ServerId,
+    /// Whether a known id answered in this search too. If not, somebody may have taken the place of the
+    /// known server.
+    pub known_answered: bool,
 }
 
 /// How far a sweep is: of the targets that are networks, and of the addresses that are remembered.
@@ -75,10 +105,12 @@ pub struct SweepReport {
     /// - the time that the [pace](crate::Config::pace) takes for all `addresses`, and
     /// - for `n` addresses on link and a limit of `m` silent ones, 3 s · ⌊(`n` − 1) / `m`⌋ and the time
     ///   that the pace takes for (`n` − 1) mod `m` addresses. `m` is a third of the system's neighbor
-    ///   table, 341 by default and at most 500. IPv4 and IPv6 have a table each, and the longer time counts.
+    ///   table, 341 by default and at most 500, or 200 with details. IPv4 and IPv6 have a table each, and
+    ///   the longer time counts.
     ///
-    /// The pace takes `n` / pace for `n` addresses up to 100 a second. Above, it takes
-    /// 1.01 · `n` / pace − 10 ms, because it begins with a burst.
+    /// The pace takes `n` / pace for `n` datagrams up to 100 a second. Above, it takes
+    /// 1.01 · `n` / pace − 10 ms, because it begins with a burst. With details, two datagrams go to each
+    /// address.
     #[cfg_attr(
         feature = "serde",
         serde(serialize_with = "udp_discovery_protocol::duration::serialize")
@@ -301,6 +333,25 @@ pub struct Counts {
     pub refused_address: u64,
     /// Answers of new servers beyond [`Config::max_servers`](crate::Config::max_servers).
     pub over_the_cap: u64,
+    /// Answers with details to another search, or with the number of a probe that was not sent to their
+    /// source.
+    pub wrong_nonce: u64,
+    /// Answers of servers with another name or other properties than those wanted
+    /// ([`Config::wanted_name`](crate::Config::wanted_name),
+    /// [`Config::wanted_properties`](crate::Config::wanted_properties)).
+    pub unwanted: u64,
+    /// Answers without a signature, where one is needed: with
+    /// [pinned ids](crate::Config::details), or under a known name.
+    pub unsigned: u64,
+    /// Answers of other ids than the pinned ones.
+    pub not_pinned: u64,
+    /// Answers with a wrong signature, where one is needed.
+    pub wrong_signature: u64,
+    /// Answers whose signature was not verified, where one is needed: after 2 wrong ones from the same
+    /// source, or 1,000 verifications.
+    pub not_verified: u64,
+    /// Answers of another id under a known name. Each is an alarm too.
+    pub other_id: u64,
     /// Datagrams that arrived after the end of the search.
     pub late: u64,
     /// Errors of the system on receiving.
@@ -318,6 +369,13 @@ impl Counts {
             DropReason::RefusedAddress => &mut self.refused_address,
             DropReason::Duplicate => &mut self.duplicates,
             DropReason::OverTheCap => &mut self.over_the_cap,
+            DropReason::WrongNonce => &mut self.wrong_nonce,
+            DropReason::Unwanted => &mut self.unwanted,
+            DropReason::Unsigned => &mut self.unsigned,
+            DropReason::NotPinned => &mut self.not_pinned,
+            DropReason::WrongSignature => &mut self.wrong_signature,
+            DropReason::NotVerified => &mut self.not_verified,
+            DropReason::OtherId => &mut self.other_id,
         };
         *count += 1;
         *count
@@ -325,7 +383,11 @@ impl Counts {
 }
 
 /// Why a datagram that was received during the search is not a new server.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "signed"),
+    allow(dead_code, reason = "some are of signatures")
+)]
 pub(crate) enum DropReason {
     Malformed,
     TooLong,
@@ -334,6 +396,13 @@ pub(crate) enum DropReason {
     RefusedAddress,
     Duplicate,
     OverTheCap,
+    WrongNonce,
+    Unwanted,
+    Unsigned,
+    NotPinned,
+    WrongSignature,
+    NotVerified,
+    OtherId,
 }
 
 impl fmt::Display for DropReason {
@@ -346,6 +415,13 @@ impl fmt::Display for DropReason {
             Self::RefusedAddress => "refused by the address policy",
             Self::Duplicate => "repeated answer",
             Self::OverTheCap => "more servers than the limit",
+            Self::WrongNonce => "to another search or to a probe that was not sent there",
+            Self::Unwanted => "another name or other properties than those wanted",
+            Self::Unsigned => "not signed",
+            Self::NotPinned => "not a pinned id",
+            Self::WrongSignature => "wrong signature",
+            Self::NotVerified => "signature not verified, above the limit",
+            Self::OtherId => "another id under a known name",
         })
     }
 }

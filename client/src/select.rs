@@ -13,7 +13,9 @@ use crate::config::{Config, Family, LARGE_SWEEP_LIMIT, SWEEP_LIMIT};
 use crate::error::DiscoverError;
 use crate::host::{Host, ResolvedTarget, Route};
 use crate::report::{Destination, DestinationKind, LastResort, Link, SkipReason, Skipped};
+use crate::server::DiscoveredServer;
 use crate::sweep::{Exclusions, Range, SweepRange, hosts_here, is_neighbor, number, of_network};
+use crate::target::Target;
 
 /// How many hosts are asked by unicast on an interface. A host with a route to each of its virtual
 /// machines may have hundreds, and the broadcast reaches those too.
@@ -103,6 +105,7 @@ impl Selection {
             }
         }
         let ranges = selection.sweep(config, host, &asked);
+        selection.keep_families(&host.expected);
         match selection.links.is_empty() {
             true if config.broadcast() => Err(DiscoverError::NoUsableInterface {
                 skipped: selection.skipped,
@@ -113,6 +116,16 @@ impl Selection {
                 ranges,
                 ..selection
             }),
+        }
+    }
+
+    /// Asks by IPv6 from the first probe on where a server is known by it.
+    fn keep_families(&mut self, known: &[DiscoveredServer]) {
+        let sources = known.iter().flat_map(DiscoveredServer::sources);
+        let by_ipv6 = sources.filter(|(source, _)| source.is_ipv6());
+        let interfaces: HashSet<&str> = by_ipv6.map(|(_, interface)| interface).collect();
+        for link in &mut self.links {
+            link.waits_for_ipv4 &= !interfaces.contains(link.interface.as_str());
         }
     }
 
@@ -330,7 +343,13 @@ fn check_target(
     if ip.is_some_and(|ip| is_network_or_broadcast_address(interfaces, ip)) {
         return Err(DiscoverError::NotAHost { target: target() });
     }
-    let Some(network) = resolved.target.network() else {
+    check_size(config, &resolved.target)
+        .map_err(|(target, limit)| DiscoverError::NetworkTooLarge { target, limit })
+}
+
+/// Refuses a target that is too large a network, with the limit that it exceeds.
+pub(crate) fn check_size(config: &Config, target: &Target) -> Result<(), (Target, u32)> {
+    let Some(network) = target.network() else {
         return Ok(());
     };
     let bits = network.max_prefix_len() - network.prefix_len();
@@ -340,8 +359,7 @@ fn check_target(
         (SWEEP_LIMIT, !config.large_sweeps()),
     ] {
         if holds && addresses > limit {
-            let target = target();
-            return Err(DiscoverError::NetworkTooLarge { target, limit });
+            return Err((target.clone(), limit));
         }
     }
     Ok(())
@@ -363,7 +381,7 @@ fn first_network(config: &Config, host: &Host, address: SocketAddr) -> Option<us
 
 /// Whether `ip` is the first or the last address of a network of this host, which name no host (RFC
 /// 1122, 3.2.1.3).
-fn is_network_or_broadcast_address(interfaces: &[Interface], ip: IpAddr) -> bool {
+pub(crate) fn is_network_or_broadcast_address(interfaces: &[Interface], ip: IpAddr) -> bool {
     let mut addresses = interfaces.iter().flat_map(|it| &it.addresses);
     addresses.any(|address| match (address.network(), ip) {
         (IpNet::V4(network), IpAddr::V4(ip)) => {

@@ -6,7 +6,7 @@ use std::num::NonZeroU16;
 use std::time::Duration;
 
 use bytes::Bytes;
-use udp_discovery_protocol::{DEFAULT_PORT, DEFAULT_RESPONSE_PREFIX};
+use udp_discovery_protocol::{DEFAULT_PORT, DEFAULT_RESPONSE_PREFIX, Details, RunId, ServerId};
 
 use crate::report::scoped;
 
@@ -59,9 +59,10 @@ pub struct DiscoveredServer {
     pub source: SocketAddr,
     /// The name of the interface that received the answer.
     pub interface: String,
-    /// The time between the last probe sent from that interface address and the answer.
+    /// The time between the probe and the answer. An answer with [details](crate::Config::details) names the
+    /// probe. For a plain answer it is the time since the last probe sent from that interface address.
     ///
-    /// Answers do not name the probe that they belong to. If an answer takes longer than the
+    /// Plain answers do not name the probe that they belong to. If an answer takes longer than the
     /// interval between two probes, this value is too short by a multiple of that interval.
     ///
     /// For an address that a sweep asked, it is the time since the sweep asked it last, if that is among
@@ -70,6 +71,51 @@ pub struct DiscoveredServer {
     pub rtt: Duration,
     /// The received datagram.
     pub raw: Bytes,
+    /// The identity of the server. It and the following fields are known only of an answer with
+    /// [details](crate::Config::details).
+    pub id: Option<ServerId>,
+    /// Which start of the server it is.
+    pub run: Option<RunId>,
+    /// The name for people, as the server claims it. It need not be unique.
+    pub name: Option<String>,
+    /// The properties, as the server claims them: keys, whose case does not matter, and values.
+    pub properties: Vec<(String, String)>,
+    /// Whether the owner of the [`id`](Self::id) signed this answer to this search. It says who answered
+    /// the search. It does not authenticate a later connection. Always `false` without the feature
+    /// `signed`.
+    pub verified: bool,
+    /// The addresses that the server answered from, the most reachable one first, which the fields above
+    /// describe. At most 16.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// An address of a server that answered with details.
+///
+/// With the feature `serde` it implements `Serialize` as a [`DiscoveredServer`] does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(into = "serialized::Endpoint")
+)]
+#[non_exhaustive]
+pub struct Endpoint {
+    /// The address to use.
+    pub ip: IpAddr,
+    /// The index of the interface that a link-local [`ip`](Self::ip) belongs to. 0 for any other
+    /// address.
+    pub scope_id: u32,
+    /// The port of the service, if it is known.
+    pub port: Option<NonZeroU16>,
+    /// The address in the answer.
+    pub claimed_ip: IpAddr,
+    /// The address that the answer came from.
+    pub source: SocketAddr,
+    /// The name of the interface that received the answer.
+    pub interface: String,
+    /// The time between the probe that the answer names, sent to this server or broadcast, and the
+    /// answer.
+    pub rtt: Duration,
 }
 
 /// What identifies a server: the address to use and the port. The wire format has no other name
@@ -111,6 +157,12 @@ impl DiscoveredServer {
             interface: String::new(),
             rtt: Duration::ZERO,
             raw: format!("{DEFAULT_RESPONSE_PREFIX}{key}").into(),
+            id: None,
+            run: None,
+            name: None,
+            properties: Vec::new(),
+            verified: false,
+            endpoints: Vec::new(),
         }
     }
 
@@ -164,6 +216,50 @@ impl DiscoveredServer {
         }
     }
 
+    /// Sets the details, and whether they are [`verified`](Self::verified). The server gets one
+    /// [`Endpoint`], with its own fields.
+    #[must_use]
+    pub fn with_details(self, details: &Details, verified: bool) -> Self {
+        let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+        Self {
+            id: Some(details.id()),
+            run: Some(details.run()),
+            name: details.name().map(ToOwned::to_owned),
+            properties: details.properties().map(owned).collect(),
+            verified,
+            endpoints: vec![self.endpoint()],
+            ..self
+        }
+    }
+
+    fn endpoint(&self) -> Endpoint {
+        Endpoint {
+            ip: self.ip,
+            scope_id: self.scope_id,
+            port: self.port,
+            claimed_ip: self.claimed_ip,
+            source: self.source,
+            interface: self.interface.clone(),
+            rtt: self.rtt,
+        }
+    }
+
+    /// The value of a property. The case of `key` does not matter.
+    pub fn property(&self, key: &str) -> Option<&str> {
+        let mut properties = self.properties.iter();
+        properties
+            .find(|(other, _)| other.eq_ignore_ascii_case(key))
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The addresses that it answered from, each with the interface that received the answer.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = (SocketAddr, &str)> {
+        let endpoints = self.endpoints.iter();
+        endpoints
+            .map(|it| (it.source, it.interface.as_str()))
+            .chain([(self.source, self.interface.as_str())])
+    }
+
     /// The address and port to connect to, if the port is known.
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         self.port
@@ -214,20 +310,13 @@ impl DiscoveredServer {
 
     /// The interface of a link-local address (RFC 4007, section 11): its name or its index.
     fn zone(&self) -> Option<String> {
-        match (self.scope_id, self.interface.as_str()) {
-            (0, _) => None,
-            (index, "") => Some(index.to_string()),
-            (_, name) => Some(name.to_owned()),
-        }
+        zone(self.scope_id, &self.interface)
     }
 
     /// The address to use as text, without the port. A link-local one has its interface behind `%`
     /// (RFC 4007, section 11): `fe80::7%eth0`.
     pub fn ip_text(&self) -> String {
-        match self.zone() {
-            Some(zone) => format!("{}%{zone}", self.ip),
-            None => self.ip.to_string(),
-        }
+        ip_text(self.ip, self.scope_id, &self.interface)
     }
 
     /// What identifies the server.
@@ -237,6 +326,50 @@ impl DiscoveredServer {
             scope_id: self.scope_id,
             port: self.port,
         }
+    }
+}
+
+impl Endpoint {
+    /// What a plain answer with this address would be listed by.
+    pub fn key(&self) -> ServerKey {
+        ServerKey {
+            ip: self.ip,
+            scope_id: self.scope_id,
+            port: self.port,
+        }
+    }
+
+    /// The address to use as text, as [`DiscoveredServer::ip_text`].
+    pub fn ip_text(&self) -> String {
+        ip_text(self.ip, self.scope_id, &self.interface)
+    }
+}
+
+/// It is displayed as a [`DiscoveredServer`].
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ip = self.ip_text();
+        match (self.ip.is_ipv6(), self.port) {
+            (false, None) => f.write_str(&ip),
+            (false, Some(port)) => write!(f, "{ip}:{port}"),
+            (true, None) => write!(f, "[{ip}]"),
+            (true, Some(port)) => write!(f, "[{ip}]:{port}"),
+        }
+    }
+}
+
+fn zone(scope_id: u32, interface: &str) -> Option<String> {
+    match (scope_id, interface) {
+        (0, _) => None,
+        (index, "") => Some(index.to_string()),
+        (_, name) => Some(name.to_owned()),
+    }
+}
+
+fn ip_text(ip: IpAddr, scope_id: u32, interface: &str) -> String {
+    match zone(scope_id, interface) {
+        Some(zone) => format!("{ip}%{zone}"),
+        None => ip.to_string(),
     }
 }
 
@@ -276,7 +409,9 @@ impl fmt::Display for ServerKey {
 
 #[cfg(feature = "serde")]
 mod serialized {
-    use super::{Bytes, Duration, IpAddr, NonZeroU16, SocketAddr};
+    use serde::Serializer;
+
+    use super::{Bytes, Duration, IpAddr, NonZeroU16, RunId, ServerId, SocketAddr};
 
     /// A server as it is serialized.
     #[derive(serde::Serialize)]
@@ -290,6 +425,42 @@ mod serialized {
         rtt: Duration,
         #[serde(serialize_with = "crate::serialize::text")]
         raw: Bytes,
+        id: Option<ServerId>,
+        run: Option<RunId>,
+        name: Option<String>,
+        #[serde(serialize_with = "map")]
+        properties: Vec<(String, String)>,
+        verified: bool,
+        endpoints: Vec<super::Endpoint>,
+    }
+
+    /// An endpoint as it is serialized.
+    #[derive(serde::Serialize)]
+    pub(super) struct Endpoint {
+        ip: String,
+        port: Option<NonZeroU16>,
+        claimed_ip: IpAddr,
+        source: SocketAddr,
+        interface: String,
+        #[serde(rename = "rtt_ms", serialize_with = "crate::serialize::milliseconds")]
+        rtt: Duration,
+    }
+
+    fn map<S: Serializer>(pairs: &[(String, String)], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(pairs.iter().map(|(key, value)| (key, value)))
+    }
+
+    impl From<super::Endpoint> for Endpoint {
+        fn from(endpoint: super::Endpoint) -> Self {
+            Self {
+                ip: super::ip_text(endpoint.ip, endpoint.scope_id, &endpoint.interface),
+                port: endpoint.port,
+                claimed_ip: endpoint.claimed_ip,
+                source: endpoint.source,
+                interface: endpoint.interface,
+                rtt: endpoint.rtt,
+            }
+        }
     }
 
     impl From<super::DiscoveredServer> for Server {
@@ -302,6 +473,12 @@ mod serialized {
                 interface: server.interface,
                 rtt: server.rtt,
                 raw: server.raw,
+                id: server.id,
+                run: server.run,
+                name: server.name,
+                properties: server.properties,
+                verified: server.verified,
+                endpoints: server.endpoints,
             }
         }
     }
@@ -414,7 +591,7 @@ mod tests {
             .with_raw("SERVER_IP:172.17.0.1:8000\n");
         assert_eq!(
             serde_json::to_string(&found).unwrap(),
-            r#"{"ip":"192.168.1.7","port":8000,"claimed_ip":"172.17.0.1","source":"192.168.1.7:9999","interface":"eth0","rtt_ms":1.234,"raw":"SERVER_IP:172.17.0.1:8000\n"}"#
+            r#"{"ip":"192.168.1.7","port":8000,"claimed_ip":"172.17.0.1","source":"192.168.1.7:9999","interface":"eth0","rtt_ms":1.234,"raw":"SERVER_IP:172.17.0.1:8000\n","id":null,"run":null,"name":null,"properties":{},"verified":false,"endpoints":[]}"#
         );
         let link_local = server("fe80::7", 8000)
             .with_interface("eth0")

@@ -13,6 +13,7 @@ mod requests;
 
 pub(crate) use ranges::{Exclusions, Range, hosts_here, is_neighbor, number, of_network};
 
+use crate::nonces::probe_number;
 use pace::Pace;
 use ranges::{address, hosts};
 use requests::Requests;
@@ -45,9 +46,16 @@ pub(crate) struct Sweep {
     /// The system's neighbor tables for IPv4 and IPv6.
     tables: [Table; 2],
     /// The last requests.
-    recent: Requests,
+    recent: Requests<(SocketAddr, Kind)>,
+    /// Whether some of them were forgotten.
+    forgets: bool,
+    /// Whether a request for details follows each request.
+    details: bool,
+    /// The request whose request for details is due next.
+    owed: Option<Ask>,
     answered: HashSet<SocketAddr>,
     refused: HashSet<SocketAddr>,
+    start: Instant,
     /// How many passes are allowed, and how many have begun.
     allowed: u32,
     begun: u32,
@@ -69,6 +77,13 @@ pub(crate) struct SweepRange {
     pub(crate) remembered: bool,
 }
 
+/// A plain request, or one for details with the number of its pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Kind {
+    Plain,
+    Details(u8),
+}
+
 /// A request of a sweep.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ask {
@@ -77,6 +92,8 @@ pub(crate) struct Ask {
     pub(crate) target: Option<usize>,
     /// Whether it belongs to the first pass.
     pub(crate) first: bool,
+    /// The number of the pass, counted from 0, if it asks for details.
+    pub(crate) details: Option<u8>,
     /// The positions of its range and its lane.
     range: usize,
     lane: usize,
@@ -88,17 +105,19 @@ pub(crate) struct Ask {
 #[derive(Debug)]
 struct Table {
     /// Requests that were not answered, each of which may hold an entry.
-    silent: Requests,
+    silent: Requests<SocketAddr>,
     /// How many there may be.
     limit: usize,
 }
 
 impl Sweep {
-    /// `limits` are the numbers of silent addresses on link, for IPv4 and IPv6.
+    /// `limits` are the numbers of silent addresses on link, for IPv4 and IPv6. With `details`, a request
+    /// for them follows each request.
     pub(crate) fn new(
         now: Instant,
         pace: NonZeroU32,
         limits: [NonZeroUsize; 2],
+        details: bool,
         ranges: Vec<SweepRange>,
     ) -> Self {
         let mut lanes: Vec<Lane> = Vec::new();
@@ -125,8 +144,12 @@ impl Sweep {
             pace: Pace::new(now, pace),
             tables: limits.map(table),
             recent: Requests::default(),
+            forgets: false,
+            details,
+            owed: None,
             answered: HashSet::new(),
             refused: HashSet::new(),
+            start: now,
             allowed: 0,
             begun: 0,
             first_pass_over: None,
@@ -150,9 +173,15 @@ impl Sweep {
             let limit = self.tables[table].limit as u64;
             let last = count.saturating_sub(1);
             let waits = u32::try_from(last / limit).unwrap_or(u32::MAX);
-            SILENT.saturating_mul(waits) + self.pace.time_for(last % limit)
+            SILENT.saturating_mul(waits) + self.time_for(last % limit)
         };
-        self.pace.time_for(all).max(on_link(0)).max(on_link(1))
+        self.time_for(all).max(on_link(0)).max(on_link(1))
+    }
+
+    /// How long the pace takes to ask this many addresses.
+    fn time_for(&self, addresses: u64) -> Duration {
+        self.pace
+            .time_for(addresses * if self.details { 2 } else { 1 })
     }
 
     /// Allows another pass.
@@ -172,6 +201,9 @@ impl Sweep {
         if self.pace.ready() > now {
             return None;
         }
+        if let Some(owed) = self.owed.take() {
+            return Some(self.ask_details(now, owed));
+        }
         let lanes = self.lanes.iter().enumerate();
         let ready = lanes.filter_map(|(at, lane)| {
             let (range, next) = lane.next(&self.ranges)?;
@@ -184,10 +216,7 @@ impl Sweep {
         })?;
         self.pace.take(now);
         self.lanes[lane].take(&self.ranges);
-        self.recent.insert(now, destination);
-        while self.recent.len() > RECENT {
-            self.recent.forget_first();
-        }
+        self.keep_recent(now, (destination, Kind::Plain));
         let SweepRange { link, target, .. } = self.ranges[range];
         let mut took_place = false;
         if self.lanes[lane].on_link {
@@ -201,16 +230,39 @@ impl Sweep {
             link,
             target,
             first: self.begun == 1,
+            details: None,
             range,
             lane,
             took_place,
         });
+        self.owed = self.last.filter(|_| self.details);
         self.last
+    }
+
+    /// The request for details that follows `ask`, which is in the same pass.
+    fn ask_details(&mut self, now: Instant, ask: Ask) -> Ask {
+        self.pace.take(now);
+        let pass = probe_number(self.begun as usize - 1);
+        self.keep_recent(now, (ask.destination, Kind::Details(pass)));
+        let ask = Ask {
+            details: Some(pass),
+            ..ask
+        };
+        self.last = Some(ask);
+        ask
+    }
+
+    fn keep_recent(&mut self, now: Instant, request: (SocketAddr, Kind)) {
+        self.recent.insert(now, request);
+        while self.recent.len() > RECENT {
+            self.recent.forget_first();
+            self.forgets = true;
+        }
     }
 
     /// When the next request is due. `None` if there is none until another pass is allowed.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        if self.begun < self.allowed && self.is_pass_over() {
+        if self.owed.is_some() || (self.begun < self.allowed && self.is_pass_over()) {
             return Some(self.pace.ready());
         }
         let ready = self.lanes.iter().filter_map(|lane| self.lane_ready(lane));
@@ -242,8 +294,11 @@ impl Sweep {
     /// asked again after a while.
     pub(crate) fn handle_send_error(&mut self, now: Instant, kind: SendErrorKind) -> Option<Ask> {
         let ask = self.last.take()?;
-        self.recent.take(ask.destination);
-        if ask.took_place {
+        self.owed = None;
+        let request = ask.details.map_or(Kind::Plain, Kind::Details);
+        self.recent.take((ask.destination, request));
+        // The request before one for details was sent.
+        if ask.took_place && ask.details.is_none() {
             let table = self.ranges[ask.range].table();
             self.tables[table].silent.take(ask.destination);
         }
@@ -262,7 +317,16 @@ impl Sweep {
 
     /// When `address` was asked, if that is among the last requests.
     pub(crate) fn asked_at(&self, address: SocketAddr) -> Option<Instant> {
-        self.recent.get(canonical(address))
+        self.recent.get((canonical(address), Kind::Plain))
+    }
+
+    /// When `address` was asked for details in the pass with the number `pass`. If that may be forgotten,
+    /// the time is that of the first request.
+    pub(crate) fn asked_details_at(&self, address: SocketAddr, pass: u8) -> Option<Instant> {
+        let recent = self.recent.get((canonical(address), Kind::Details(pass)));
+        let may_be_forgotten =
+            self.forgets && u32::from(pass) < self.begun && self.contains(address);
+        recent.or_else(|| may_be_forgotten.then_some(self.start))
     }
 
     /// Handles an answer of `address`. Returns its range if it is the first.
@@ -281,6 +345,7 @@ impl Sweep {
 
     /// Asks nothing more on `link`.
     pub(crate) fn give_up(&mut self, link: usize) {
+        self.owed = self.owed.filter(|owed| owed.link != link);
         for lane in self.lanes.iter_mut().filter(|lane| lane.link == link) {
             *lane = Lane {
                 ranges: Vec::new(),
@@ -305,7 +370,7 @@ impl Sweep {
     }
 
     fn is_pass_over(&self) -> bool {
-        self.lanes.iter().all(Lane::is_empty)
+        self.owed.is_none() && self.lanes.iter().all(Lane::is_empty)
     }
 
     /// Frees the place of an address. Returns the range that asks it.

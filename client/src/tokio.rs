@@ -32,12 +32,18 @@ use futures_core::Stream;
 
 use crate::client::Client;
 use crate::config::Config;
+use crate::discovery::Discovery;
 use crate::driver::{Driver, Endpoint, Step};
 use crate::error::DiscoverError;
 use crate::refusals::{self, Queued};
 use crate::report::Report;
 use crate::resolve;
 use crate::server::DiscoveredServer;
+use crate::watch::Round;
+
+mod watcher;
+
+pub use watcher::Watcher;
 
 /// Finds every server that answers within `timeout`, in the order of their answers, with the
 /// default [`Config`].
@@ -98,7 +104,12 @@ pub struct Search {
 
 impl Search {
     pub(crate) async fn start(config: &Config) -> Result<Self, DiscoverError> {
+        Self::start_round(&Round::search(config.clone())).await
+    }
+
+    async fn start_round(round: &Round) -> Result<Self, DiscoverError> {
         let start = now();
+        let config = &round.config;
         let timeout = config.settings().timeout();
         let targets = if resolve::has_names(config) {
             let config = config.clone();
@@ -110,7 +121,7 @@ impl Search {
         } else {
             resolve::targets(config, timeout)?
         };
-        let driver = Driver::start(config, start, targets, now, |_, socket| {
+        let driver = Driver::start(round, start, targets, now, |_, socket| {
             Registered::new(socket)
         })?;
         let deadline = time::Instant::from_std(driver.discovery().deadline());
@@ -128,17 +139,30 @@ impl Search {
         poll_fn(|context| self.poll(context)).await
     }
 
+    /// The servers found so far, in the order of their answers, with the
+    /// [endpoints](DiscoveredServer::endpoints) that answered since they were returned.
+    pub fn servers(&self) -> impl Iterator<Item = &DiscoveredServer> {
+        self.driver.discovery().servers()
+    }
+
+    /// The search without sockets.
+    pub(crate) fn discovery(&self) -> &Discovery {
+        self.driver.discovery()
+    }
+
     /// What the search has done so far.
     pub fn report(&self) -> &Report {
         self.driver.discovery().report()
     }
 
-    /// Whether the search could send a probe.
+    /// Whether the search could send a probe, and write the file of [known
+    /// servers](Config::details).
     ///
     /// # Errors
-    /// [`DiscoverError::NothingSent`], if the search is over and could send none.
+    /// If the search is over: [`DiscoverError::NothingSent`], if it could send none, and
+    /// `DiscoverError::KnownServers`, if the new servers are not in the file.
     pub fn outcome(&self) -> Result<(), DiscoverError> {
-        self.driver.discovery().outcome()
+        self.driver.outcome()
     }
 
     /// When the search ends, at the latest, by tokio's clock.

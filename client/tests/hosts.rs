@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Instant;
 
-use udp_discovery_client::{Config, Destination, Discovery, Family, LastResort};
+use udp_discovery_client::{Config, Destination, Discovery, Family, Host, LastResort};
 use udp_discovery_protocol::{Interface, InterfaceAddress, InterfaceFlags, InterfaceRoute, IpNet};
 
 /// Parses a list with a line for each interface: its name, its flags and its addresses, separated by
@@ -57,7 +57,13 @@ fn interface(index: u32, line: &str) -> Interface {
 /// The links that a search asks on, such as `eth0 192.168.1.2`, and whether they are a last resort.
 fn asked(list: &str) -> (Vec<String>, Option<LastResort>) {
     let config = Config::default().with_family(Family::V4);
-    let search = Discovery::new(Instant::now(), &config, &interfaces(list)).unwrap();
+    let search = Discovery::new(
+        Instant::now(),
+        &config,
+        &Host::new(interfaces(list)),
+        [0; 15],
+    )
+    .unwrap();
     let links = search.links().iter();
     let links = links.map(|link| format!("{} {}", link.interface, link.local));
     (links.collect(), search.report().last_resort)
@@ -354,7 +360,13 @@ fn a_cloud_host_whose_prefix_has_32_bits() {
                 ens4 | broadcast | 10.128.0.2/32 route:10.128.0.1/32";
     asks_on(list, &["ens4 10.128.0.2"]);
     let config = Config::default().with_family(Family::V4);
-    let search = Discovery::new(Instant::now(), &config, &interfaces(list)).unwrap();
+    let search = Discovery::new(
+        Instant::now(),
+        &config,
+        &Host::new(interfaces(list)),
+        [0; 15],
+    )
+    .unwrap();
     let destinations = &search.links()[0].destinations;
     let gateway = |it: &Destination| it.ip == Ipv4Addr::new(10, 128, 0, 1);
     assert!(destinations.iter().any(gateway), "{destinations:?}");

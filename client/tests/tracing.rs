@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use udp_discovery_client::protocol::{Interface, InterfaceAddress, Settings};
-use udp_discovery_client::{Config, Discovery};
+use udp_discovery_client::{Config, Discovery, Host};
 
 /// What the events of a search look like, one line each.
 #[derive(Clone, Default)]
@@ -30,7 +30,7 @@ impl Log {
             let address = InterfaceAddress::new([10, 0, 0, 2].into(), 24).unwrap();
             eth0.addresses.push(address);
             let now = Instant::now();
-            let mut search = Discovery::new(now, config, &[eth0]).unwrap();
+            let mut search = Discovery::new(now, config, &Host::new([eth0]), [0; 15]).unwrap();
             for payload in payloads {
                 search.handle_datagram(now, 0, ([10, 0, 0, 7], 9999).into(), payload);
             }

@@ -13,10 +13,11 @@ use udp_discovery_client::{
     AddressPolicy, Config, Counts, DestinationKind, DiscoverError, DiscoveredServer, Discovery,
     Family, Host, Link, ResolvedTarget, Route, TargetReport,
 };
-use udp_discovery_protocol::Interface;
+use udp_discovery_protocol::{Codec, Interface};
 
 use crate::host;
 use crate::input::Input;
+use crate::who::{self, Who};
 use crate::wire::{self, Reading};
 
 const PORT: u16 = 9999;
@@ -120,6 +121,10 @@ fn config(input: &mut Input<'_>) -> Config {
             .with_targets(["host.example".parse().expect("it is a name")])
             .with_broadcast(input.flag());
     }
+    // Without a condition that ends it early.
+    if byte & 0x70 == 0 && matches!(byte & 0x0f, 6 | 7) {
+        return who::config(config, byte & 1 == 1);
+    }
     config = match byte >> 4 & 3 {
         1 => config.with_expect(NonZeroUsize::new(3).expect("it is not 0")),
         2 => config.with_quiet_for(Duration::from_millis(100)),
@@ -163,6 +168,8 @@ struct Run {
     asked: HashSet<SocketAddr>,
     refused: HashSet<SocketAddr>,
     answered: HashSet<SocketAddr>,
+    /// The model of a search for details.
+    who: Who,
     /// How many probes were due so far.
     probes_due: u32,
     /// When the last probe was due or the last new server answered.
@@ -179,7 +186,7 @@ impl Run {
             .map(|route| route.remote)
             .collect();
         let host = Host::new(interfaces.clone()).with_targets(targets.iter().cloned());
-        let search = match Discovery::on_host(start, &config, &host) {
+        let search = match Discovery::new(start, &config, &host, [0; 15]) {
             Ok(search) => search,
             Err(DiscoverError::NoSuchInterface { available }) => {
                 assert_eq!(available.len(), interfaces.len());
@@ -212,6 +219,7 @@ impl Run {
                 expected: VecDeque::new(),
                 counts: Counts::default(),
                 first_malformed: None,
+                who: Who::default(),
                 probes_due: 1,
                 asked,
                 refused: HashSet::new(),
@@ -320,7 +328,12 @@ impl Run {
             let index = self.search.links().get(link).map_or(0, |link| link.index);
             source.set_scope_id(index + u32::from(input.flag()));
         }
-        let payload = payload(input);
+        let payload = if self.config.details() && input.flag() {
+            who::answer(input)
+        } else {
+            payload(input)
+        };
+        self.who.datagrams += u64::from(link < self.search.links().len() || self.is_over());
         if self.is_over() {
             self.counts.late += 1;
         } else if link < self.search.links().len() {
@@ -331,20 +344,24 @@ impl Run {
 
     /// Updates the model for an answer, by the documentation.
     fn expect(&mut self, link: usize, source: SocketAddr, payload: &[u8]) {
-        let counts = &mut self.counts;
         if !self.asked.contains(&source) {
             let link = &self.search.links()[link];
             let asks_host = link.destinations.iter().any(|it| it.ip == source.ip());
             if link.targets_only && !asks_host {
-                counts.not_asked += 1;
+                self.counts.not_asked += 1;
                 return;
             }
             let port_asked = !link.targets_only && source.port() == PORT;
             if !port_asked && !self.config.any_source_port() {
-                counts.wrong_source_port += 1;
+                self.counts.wrong_source_port += 1;
                 return;
             }
         }
+        if self.config.details() {
+            self.expect_details(link, source, payload);
+            return;
+        }
+        let counts = &mut self.counts;
         let (claim, port) = match wire::read(MESSAGE, PREFIX, payload) {
             Reading::Response(ip, port) => (ip, port),
             Reading::TooLong => {
@@ -359,27 +376,11 @@ impl Run {
                 return;
             }
         };
-        let port = port.or_else(|| NonZeroU16::new(self.config.default_port()?));
-        let index = self.search.links()[link].index;
-        let scope_of_source = match source {
-            SocketAddr::V6(source) if is_link_local(source.ip().to_owned().into()) => {
-                source.scope_id()
-            }
-            _ => index,
-        };
-        let address = self.address(claim, source.ip());
-        let Some(ip) = address.filter(|_| index == 0 || scope_of_source == index) else {
+        let Some((ip, scope_id, port)) = self.key(link, source, claim, port) else {
             self.counts.refused_address += 1;
             return;
         };
-        let scope_id = if is_link_local(ip) {
-            scope_of_source
-        } else {
-            0
-        };
-        if self.asked.contains(&source) {
-            self.answered.insert(source);
-        }
+        self.answer_of(source);
         let counts = &mut self.counts;
         if self.known.contains(&(ip, scope_id, port)) {
             counts.duplicates += 1;
@@ -402,6 +403,57 @@ impl Run {
         }
     }
 
+    /// Takes an answer to a search for details that counts, whatever it becomes.
+    fn expect_details(&mut self, link: usize, source: SocketAddr, payload: &[u8]) {
+        let is_pinned = !self.config.pinned_ids().is_empty();
+        if let Reading::Response(claim, port) = wire::read(MESSAGE, PREFIX, payload) {
+            if let Some(key) = self.key(link, source, claim, port).filter(|_| !is_pinned) {
+                self.who.answered_plain(key);
+                self.answer_of(source);
+            }
+        } else if let Ok(answer) = Codec::default().decode_details(payload)
+            && self.who.is_asked(link, source.ip(), &answer)
+        {
+            let (claim, port) = (answer.response.ip(), answer.response.port());
+            if let Some(key) = self.key(link, source, claim, port) {
+                self.who.answered(&answer, key);
+                self.answer_of(source);
+            }
+        }
+    }
+
+    fn answer_of(&mut self, source: SocketAddr) {
+        if self.asked.contains(&source) {
+            self.answered.insert(source);
+        }
+    }
+
+    /// The address to use of an answer, its scope and its port. `None` if it is refused.
+    fn key(
+        &self,
+        link: usize,
+        source: SocketAddr,
+        claim: IpAddr,
+        port: Option<NonZeroU16>,
+    ) -> Option<who::Key> {
+        let port = port.or_else(|| NonZeroU16::new(self.config.default_port()?));
+        let index = self.search.links()[link].index;
+        let scope_of_source = match source {
+            SocketAddr::V6(source) if is_link_local(source.ip().to_owned().into()) => {
+                source.scope_id()
+            }
+            _ => index,
+        };
+        let address = self.address(claim, source.ip());
+        let ip = address.filter(|_| index == 0 || scope_of_source == index)?;
+        let scope_id = if is_link_local(ip) {
+            scope_of_source
+        } else {
+            0
+        };
+        Some((ip, scope_id, port))
+    }
+
     /// The address to use, by the policy.
     fn address(&self, claim: IpAddr, source: IpAddr) -> Option<IpAddr> {
         let from_this_host = self.is_this_host(source);
@@ -409,7 +461,8 @@ impl Run {
             _ if claim == source => true,
             _ if is_link_local(claim) && !is_link_local(source) => false,
             _ if self.is_this_host(claim) => from_this_host,
-            _ => self.is_reachable(claim),
+            // With pins, only answers of pinned servers count, which are trusted.
+            _ => !self.config.pinned_ids().is_empty() || self.is_reachable(claim),
         };
         let address = match self.config.address_policy() {
             AddressPolicy::Auto if usable => Some(claim),
@@ -445,14 +498,22 @@ impl Run {
         let fails = input.flag();
         while let Some(transmit) = self.search.poll_transmit(now) {
             assert!(!self.over, "a probe after the end");
-            assert_eq!(&transmit.payload[..], MESSAGE.as_bytes());
             let link = &self.search.links()[transmit.link];
             assert!(link.given_up.is_none());
             let destination = transmit.destination;
             let mut destinations = link.destinations.iter();
-            assert!(destinations.any(|it| link.socket_addr(it) == destination));
+            let asked = destinations.find(|it| link.socket_addr(it) == destination);
+            let asked = asked.expect("it is a destination of the link");
             self.check_family(link, destination);
             assert!(destination.port() == PORT || self.asked.contains(&destination));
+            if transmit.payload.len() > MESSAGE.len() {
+                assert!(self.config.details());
+                let unicast = asked.kind == DestinationKind::Unicast;
+                let unicast = unicast.then_some(destination.ip());
+                self.who.sent(transmit.link, unicast, &transmit.payload);
+                continue;
+            }
+            assert_eq!(&transmit.payload[..], MESSAGE.as_bytes());
             self.transmits += 1;
             if fails {
                 let error = io::ErrorKind::NetworkUnreachable.into();
@@ -477,6 +538,12 @@ impl Run {
     /// The next server is the next one expected.
     fn event(&mut self) {
         let event = self.search.poll_event();
+        if self.config.details() {
+            if let Some(server) = event {
+                self.who.check_server(&server);
+            }
+            return;
+        }
         let expected = self.expected.pop_front();
         assert_eq!(event.is_some(), expected.is_some());
         if let Some((event, expected)) = event.zip(expected) {
@@ -532,6 +599,10 @@ impl Run {
         );
         self.over = at.is_none();
         let report = self.search.report();
+        if self.config.details() {
+            self.check_transmits();
+            return;
+        }
         assert_eq!(report.counts, self.counts);
         let malformed = report.first_malformed.as_ref();
         let malformed = malformed.map(|it| (it.source, it.payload.to_vec()));
@@ -589,6 +660,12 @@ impl Run {
             self.event();
         }
         assert!(self.search.poll_transmit(self.deadline).is_none());
+        if self.config.details() {
+            self.who.finish(&self.search, &self.config);
+            if self.config.pinned_ids().is_empty() {
+                self.check_targets();
+            }
+        }
     }
 
     fn is_over(&self) -> bool {

@@ -15,6 +15,7 @@ pub mod round_trip;
 pub mod server_sequence;
 pub mod settings;
 pub mod sweep;
+mod who;
 pub mod wire;
 
 /// A target: its name, and its rules as a function of any bytes.

@@ -148,7 +148,7 @@ impl Rules<'_> {
             interfaces
                 .iter()
                 .filter(names_it)
-                .any(|it| is_local(it, datagram, local)),
+                .any(|it| self.is_local(it, datagram, local)),
             "{local} is no address for {datagram:?}"
         );
         assert_eq!(reply.destination, datagram.source);
@@ -274,6 +274,27 @@ impl Rules<'_> {
         }
         on_link
     }
+
+    /// Whether an answer to `datagram`, which arrived on `interface`, may leave from `local`. That is
+    /// the destination, if the interface has it or the system reports it as local, or if the system
+    /// reports no local address and any interface has it; else an address on the source's network;
+    /// else any address of the interface.
+    fn is_local(&self, interface: &Interface, datagram: &Datagram<'_>, local: IpAddr) -> bool {
+        let arrival = datagram.arrival;
+        let is_reached = |ip: &IpAddr| match arrival.local {
+            Some(local) => local == *ip || host::held_by(interface, *ip),
+            None => host::holds(self.interfaces, *ip),
+        };
+        if let Some(reached) = arrival.destination.filter(is_reached) {
+            return local == reached;
+        }
+        let towards = host::addresses_towards(interface, datagram.source.ip());
+        if !towards.is_empty() {
+            return towards.contains(&local);
+        }
+        host::held_by(interface, local)
+            || (interface.flags.loopback && arrival.local == Some(local))
+    }
 }
 
 /// The interface that a link-local source is valid on, if it has a scope.
@@ -284,20 +305,4 @@ fn scope_of(source: SocketAddr) -> Option<u32> {
         }
         _ => None,
     }
-}
-
-/// Whether an answer to `datagram`, which arrived on `interface`, may leave from `local`. That is the
-/// destination, if the interface has it or the system reports it as local; else an address on the
-/// source's network; else any address of the interface.
-fn is_local(interface: &Interface, datagram: &Datagram<'_>, local: IpAddr) -> bool {
-    let arrival = datagram.arrival;
-    let is_reached = |ip: &IpAddr| host::held_by(interface, *ip) || arrival.local == Some(*ip);
-    if let Some(reached) = arrival.destination.filter(is_reached) {
-        return local == reached;
-    }
-    let towards = host::addresses_towards(interface, datagram.source.ip());
-    if !towards.is_empty() {
-        return towards.contains(&local);
-    }
-    host::held_by(interface, local) || (interface.flags.loopback && arrival.local == Some(local))
 }

@@ -149,7 +149,7 @@ impl Run {
             .with_remember("not opened by the core");
         let start = Instant::now();
         let addresses = expected(&interfaces, &targets, &remembered);
-        let search = match Discovery::on_host(start, &config, &host) {
+        let search = match Discovery::new(start, &config, &host, [0; 15]) {
             Ok(search) => search,
             Err(DiscoverError::NothingToAsk) => {
                 assert!(addresses.is_empty());

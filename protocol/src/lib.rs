@@ -20,9 +20,8 @@
 //! # Overview
 //! - [`Codec`] reads and writes [`Message`]s: a [`Request`] or a [`Response`]. [`Word`] is a
 //!   discovery message or response prefix, [`HostIp`] an address that a host can have.
-//! - [`Details`] say who a server is. They are version 1 of an extension, which only this crate has so far:
-//!   neither the server nor the client offers it yet. The page docs/details.md of the repository
-//!   specifies it.
+//! - [`Details`] say who a server is. They are version 1 of an extension, which the page docs/details.md of
+//!   the repository specifies.
 //! - [`Settings`] holds what both sides share: the port, the two words, the timeout.
 //! - [`Interface`] describes a network interface: what is on its link, and which of its addresses
 //!   reaches a peer.

@@ -2,6 +2,7 @@
 //! the one on tokio wait for the socket and then call [`EventLoop::step`].
 
 use std::io;
+use std::mem;
 use std::time::{Duration, Instant};
 
 use udp_discovery_protocol::{Interface, ReceiveErrorKind, SendErrorKind};
@@ -12,7 +13,7 @@ use crate::memberships::Memberships;
 use crate::reporter::Reporter;
 use crate::responder::{Datagram, Reply, Responder};
 use crate::stats::{Counter, DropReason};
-use crate::sys::{BATCH, Changes, Family, Received, Transport};
+use crate::sys::{BATCH, Changes, Family, GoneLinks, Received, Transport};
 
 /// How many errors in a row receiving may fail with for an unknown reason.
 const UNKNOWN_FAILURES: u32 = 64;
@@ -113,6 +114,7 @@ impl<T: Transport> EventLoop<T> {
     /// After the interfaces were read.
     fn update_memberships(&mut self) {
         self.interfaces.fresh = false;
+        let gone = mem::take(&mut self.interfaces.gone);
         let interfaces = self.responder.interfaces();
         for Monitored {
             socket,
@@ -121,7 +123,7 @@ impl<T: Transport> EventLoop<T> {
         } in &mut self.sockets
         {
             if let Some(memberships) = memberships {
-                memberships.update(socket, interfaces, &mut self.reporter);
+                memberships.update(socket, interfaces, &gone, &mut self.reporter);
             }
         }
     }
@@ -345,6 +347,8 @@ pub(crate) struct InterfaceReader {
     failed: bool,
     /// Whether they were read since the memberships were updated.
     fresh: bool,
+    /// Those that are gone since then.
+    gone: GoneLinks,
 }
 
 /// When the interfaces were read, and when the share of the time for it permits the next read: a
@@ -383,6 +387,7 @@ impl InterfaceReader {
             reads: Reads::default(),
             failed: false,
             fresh: false,
+            gone: GoneLinks::default(),
         }
     }
 
@@ -402,7 +407,7 @@ impl InterfaceReader {
     fn read(&mut self, now: Instant, responder: &mut Responder, reporter: &mut Reporter) -> bool {
         if let Some(changes) = &self.changes {
             // Before listing, so that a change during it counts.
-            changes.drain();
+            changes.drain(&mut self.gone);
         }
         let first = self.reads.last.is_none();
         let started = Instant::now();

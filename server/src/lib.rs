@@ -49,7 +49,8 @@
 //! Report what happens:
 //!
 //! ```no_run
-//! # use udp_discovery_server::{Config, Server};
+//! use udp_discovery_server::{Config, Server};
+//!
 //! let server = Server::bind(Config::default())?
 //!     .on_event(|event| eprintln!("{event}"))
 //!     .spawn()?;
@@ -59,7 +60,8 @@
 //! Handle a port that is in use:
 //!
 //! ```no_run
-//! # use udp_discovery_server::{BindError, Config, Server};
+//! use udp_discovery_server::{BindError, Config, Server};
+//!
 //! match Server::bind(Config::default()) {
 //!     Ok(server) => server.run()?,
 //!     Err(BindError::PortInUse { port, .. }) => eprintln!("another server has port {port}"),
@@ -71,7 +73,8 @@
 //! Wait for a server that another thread stops:
 //!
 //! ```no_run
-//! # use udp_discovery_server::{Config, Server};
+//! use udp_discovery_server::{Config, Server};
+//!
 //! let server = Server::bind(Config::default())?.spawn()?;
 //! let control = server.control();
 //! std::thread::spawn(move || control.stop());
@@ -82,7 +85,8 @@
 //! Answer clients of another network, such as a VPN:
 //!
 //! ```
-//! # use udp_discovery_server::{Allow, Config};
+//! use udp_discovery_server::{Allow, Config};
+//!
 //! let config = Config::default().with_allow(Allow::Networks(vec!["10.15.0.0/16".parse()?]));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

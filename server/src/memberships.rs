@@ -7,7 +7,7 @@ use udp_discovery_protocol::{Interface, InterfaceAddress, MULTICAST_V4, MULTICAS
 
 use crate::event::Event;
 use crate::reporter::Reporter;
-use crate::sys::{Family, Link, Transport};
+use crate::sys::{Family, GoneLinks, Link, Transport};
 
 /// The memberships of one socket.
 #[derive(Debug)]
@@ -30,12 +30,14 @@ impl Memberships {
     }
 
     /// Joins the group on every interface that is up and has an address of the family, except
-    /// loopback, and leaves it elsewhere. What the system refused before is tried again and not
+    /// loopback, and leaves it elsewhere. Where an interface that is `gone` was replaced by another one,
+    /// the group is left and joined again. What the system refused before is tried again and not
     /// reported again.
     pub(crate) fn update(
         &mut self,
         socket: &impl Transport,
         interfaces: &[Interface],
+        gone: &GoneLinks,
         reporter: &mut Reporter,
     ) {
         // Container bridges last: the system limits the number of memberships.
@@ -49,7 +51,8 @@ impl Memberships {
             .filter_map(|interface| Some((self.link(interface)?, interface.name.as_str())))
             .collect();
         self.all.retain(|membership| {
-            let stays = wanted.iter().any(|(link, _)| *link == membership.link);
+            let is_wanted = wanted.iter().any(|(link, _)| *link == membership.link);
+            let stays = is_wanted && !gone.may_contain(membership.link.index);
             if !stays && membership.joined {
                 // It fails if the interface is gone, and the membership with it.
                 let _ = socket.leave(membership.link);

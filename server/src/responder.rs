@@ -88,8 +88,10 @@ pub struct Datagram<'a> {
 
 /// Where a datagram arrived, as far as the system reports it.
 ///
-/// Linux reports all of it (`IP_PKTINFO`, ip(7); `IPV6_PKTINFO`, ipv6(7)). Elsewhere it may be
-/// unknown; then the scope of a link-local source or the networks of the interfaces decide.
+/// Linux reports all of it (`IP_PKTINFO`, ip(7); `IPV6_PKTINFO`, ipv6(7)). Android, macOS and FreeBSD
+/// report the interface and the destination (`IP_RECVDSTADDR` and `IP_RECVIF` on FreeBSD, ip(4)).
+/// Elsewhere nothing is known; then the scope of a link-local source or the networks of the interfaces
+/// decide.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(
     clippy::exhaustive_structs,
@@ -100,8 +102,8 @@ pub struct Arrival {
     pub interface: Option<u32>,
     /// The address that it was sent to: a local, a broadcast or a multicast address.
     pub destination: Option<IpAddr>,
-    /// The local address that the system would answer from. For IPv6, the destination if it is not
-    /// a multicast address.
+    /// The local address that the system would answer from, if it suggests one. For IPv6, the
+    /// destination if it is not a multicast address.
     pub local: Option<IpAddr>,
 }
 
@@ -243,7 +245,9 @@ impl Responder {
         if !on_link && !self.config.allow().permits(source.ip()) {
             return Err(DropReason::OffLink);
         }
-        let local = local_address(interface, datagram).ok_or(DropReason::NoLocalAddress)?;
+        let local = self
+            .local_address(interface, datagram)
+            .ok_or(DropReason::NoLocalAddress)?;
         let pinned =
             (on_link && self.must_leave_by(interface, source.ip())).then_some(interface.index);
         let response = self.response_from(local)?;
@@ -352,6 +356,31 @@ impl Responder {
         interface.is_on_link(source) || (interface.flags.loopback && self.holds(source))
     }
 
+    /// The local address on the network that the datagram arrived from: the one that it was sent to;
+    /// if it was sent to many, the one on the source's network. If the client is elsewhere and
+    /// allowed, the one that the system suggests, if the interface has it, or, if the system suggests
+    /// none, the first of the interface.
+    fn local_address(&self, interface: &Interface, datagram: &Datagram<'_>) -> Option<IpAddr> {
+        let source = datagram.source.ip();
+        let Arrival {
+            destination, local, ..
+        } = datagram.arrival;
+        // The system accepts requests to any of the host's addresses on every interface.
+        let is_unicast = |ip: &IpAddr| match local {
+            Some(local) => local == *ip || interface.holds(*ip),
+            None => self.holds(*ip),
+        };
+        // What this host sends to itself arrives on the loopback interface, for any of its addresses.
+        let is_there = |ip: &IpAddr| interface.flags.loopback || interface.holds(*ip);
+        destination
+            .filter(is_unicast)
+            .or_else(|| interface.address_towards(source))
+            .or_else(|| match local {
+                Some(local) => Some(local).filter(is_there),
+                None => interface.first_address_like(source),
+            })
+    }
+
     /// Whether an answer to `source`, on the link of `interface`, must leave by that interface and
     /// not by the one that the host's routes choose: if the source is on the link of another
     /// interface too, or its address is valid on every link.
@@ -425,27 +454,4 @@ fn check_source_on(interface: &Interface, source: IpAddr) -> Result<(), DropReas
         return Err(DropReason::SourceNotAHost);
     }
     Ok(())
-}
-
-/// The local address on the network that the datagram arrived from: the one that it was sent to;
-/// if it was sent to many, the one on the source's network; else the one that the system suggests,
-/// if the interface has it.
-fn local_address(interface: &Interface, datagram: &Datagram<'_>) -> Option<IpAddr> {
-    let Arrival {
-        destination, local, ..
-    } = datagram.arrival;
-    // What this host sends to itself arrives on the loopback interface, for any of its addresses.
-    let is_ours = |ip: &IpAddr| interface.flags.loopback || interface.holds(*ip);
-    destination
-        .filter(|destination| local == Some(*destination) || interface.holds(*destination))
-        .or_else(|| interface.address_towards(datagram.source.ip()))
-        .or_else(|| local.filter(is_ours))
-        .or_else(|| {
-            // The client is elsewhere and allowed, and the system suggests no address: it reported
-            // nothing, or the request was multicast by IPv6.
-            let none_suggested = datagram.arrival == Arrival::default()
-                || destination.is_some_and(|ip| ip.is_ipv6() && ip.is_multicast());
-            let first = interface.first_address_like(datagram.source.ip());
-            first.filter(|_| none_suggested)
-        })
 }

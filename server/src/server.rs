@@ -21,7 +21,7 @@ use crate::lifecycle::{EndGuard, Lifecycle, State};
 use crate::reporter::Reporter;
 use crate::responder::Responder;
 use crate::stats::{LiveStats, Stats};
-use crate::sys::{self, Changes, Family};
+use crate::sys::{self, Changes, Family, OpenError};
 
 /// The sockets have the tokens below it.
 const WAKER: Token = Token(2);
@@ -84,12 +84,9 @@ impl Server {
         check_advertised_port(&config)?;
         let port = config.settings().port();
         let sockets = sys::bind(port, config.ipv6(), config.shared_port());
-        let sockets = sockets.map_err(|error| {
-            if config.shared_port() && error.kind() == ErrorKind::Unsupported {
-                BindError::SharedPortUnsupported
-            } else {
-                BindError::of_port(port, error)
-            }
+        let sockets = sockets.map_err(|error| match error {
+            OpenError::CannotShare => BindError::SharedPortUnsupported,
+            OpenError::System(error) => BindError::of_port(port, error),
         })?;
         let (v6, ipv6) = match sockets.v6 {
             None => (None, None),
@@ -106,19 +103,63 @@ impl Server {
     /// socket. The port of `config` is not used, nor
     /// is [`Config::shared_port`].
     ///
-    /// The socket is made non-blocking and, on Linux, set to report where datagrams arrive
-    /// (`IP_PKTINFO`, `IPV6_RECVPKTINFO`). A datagram that arrived before that is dropped and counted. The socket's
-    /// buffers are enlarged to 4 MiB, as far as the system permits.
+    /// The socket is made non-blocking and, except on Windows and iOS, set to report where datagrams
+    /// arrive (`IP_PKTINFO`, `IPV6_RECVPKTINFO`). A datagram that arrived before that is dropped and
+    /// counted. The socket's buffers are enlarged to 4 MiB, as far as the system permits.
     ///
     /// # Errors
     /// - [`BindError::AdvertisePortZero`], if `config` advertises port 0.
     /// - [`BindError::Socket`], if the socket is not bound, cannot be waited for, or is bound to
     ///   every IPv6 address without `IPV6_V6ONLY`: IPv4 clients would reach it and get no answer.
     pub fn from_socket(socket: UdpSocket, config: Config) -> Result<Self, BindError> {
-        check_advertised_port(&config)?;
-        Self::with_sockets([socket], config)
+        Self::from_sockets([socket], config)
     }
 
+    /// Makes a server of one bound UDP socket for each family that it serves, both on one port. Like
+    /// [`from_socket`](Self::from_socket) otherwise.
+    ///
+    /// ```
+    /// use std::net::UdpSocket;
+    /// use udp_discovery_server::{Config, Server};
+    ///
+    /// let v4 = UdpSocket::bind("127.0.0.1:0")?;
+    /// let mut sockets = vec![v4];
+    /// // A host may have no IPv6.
+    /// if let Ok(v6) = UdpSocket::bind(("::1", sockets[0].local_addr()?.port())) {
+    ///     sockets.push(v6);
+    /// }
+    /// let server = Server::from_sockets(sockets, Config::default())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of `from_socket`; and [`BindError::Socket`], if there is no socket, more than one of a
+    /// family, or if they have different ports.
+    pub fn from_sockets(
+        sockets: impl IntoIterator<Item = UdpSocket>,
+        config: Config,
+    ) -> Result<Self, BindError> {
+        check_advertised_port(&config)?;
+        let mut sockets: Vec<UdpSocket> = sockets.into_iter().collect();
+        let addresses: Vec<SocketAddr> = sockets
+            .iter()
+            .map(usable_address)
+            .collect::<Result<_, _>>()?;
+        match addresses[..] {
+            [_] => {}
+            [a, b] if a.is_ipv4() != b.is_ipv4() && a.port() == b.port() => {}
+            _ => {
+                let text = "a server has one socket, or one for each family on the same port";
+                return Err(io::Error::new(ErrorKind::InvalidInput, text).into());
+            }
+        }
+        if addresses[0].is_ipv6() {
+            sockets.reverse();
+        }
+        Self::with_sockets(sockets, config)
+    }
+
+    /// `sockets` are at most one of each family, that of IPv4 first.
     fn with_sockets(
         sockets: impl IntoIterator<Item = UdpSocket>,
         config: Config,
@@ -126,7 +167,7 @@ impl Server {
         let poll = Poll::new()?;
         let (mut local_addrs, mut registered) = (Vec::new(), Vec::new());
         for (index, socket) in sockets.into_iter().enumerate() {
-            local_addrs.push(usable_address(&socket)?);
+            local_addrs.push(socket.local_addr()?);
             let mut socket = sys::Socket::new(socket, config.settings().buffer_size().get())?;
             socket.register(poll.registry(), Token(index))?;
             let group = group_to_join(&config, local_addrs[index]);

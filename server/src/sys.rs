@@ -10,17 +10,55 @@ use udp_discovery_protocol::{Word, is_family_unavailable};
 use crate::error::is_port_in_use;
 use crate::responder::{Arrival, Reply};
 
+#[cfg(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "freebsd",
+    target_os = "macos"
+))]
+mod groups;
 #[cfg(target_os = "linux")]
 mod linux;
+#[cfg(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "freebsd",
+    target_os = "macos"
+))]
+mod packet_info;
+
+// On Linux these are compiled for their tests, so that they run everywhere.
+#[cfg(any(not(target_os = "linux"), test))]
+mod buffers;
+#[cfg(any(not(target_os = "linux"), test))]
+#[allow(dead_code, reason = "the tests use each socket, and the server one")]
+mod no_changes;
+#[cfg(any(not(target_os = "linux"), test))]
+#[allow(dead_code, reason = "as above")]
+mod portable;
+#[cfg(any(
+    all(target_os = "linux", test),
+    target_os = "android",
+    target_os = "freebsd",
+    target_os = "macos"
+))]
+#[allow(dead_code, reason = "as above")]
+mod unix;
+
+#[cfg(test)]
+mod tests;
+
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{Changes, Socket};
-
-// On Linux it is compiled for its tests, so that they run everywhere.
-#[cfg(any(not(target_os = "linux"), test))]
-#[cfg_attr(target_os = "linux", allow(dead_code))]
-mod portable;
-#[cfg(not(target_os = "linux"))]
-pub(crate) use portable::{Changes, Socket};
+#[cfg(not(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "freebsd",
+    target_os = "macos"
+)))]
+pub(crate) use {no_changes::Changes, portable::Socket};
+#[cfg(any(target_os = "android", target_os = "freebsd", target_os = "macos"))]
+pub(crate) use {no_changes::Changes, unix::Socket};
 
 /// One datagram, and what the system reports about it.
 #[derive(Clone, Copy, Debug)]
@@ -102,6 +140,36 @@ pub(crate) struct Link {
     pub(crate) ipv4: Option<Ipv4Addr>,
 }
 
+/// Interfaces that are gone. Another one may have the name, index and addresses of one of them by now,
+/// but not its memberships.
+#[derive(Debug, Default)]
+pub(crate) struct GoneLinks {
+    pub(crate) indices: Vec<u32>,
+    /// Whether any other interface may be gone too.
+    pub(crate) any: bool,
+}
+
+impl GoneLinks {
+    pub(crate) fn may_contain(&self, index: u32) -> bool {
+        self.any || self.indices.contains(&index)
+    }
+}
+
+/// Why the sockets of a server could not be opened.
+#[derive(Debug)]
+pub(crate) enum OpenError {
+    /// The system refused to share the port.
+    CannotShare,
+    /// Another system call failed.
+    System(io::Error),
+}
+
+impl From<io::Error> for OpenError {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
 /// The sockets of a server on every address.
 pub(crate) struct Sockets {
     pub(crate) v4: UdpSocket,
@@ -112,27 +180,28 @@ pub(crate) struct Sockets {
 /// Opens a socket on `port` of every IPv4 address and, with `ipv6`, one on the same port of every
 /// IPv6 address. With port 0 the system chooses a port that is free for both. With `shared`, other
 /// sockets of the same user that are shared too may have the port.
-pub(crate) fn bind(port: u16, ipv6: bool, shared: bool) -> io::Result<Sockets> {
+pub(crate) fn bind(port: u16, ipv6: bool, shared: bool) -> Result<Sockets, OpenError> {
     /// How many ports the system chooses before the last error is returned.
     const ATTEMPTS: u32 = 16;
     let mut attempts = 0;
     loop {
         attempts += 1;
         match bind_once(port, ipv6, shared) {
-            Err(error) if port == 0 && attempts < ATTEMPTS && is_port_in_use(&error) => {}
+            Err(OpenError::System(error))
+                if port == 0 && attempts < ATTEMPTS && is_port_in_use(&error) => {}
             result => return result,
         }
     }
 }
 
-fn bind_once(port: u16, ipv6: bool, shared: bool) -> io::Result<Sockets> {
+fn bind_once(port: u16, ipv6: bool, shared: bool) -> Result<Sockets, OpenError> {
     let v4 = bind_family(Family::V4, port, shared)?;
     if !ipv6 {
         return Ok(Sockets { v4, v6: None });
     }
     let v6 = match bind_family(Family::V6, v4.local_addr()?.port(), shared) {
-        Err(error) if !is_family_unavailable(&error) => return Err(error),
-        result => Some(result),
+        Err(OpenError::System(error)) if is_family_unavailable(&error) => Some(Err(error)),
+        result => Some(Ok(result?)),
     };
     Ok(Sockets { v4, v6 })
 }
@@ -142,7 +211,7 @@ fn bind_once(port: u16, ipv6: bool, shared: bool) -> io::Result<Sockets> {
 /// Unless `shared`, it has neither `SO_REUSEADDR` nor `SO_REUSEPORT`, with which a second server would
 /// share the port silently. It has no `SO_BROADCAST`, so that the kernel refuses to send answers to broadcast
 /// addresses.
-fn bind_family(family: Family, port: u16, shared: bool) -> io::Result<UdpSocket> {
+fn bind_family(family: Family, port: u16, shared: bool) -> Result<UdpSocket, OpenError> {
     let (domain, any) = match family {
         Family::V4 => (Domain::IPV4, Ipv4Addr::UNSPECIFIED.into()),
         Family::V6 => (Domain::IPV6, Ipv6Addr::UNSPECIFIED.into()),
@@ -152,7 +221,7 @@ fn bind_family(family: Family, port: u16, shared: bool) -> io::Result<UdpSocket>
         socket.set_only_v6(true)?;
     }
     if shared {
-        Socket::share(&socket)?;
+        Socket::share(&socket).map_err(|_| OpenError::CannotShare)?;
     }
     // Before binding: every datagram must come with its arrival.
     Socket::prepare(&socket, family)?;

@@ -355,3 +355,61 @@ fn a_socket_of_either_family_is_served() {
     assert_eq!(stats.counter(Counter::KernelDrops), 1);
     assert_eq!(stats.answered(), 1);
 }
+
+fn bound_to(ip: &str, port: u16) -> UdpSocket {
+    UdpSocket::bind((ip, port)).unwrap()
+}
+
+#[test]
+fn a_socket_of_each_family_makes_one_server_in_either_order() {
+    if ipv6_socket().is_none() {
+        return;
+    }
+    for ipv6_first in [false, true] {
+        let v4 = bound_to("127.0.0.1", 0);
+        let port = v4.local_addr().unwrap().port();
+        // The port may be taken in the other family.
+        let Ok(v6) = UdpSocket::bind(("::1", port)) else {
+            continue;
+        };
+        let mut sockets = vec![v4, v6];
+        if ipv6_first {
+            sockets.reverse();
+        }
+        let server = Server::from_sockets(sockets, Config::default()).unwrap();
+        assert!(server.local_addr().is_ipv4());
+        let server = server.spawn().unwrap();
+        for (ip, answer) in [
+            ("127.0.0.1", "SERVER_IP:127.0.0.1"),
+            ("::1", "SERVER_IP:[::1]"),
+        ] {
+            let client = bound_to(ip, 0);
+            client
+                .set_read_timeout(Some(Duration::from_secs(20)))
+                .unwrap();
+            client.connect((ip, port)).unwrap();
+            assert_eq!(ask(&client).as_deref(), Some(answer));
+        }
+        assert_eq!(server.shutdown().unwrap().answered(), 2);
+    }
+}
+
+#[test]
+fn no_socket_two_of_a_family_and_two_ports_are_refused() {
+    let refused = |sockets: Vec<UdpSocket>| {
+        let refused = Server::from_sockets(sockets, Config::default());
+        assert!(matches!(refused, Err(BindError::Socket { .. })));
+    };
+    refused(vec![]);
+    let v4 = || bound_to("127.0.0.1", 0);
+    refused(vec![v4(), v4()]);
+    if let Ok(v6) = UdpSocket::bind("[::1]:0") {
+        let v4 = loop {
+            let v4 = v4();
+            if v4.local_addr().unwrap().port() != v6.local_addr().unwrap().port() {
+                break v4;
+            }
+        };
+        refused(vec![v4, v6]);
+    }
+}

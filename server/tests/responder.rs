@@ -316,11 +316,44 @@ fn a_source_off_the_link_is_answered_if_it_is_allowed() {
 fn an_allowed_broadcast_is_answered_with_the_address_that_the_system_suggests_there() {
     let mut any = Host::new(Config::default().with_allow(Allow::Any));
     let mut datagram = broadcast(REQUEST, ETH0, "198.51.100.9:4000");
-    assert_eq!(any.handle(&datagram), Err(DropReason::NoLocalAddress));
     datagram.arrival.local = Some(ip("192.168.1.8"));
     assert_eq!(any.handle(&datagram).unwrap().local, ip("192.168.1.8"));
     datagram.arrival.local = Some(ip("10.0.0.7"));
     assert_eq!(any.handle(&datagram), Err(DropReason::NoLocalAddress));
+}
+
+// Where the system reports the destination and suggests no address
+
+#[test]
+fn an_address_that_was_asked_answers_though_the_system_suggests_none() {
+    let mut host = Host::new(Config::default().with_allow(Allow::Any));
+    for source in ["192.168.1.20:4000", "198.51.100.9:4000"] {
+        for ours in ["192.168.1.8", "10.0.0.7"] {
+            let mut datagram = broadcast(REQUEST, ETH0, source);
+            datagram.arrival.destination = Some(ip(ours));
+            let reply = host.handle(&datagram).unwrap();
+            assert_eq!(reply.local, ip(ours), "{source}");
+            assert_eq!(&reply.payload[..], format!("SERVER_IP:{ours}").as_bytes());
+        }
+    }
+}
+
+#[test]
+fn a_broadcast_is_answered_from_the_interface_that_it_arrived_on_though_the_system_suggests_no_address()
+ {
+    let mut any = Host::new(Config::default().with_allow(Allow::Any));
+    for destination in ["192.168.1.255", "255.255.255.255", "239.255.39.15"] {
+        for (source, local) in [
+            ("192.168.1.20:4000", "192.168.1.7"),
+            ("198.51.100.9:4000", "192.168.1.7"),
+        ] {
+            let mut datagram = broadcast(REQUEST, ETH0, source);
+            datagram.arrival.destination = Some(ip(destination));
+            assert_eq!(any.handle(&datagram).unwrap().local, ip(local), "{source}");
+        }
+    }
+    let on_eth1 = any.handle(&broadcast(REQUEST, ETH1, "198.51.100.9:4000"));
+    assert_eq!(on_eth1.unwrap().local, ip("10.0.0.7"));
 }
 
 // FAULTS 11

@@ -18,6 +18,7 @@ mod sample;
 mod searcher;
 mod server;
 mod topology;
+mod watcher;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

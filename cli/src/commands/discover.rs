@@ -57,13 +57,9 @@ pub(crate) struct DiscoverArgs {
 /// The options that are settings, by their keys.
 #[derive(Debug, Args, Serialize)]
 struct DiscoverSettings {
-    /// How long to wait for answers, such as 500ms or 2s; a bare number is seconds [default: 0.5]
-    #[arg(long, value_name = "DURATION", allow_negative_numbers = true)]
-    timeout: Option<String>,
-
     #[command(flatten)]
     #[serde(flatten)]
-    shared: SharedOptions,
+    search: SearchOptions,
 
     /// Stop at the first server that answers
     #[arg(
@@ -82,6 +78,22 @@ struct DiscoverSettings {
     #[arg(long, value_name = "DURATION", allow_negative_numbers = true)]
     quiet_for: Option<String>,
 
+    /// Keep the addresses that answer in this file, and ask them first the next time
+    #[arg(long, value_name = "FILE")]
+    remember: Option<String>,
+}
+
+/// The settings of a search, which those of a watch are too.
+#[derive(Debug, Args, Serialize)]
+pub(crate) struct SearchOptions {
+    /// How long to wait for answers, such as 500ms or 2s; a bare number is seconds [default: 0.5]
+    #[arg(long, value_name = "DURATION", allow_negative_numbers = true)]
+    timeout: Option<String>,
+
+    #[command(flatten)]
+    #[serde(flatten)]
+    shared: SharedOptions,
+
     /// Ask this host too, a name or an address, with or without a port; or every address of a network
     /// such as 10.15.0.0/18. Repeatable
     #[arg(long = "target", value_name = "HOST[:PORT]|NETWORK")]
@@ -95,9 +107,26 @@ struct DiscoverSettings {
     #[arg(long = "force", num_args = 0, default_missing_value = "true")]
     large_sweeps: Option<String>,
 
-    /// Keep the addresses that answer in this file, and ask them first the next time
+    /// Ask who the servers are too: their ids, names and properties
+    #[arg(long, num_args = 0, default_missing_value = "true")]
+    details: Option<String>,
+
+    /// Find only servers with this name, or with one that a pattern with * and ? matches
+    #[arg(long = "name", value_name = "PATTERN")]
+    wanted_name: Option<String>,
+
+    /// Find only servers with this property. Repeatable
+    #[arg(long = "where", value_name = "KEY=VALUE")]
+    wanted_properties: Vec<String>,
+
+    /// Find only servers that prove this id with a signature. Repeatable
+    #[arg(long = "pin", value_name = "ID")]
+    pinned_ids: Vec<String>,
+
+    /// Trust servers on first use: keep their names and ids in this file, and refuse others with those
+    /// names
     #[arg(long, value_name = "FILE")]
-    remember: Option<String>,
+    known_servers: Option<String>,
 
     /// Ask only the targets, not the networks of this host
     #[arg(long = "no-broadcast", num_args = 0, default_missing_value = "false")]
@@ -306,7 +335,7 @@ fn config(args: &DiscoverArgs) -> Result<Config, Failure> {
     let most = config.max_servers();
     Ok(match config.expect() {
         // Whoever expects more wants to see more.
-        Some(expected) if args.settings.max_servers.is_none() => {
+        Some(expected) if args.settings.search.max_servers.is_none() => {
             config.with_max_servers(most.max(expected))
         }
         _ => config,

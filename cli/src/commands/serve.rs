@@ -50,8 +50,8 @@ pub(crate) struct ServeArgs {
     #[arg(long)]
     replace: bool,
 
-    /// Take the UDP socket that systemd hands over instead of opening one. Its port is used,
-    /// whatever the settings say
+    /// Take the UDP sockets that systemd hands over, one for IPv4, one for IPv6 or both, instead of
+    /// opening them. Their port and families are used, whatever the settings say
     #[cfg(target_os = "linux")]
     #[arg(long, conflicts_with_all = ["port", "replace", "shared_port"])]
     socket_activation: bool,
@@ -107,8 +107,9 @@ struct ServeSettings {
     )]
     kernel_filter: Option<String>,
 
-    /// Share the port with other servers of the same user that share it too. Each answers broadcasts,
-    /// so each needs an --advertise-port of its own (Linux only)
+    /// Share the port with other servers of the same user that share it too. Each answers broadcasts
+    /// and multicasts, so each needs an --advertise-port of its own; a request by unicast reaches only
+    /// one of them (Linux only)
     #[arg(
         long = "share-port",
         num_args = 0,
@@ -157,6 +158,13 @@ pub(crate) fn run(args: &ServeArgs) -> Result<ExitCode, Failure> {
 fn serve(args: &ServeArgs, output: &LossyWriter, log: &LossyWriter) -> Result<(), Failure> {
     let file = args.file.config.as_deref();
     let config: Config = settings::load(Side::Server, file, env::vars_os(), &args.settings)?;
+    // systemd's sockets are never shared.
+    #[cfg(target_os = "linux")]
+    let config = if args.socket_activation {
+        config.with_shared_port(false)
+    } else {
+        config
+    };
     let level = log::start(args.verbosity, config.settings().logging(), log.clone());
     let port = config.settings().port();
     for unknown in settings::unknown_variables(env::vars_os()) {
@@ -218,17 +226,22 @@ fn serve(args: &ServeArgs, output: &LossyWriter, log: &LossyWriter) -> Result<()
 fn open(args: &ServeArgs, config: Config) -> Result<Server, Failure> {
     #[cfg(target_os = "linux")]
     if args.socket_activation {
-        return Ok(Server::from_socket(systemd::handed_over()?, config)?);
+        return Ok(Server::from_sockets(systemd::handed_over()?, config)?);
     }
-    Server::bind(config).map_err(|error| explain(error, args.replace))
+    Server::bind(config.clone()).map_err(|error| explain(error, config, args.replace))
 }
 
 /// The configuration, and the address that the server names on each interface.
 fn configuration(config: &Config, level: LevelFilter, server: &Server) -> Vec<String> {
     let settings = config.settings();
     let line = |name: &str, value: String| format!("{name:<12} {value}");
+    let shared = if config.shared_port() {
+        ", shared: a request by unicast reaches only one of its servers"
+    } else {
+        ""
+    };
     let mut lines = vec![
-        line("port", server.local_addr().port().to_string()),
+        line("port", format!("{}{shared}", server.local_addr().port())),
         line("message", settings.codec().message().to_string()),
         line("prefix", settings.codec().prefix().to_string()),
         line(
@@ -286,7 +299,7 @@ fn counters(control: &Control) -> String {
 
 /// Adds who has the port, if it is in use, and what to do. If it was `replaced`, its holder has
 /// taken it since.
-fn explain(error: BindError, replaced: bool) -> Failure {
+fn explain(error: BindError, config: Config, replaced: bool) -> Failure {
     let port = match error {
         BindError::PortInUse { port, .. } => port,
         BindError::NotPermitted { .. } => {
@@ -298,11 +311,20 @@ fn explain(error: BindError, replaced: bool) -> Failure {
     if holders.ended {
         return Failure::from(PortTaken::Ended { port }).with_hint("start it again");
     }
-    let hint = if holders.are_all_ours() {
-        "it is a udp-discovery service of this user: stop it with --replace, or choose another \
-         port with --port"
-    } else {
-        "choose another port with --port"
+    let hint = match (holders.are_all_ours(), config.shared_port()) {
+        (true, true) => {
+            "it is a udp-discovery service of this user that does not share the port: start it with \
+             --share-port too, or choose another port with --port"
+        }
+        (true, false) if is_shareable(config) => {
+            "it is a udp-discovery service of this user that shares the port: stop it with --replace, \
+             share the port with --share-port, or choose another port with --port"
+        }
+        (true, false) => {
+            "it is a udp-discovery service of this user: stop it with --replace, or choose another \
+             port with --port"
+        }
+        (false, _) => "choose another port with --port",
     };
     let error = if replaced {
         PortTaken::Meanwhile { port, holders }
@@ -310,4 +332,10 @@ fn explain(error: BindError, replaced: bool) -> Failure {
         PortTaken::Now { port, holders }
     };
     Failure::from(error).with_hint(hint)
+}
+
+/// Whether those that have the port share it with this user. Only the system knows, so a server is
+/// bound for a moment.
+fn is_shareable(config: Config) -> bool {
+    Server::bind(config.with_shared_port(true)).is_ok()
 }

@@ -2,7 +2,7 @@
 //! (`proc_pid_net(5)`, `proc_pid_fd(5)`).
 
 use std::collections::HashSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -104,12 +104,14 @@ pub(crate) fn is_our_service_on(port: u16, pid: i32) -> bool {
 }
 
 /// Whether more than one socket receives what is sent to `address`, or to one of the addresses that
-/// it stands for. An IPv6 socket on every address doesn't count: the kernel prefers IPv4 sockets.
+/// it stands for. For an IPv4 address, an IPv6 socket on every address doesn't count: the kernel prefers
+/// IPv4 sockets.
 pub(crate) fn is_shared(address: SocketAddr) -> bool {
     let overlaps = |other: SocketAddr| {
         let ip = other.ip().to_canonical();
-        let is_same = ip == address.ip() || ip.is_unspecified() || address.ip().is_unspecified();
-        other.port() == address.port() && matches!(ip, IpAddr::V4(_)) && is_same
+        let is_any = ip.is_unspecified() || address.ip().is_unspecified();
+        let is_same_family = ip.is_ipv4() == address.is_ipv4();
+        other.port() == address.port() && is_same_family && (is_any || ip == address.ip())
     };
     let sockets = all_sockets().filter(|socket| overlaps(socket.local_address));
     sockets.count() > 1
@@ -233,6 +235,8 @@ mod tests {
         if UdpSocket::bind("[::1]:0").is_ok() {
             assert!(shared("127.0.0.1", "::ffff:127.0.0.1"));
             assert!(!shared("127.0.0.1", "::1"));
+            assert!(shared("::1", "::1"));
+            assert!(!shared("::1", "127.0.0.1"));
         }
     }
 

@@ -74,6 +74,7 @@ const BOOL: &str = "true or false";
 const HOST: &str = "the address of a host, such as 192.168.1.7";
 const ALLOW: &str = "a list of networks such as 10.15.0.0/16 and addresses, or any";
 const LIMIT: &str = "a number of answers a second from 1, or off";
+const INTERVAL: &str = "a duration such as 2s, or a range such as 1s..5s, from 1 s to a day";
 const NAMES: &str = "a list of interface names, or patterns with * and ?";
 const TARGETS: &str = "a list of hosts, each a name or an address, with or without a port, and of \
                        networks such as 10.15.0.0/18";
@@ -105,6 +106,7 @@ pub(crate) static SETTINGS: &[Setting] = {
 
         setting(Client, "probes", Number, "", &["PROBES"], "--probes", "a number from 1 to 255"),
         setting(Client, "probes", Retries, "", &["RETRIES"], "", "a number from 0 to 254"),
+        setting(Client, "interval", Text, "", &["INTERVAL"], "--interval", INTERVAL),
         setting(Client, "interfaces", List, "", &["INTERFACES_WHITELIST", "INTERFACES"], "--interface", NAMES),
         setting(Client, "excluded_interfaces", List, "", &["INTERFACES_BLACKLIST", "EXCLUDED_INTERFACES"], "--exclude-interface", NAMES),
         setting(Client, "loopback", Bool, "", &["LOOPBACK"], "--loopback", BOOL),
@@ -123,6 +125,11 @@ pub(crate) static SETTINGS: &[Setting] = {
         setting(Client, "pace", Number, "", &["PACE"], "--pace", "a number of datagrams a second from 1"),
         setting(Client, "large_sweeps", Bool, "", &["LARGE_SWEEPS"], "--force", BOOL),
         setting(Client, "remember", Text, "", &["REMEMBER"], "--remember", "the path of a file"),
+        setting(Client, "details", Bool, "", &["DETAILS"], "--details", BOOL),
+        setting(Client, "wanted_name", Text, "", &["WANTED_NAME"], "--name", "a name, or a pattern with * and ?"),
+        setting(Client, "wanted_properties", List, "", &["WANTED_PROPERTIES"], "--where", "a list of properties, each KEY=VALUE"),
+        setting(Client, "pinned_ids", List, "", &["PINNED_IDS"], "--pin", "a list of ids of 43 characters"),
+        setting(Client, "known_servers", Text, "", &["KNOWN_SERVERS"], "--known-servers", "the path of a file"),
     ]
 };
 

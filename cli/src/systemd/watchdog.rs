@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -113,21 +113,27 @@ impl Pulse {
         control: Control,
         limit: Duration,
     ) -> io::Result<Self> {
-        let (local, ip) = match server.ip() {
+        let (local, ip): (IpAddr, IpAddr) = match server.ip() {
             // A broadcast reaches each server that shares the port.
-            ip if ip.is_unspecified() => (Ipv4Addr::LOCALHOST.into(), LOOPBACK_BROADCAST.into()),
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED) => {
+                (Ipv4Addr::LOCALHOST.into(), LOOPBACK_BROADCAST.into())
+            }
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => {
+                (Ipv6Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into())
+            }
             ip => (ip, ip),
         };
+        let address = SocketAddr::new(ip, server.port());
         let socket = UdpSocket::bind((local, 0))?;
         socket.set_broadcast(true)?;
         if ip == local {
             // The system reports a server that is gone only to a connected socket.
-            socket.connect(server)?;
+            socket.connect(address)?;
         }
         socket.set_read_timeout(Some(limit / TRIES))?;
         Ok(Self {
             socket,
-            server: SocketAddr::new(ip, server.port()),
+            server: address,
             request: codec.message().as_bytes().to_vec(),
             control,
             limit,

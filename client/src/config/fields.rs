@@ -5,10 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+#[cfg(feature = "signed")]
+use udp_discovery_protocol::ServerId;
 use udp_discovery_protocol::{BufferSize, Codec, Settings, Word, WordsConflict};
 
 use super::{Config, Family};
 use crate::address::AddressPolicy;
+use crate::interval::WatchInterval;
 use crate::target::Target;
 
 #[derive(Deserialize, Serialize)]
@@ -26,6 +29,7 @@ pub(super) struct Fields {
     buffer_size: BufferSize,
     logging: bool,
     probes: NonZeroU8,
+    interval: WatchInterval,
     interfaces: Vec<String>,
     excluded_interfaces: Vec<String>,
     loopback: bool,
@@ -49,12 +53,48 @@ pub(super) struct Fields {
     large_sweeps: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     remember: Option<PathBuf>,
+    details: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wanted_name: Option<String>,
+    wanted_properties: Vec<Pair>,
+    #[cfg(feature = "signed")]
+    pinned_ids: Vec<ServerId>,
+    #[cfg(feature = "signed")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    known_servers: Option<PathBuf>,
 }
 
 /// A duration that is written as text.
 #[derive(Deserialize, Serialize)]
 #[serde(transparent)]
 struct Text(#[serde(with = "udp_discovery_protocol::duration")] Duration);
+
+/// A key and a value that are written as `KEY=VALUE`.
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+struct Pair(String, String);
+
+/// A text without `=`.
+#[derive(Debug, thiserror::Error)]
+#[error("the property {0:?} is not a key, `=` and a value")]
+struct NotAPair(String);
+
+impl TryFrom<String> for Pair {
+    type Error = NotAPair;
+
+    fn try_from(text: String) -> Result<Self, NotAPair> {
+        match text.split_once('=') {
+            Some((key, value)) => Ok(Self(key.to_owned(), value.to_owned())),
+            None => Err(NotAPair(text)),
+        }
+    }
+}
+
+impl From<Pair> for String {
+    fn from(Pair(key, value): Pair) -> Self {
+        format!("{key}={value}")
+    }
+}
 
 impl Default for Fields {
     fn default() -> Self {
@@ -73,6 +113,7 @@ impl From<Config> for Fields {
             buffer_size: settings.buffer_size(),
             logging: settings.logging(),
             probes: config.probes,
+            interval: config.interval,
             interfaces: config.interfaces,
             excluded_interfaces: config.excluded_interfaces,
             loopback: config.loopback,
@@ -91,6 +132,17 @@ impl From<Config> for Fields {
             pace: config.pace,
             large_sweeps: config.large_sweeps,
             remember: config.remember,
+            details: config.details,
+            wanted_name: config.wanted_name,
+            wanted_properties: config
+                .wanted_properties
+                .into_iter()
+                .map(|(key, value)| Pair(key, value))
+                .collect(),
+            #[cfg(feature = "signed")]
+            pinned_ids: config.pinned_ids,
+            #[cfg(feature = "signed")]
+            known_servers: config.known_servers,
         }
     }
 }
@@ -107,6 +159,7 @@ impl TryFrom<Fields> for Config {
                 .with_buffer_size(fields.buffer_size)
                 .with_logging(fields.logging),
             probes: fields.probes,
+            interval: fields.interval,
             interfaces: fields.interfaces,
             excluded_interfaces: fields.excluded_interfaces,
             loopback: fields.loopback,
@@ -125,6 +178,17 @@ impl TryFrom<Fields> for Config {
             pace: fields.pace,
             large_sweeps: fields.large_sweeps,
             remember: fields.remember,
+            details: fields.details,
+            wanted_name: fields.wanted_name,
+            wanted_properties: fields
+                .wanted_properties
+                .into_iter()
+                .map(|Pair(key, value)| (key, value))
+                .collect(),
+            #[cfg(feature = "signed")]
+            pinned_ids: fields.pinned_ids,
+            #[cfg(feature = "signed")]
+            known_servers: fields.known_servers,
         })
     }
 }
@@ -140,7 +204,7 @@ mod tests {
     #[test]
     fn a_configuration_is_read_from_a_file_and_missing_keys_have_their_defaults() {
         let config = read(
-            "port = 7777\ntimeout = \"2s\"\nprobes = 5\ninterfaces = [\"eth0\", \"wlan*\"]\n\
+            "port = 7777\ntimeout = \"2s\"\nprobes = 5\ninterval = \"2s..1m\"\ninterfaces = [\"eth0\", \"wlan*\"]\n\
              excluded_interfaces = [\"wlan1\"]\nloopback = true\naddress_policy = \"match\"\n\
              any_source_port = true\nmax_servers = 10\ndefault_port = 8000\n\
              first = true\nexpect = 3\nquiet_for = \"200ms\"\n\
@@ -148,10 +212,13 @@ mod tests {
              source_port = 40000\nfamily = \"6\"\nmulticast = true\n\
              pace = 500\nlarge_sweeps = true\nremember = \"known\"",
         );
+        let (shortest, longest) = (Duration::from_secs(2), Duration::from_secs(60));
+        let interval = WatchInterval::new(shortest, longest).unwrap();
         let expected = Config::default()
             .with_port(7777)
             .with_timeout(Duration::from_secs(2))
             .with_probes(NonZeroU8::new(5).unwrap())
+            .with_interval(interval)
             .with_interfaces(["eth0", "wlan*"])
             .with_excluded_interfaces(["wlan1"])
             .with_loopback(true)
@@ -180,16 +247,50 @@ mod tests {
         assert_eq!(read(&written), Ok(expected));
     }
 
+    #[cfg(feature = "signed")]
+    #[test]
+    fn what_asks_for_details_is_read_and_implies_them() {
+        let id = ServerId::new([7; 32]);
+        for (text, expected) in [
+            ("details = true", Config::default().with_details(true)),
+            (
+                "wanted_name = \"printer*\"",
+                Config::default().with_wanted_name("printer*"),
+            ),
+            (
+                "wanted_properties = [\"path=/a=b\", \"x=\"]",
+                Config::default().with_wanted_properties([("path", "/a=b"), ("x", "")]),
+            ),
+            (
+                &format!("pinned_ids = [\"{id}\"]"),
+                Config::default().with_pinned_ids([id]),
+            ),
+            (
+                "known_servers = \"known\"",
+                Config::default().with_known_servers("known"),
+            ),
+        ] {
+            assert_eq!(read(text), Ok(expected.clone()));
+            assert!(expected.details() && !Config::default().details());
+            assert_eq!(read(&toml::to_string(&expected).unwrap()), Ok(expected));
+        }
+    }
+
     #[test]
     fn an_error_says_what_is_allowed() {
         for (text, expected) in [
             ("probe = 1", "unknown field `probe`, expected one of"),
             ("probes = 0", "expected a nonzero u8"),
+            ("interval = \"5s..1s\"", "such as 1s..5s"),
             (
                 "address_policy = \"mine\"",
                 "expected one of `auto`, `claim`",
             ),
             ("message = \"SERVER_IP:?\"", "start with the other"),
+            (
+                "wanted_properties = [\"x\"]",
+                "the property \"x\" is not a key, `=` and a value",
+            ),
             ("family = \"5\"", "expected one of `auto`, `4`, `6`, `both`"),
             ("targets = [\"a:0\"]", "the port of the target `a:0`"),
         ] {

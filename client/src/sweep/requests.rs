@@ -1,31 +1,40 @@
 //! When addresses were asked.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::hash::Hash;
 use std::time::Instant;
 
-/// The times of requests, in order. Of two to one address the later one counts.
-#[derive(Debug, Default)]
-pub(crate) struct Requests {
-    times: HashMap<SocketAddr, Instant>,
+/// The times of requests, in order. Of two with one key, such as an address, the later one counts.
+#[derive(Debug)]
+pub(crate) struct Requests<K> {
+    times: HashMap<K, Instant>,
     /// The same, with requests that were taken or repeated since.
-    order: VecDeque<(Instant, SocketAddr)>,
+    order: VecDeque<(Instant, K)>,
 }
 
-impl Requests {
-    pub(crate) fn insert(&mut self, now: Instant, address: SocketAddr) {
-        self.times.insert(address, now);
-        self.order.push_back((now, address));
+impl<K> Default for Requests<K> {
+    fn default() -> Self {
+        Self {
+            times: HashMap::new(),
+            order: VecDeque::new(),
+        }
+    }
+}
+
+impl<K: Copy + Eq + Hash> Requests<K> {
+    pub(crate) fn insert(&mut self, now: Instant, key: K) {
+        self.times.insert(key, now);
+        self.order.push_back((now, key));
         self.tidy();
     }
 
-    pub(crate) fn take(&mut self, address: SocketAddr) {
-        self.times.remove(&address);
+    pub(crate) fn take(&mut self, key: K) {
+        self.times.remove(&key);
         self.tidy();
     }
 
-    pub(crate) fn get(&self, address: SocketAddr) -> Option<Instant> {
-        self.times.get(&address).copied()
+    pub(crate) fn get(&self, key: K) -> Option<Instant> {
+        self.times.get(&key).copied()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -45,8 +54,8 @@ impl Requests {
     }
 
     pub(crate) fn forget_first(&mut self) {
-        if let Some((_, address)) = self.order.pop_front() {
-            self.times.remove(&address);
+        if let Some((_, key)) = self.order.pop_front() {
+            self.times.remove(&key);
         }
         self.tidy();
     }
@@ -54,7 +63,7 @@ impl Requests {
     /// Has the first entry of `order` be one that counts, and bounds the others.
     fn tidy(&mut self) {
         let Self { times, order } = self;
-        let counts = |(at, address): &(Instant, SocketAddr)| times.get(address) == Some(at);
+        let counts = |(at, key): &(Instant, K)| times.get(key) == Some(at);
         while order.front().is_some_and(|first| !counts(first)) {
             order.pop_front();
         }
@@ -66,8 +75,10 @@ impl Requests {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::net::SocketAddr;
     use std::time::Duration;
+
+    use super::*;
 
     #[test]
     fn the_first_is_the_first_that_was_neither_taken_nor_repeated() {

@@ -44,7 +44,7 @@ impl Run {
     fn new(pace: u32, limit: usize, ranges: Vec<SweepRange>) -> Self {
         let now = Instant::now();
         let limits = [NonZeroUsize::new(limit).unwrap(); 2];
-        let mut sweep = Sweep::new(now, NonZeroU32::new(pace).unwrap(), limits, ranges);
+        let mut sweep = Sweep::new(now, NonZeroU32::new(pace).unwrap(), limits, false, ranges);
         sweep.start_pass();
         Self {
             sweep,

@@ -1,10 +1,12 @@
 //! What each datagram means.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use udp_discovery_client::{AddressPolicy, Config, DiscoverError, Discovery};
+use udp_discovery_client::{
+    AddressPolicy, Config, DiscoverError, DiscoveredServer, Discovery, Host,
+};
 
-use crate::sim::{MS, Sim, eth0, interface, server};
+use crate::sim::{MS, RANDOM, Sim, eth0, interface, server};
 
 const POLICIES: [AddressPolicy; 4] = [
     AddressPolicy::Auto,
@@ -27,6 +29,24 @@ fn fault_16_no_more_servers_are_kept_than_the_cap() {
     assert_eq!(sim.counts().accepted, 4096);
     assert_eq!(sim.counts().over_the_cap, 95_904);
     assert_eq!(sim.elapsed(), 500 * MS);
+}
+
+#[test]
+fn fault_52_the_cap_keeps_out_no_server_that_an_earlier_round_knows() {
+    let known = DiscoveredServer::new([10, 0, 1, 8], 8000);
+    let host = Host::new([eth0()]).with_expected([known]);
+    let mut sim = Sim::of(Instant::now(), |now| {
+        Discovery::new(now, &Config::default(), &host, RANDOM).unwrap()
+    });
+    for port in 1..=10_000_u32 {
+        let at = MS + Duration::from_micros(4) * port;
+        sim.arrives(at, server(7), format!("SERVER_IP:10.0.1.7:{port}"));
+    }
+    sim.arrives(60 * MS, server(8), "SERVER_IP:10.0.1.8:8000");
+    sim.run();
+    assert_eq!(sim.found.len(), 4097);
+    assert_eq!(sim.counts().over_the_cap, 10_000 - 4096);
+    assert_eq!(sim.found[4096].to_string(), "10.0.1.8:8000");
 }
 
 #[test]
@@ -191,7 +211,12 @@ fn port_0_is_an_error_when_a_search_starts() {
         Config::default().with_port(0),
         Config::default().with_default_port(0),
     ] {
-        let search = Discovery::new(std::time::Instant::now(), &config, &[eth0()]);
+        let search = Discovery::new(
+            std::time::Instant::now(),
+            &config,
+            &Host::new([eth0()]),
+            RANDOM,
+        );
         assert!(matches!(search, Err(DiscoverError::PortZero)));
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use udp_discovery_client::{Config, Discovery, Family, Host, ResolvedTarget, Route};
 use udp_discovery_protocol::InterfaceAddress;
 
-use crate::sim::{MS, Sim, eth0};
+use crate::sim::{MS, RANDOM, Sim, eth0};
 
 const V4: &[&str] = &["10.0.0.2/16"];
 const BOTH: &[&str] = &["10.0.0.2/16", "fe80::2/64"];
@@ -34,7 +34,7 @@ fn sent(
     let host = Host::new([interface]).with_targets(target);
     let config = Config::default().with_family(family);
     let mut sim = Sim::of(Instant::now(), |now| {
-        Discovery::on_host(now, &config, &host).unwrap()
+        Discovery::new(now, &config, &host, RANDOM).unwrap()
     });
     if answered {
         sim.arrives(MS, "10.0.0.7:9999".parse().unwrap(), "SERVER_IP:10.0.0.7");

@@ -1,11 +1,12 @@
 //! IPv4, IPv6 and multicast.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
-use udp_discovery_client::{Config, Family};
+use udp_discovery_client::{Config, DiscoveredServer, Discovery, Family, Host};
 use udp_discovery_protocol::{Interface, InterfaceAddress};
 
-use crate::sim::{MS, Sim, interface};
+use crate::sim::{MS, RANDOM, Sim, interface};
 
 const GROUP: &str = "ff12::8000:270f";
 const ANSWER: &[u8] = b"SERVER_IP:[fe80::7]:8000";
@@ -164,4 +165,36 @@ fn a_group_that_the_system_refuses_is_replaced_by_a_broadcast() {
         .refusing(|_, transmit| transmit.destination.ip().is_multicast());
     sim.run();
     assert_eq!(sim.search.links()[0].probes_sent, 3);
+}
+
+/// A search on eth1, which has both families, where a server at this address is known already.
+fn where_one_is_known(source: &str) -> Sim {
+    let known = DiscoveredServer::new([10, 0, 1, 7], 8000)
+        .with_interface("eth1")
+        .with_source(source.parse().unwrap());
+    let host = Host::new([network(1, true)]).with_expected([known]);
+    Sim::of(Instant::now(), |now| {
+        Discovery::new(now, &Config::default(), &host, RANDOM).unwrap()
+    })
+}
+
+#[test]
+fn a_watch_keeps_its_family_while_a_server_is_known() {
+    let mut by_ipv4 = where_one_is_known("10.0.1.7:9999");
+    by_ipv4.run();
+    assert_eq!(
+        by_ipv4.probes(),
+        ["10.0.1.255", "255.255.255.255", "10.0.1.255"]
+    );
+
+    let mut by_ipv6 = where_one_is_known("[fe80::7%1]:9999");
+    by_ipv6.run();
+    assert_eq!(
+        by_ipv6.probes(),
+        [
+            format!("10.0.1.255 {GROUP}"),
+            format!("255.255.255.255 {GROUP}"),
+            format!("10.0.1.255 {GROUP}")
+        ]
+    );
 }

@@ -7,9 +7,9 @@ use std::num::NonZeroUsize;
 use std::time::Instant;
 
 use proptest::prelude::*;
-use udp_discovery_client::{Config, Discovery};
+use udp_discovery_client::{Config, Discovery, Host};
 
-use crate::sim::{MS, PORT, eth0};
+use crate::sim::{MS, PORT, RANDOM, eth0};
 
 /// Something that happens to a search.
 #[derive(Clone, Debug)]
@@ -59,7 +59,7 @@ proptest! {
         let config = Config::default()
             .with_max_servers(NonZeroUsize::new(CAP).unwrap());
         let start = Instant::now();
-        let mut search = Discovery::new(start, &config, &[eth0()]).unwrap();
+        let mut search = Discovery::new(start, &config, &Host::new([eth0()]), RANDOM).unwrap();
         let (mut now, mut received, mut ended) = (start, 0, false);
         let mut found = HashSet::new();
         for op in ops {

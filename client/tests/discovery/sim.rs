@@ -7,11 +7,14 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use udp_discovery_client::{Config, Counts, DiscoveredServer, Discovery, Transmit};
+use udp_discovery_client::{Config, Counts, DiscoveredServer, Discovery, Host, Transmit};
 use udp_discovery_protocol::{Interface, InterfaceAddress, InterfaceFlags};
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
 pub(crate) const PORT: u16 = 9999;
+
+/// The random bytes of every search.
+pub(crate) const RANDOM: [u8; 15] = *b"abcdefghijklmno";
 
 /// The directed broadcast address of [`eth0`].
 pub(crate) const DIRECTED: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 255, 255));
@@ -39,6 +42,9 @@ pub(crate) const CALM: Faults = Faults {
 /// Whether the system refuses to send a datagram of the probe with this number.
 type Refuses = dyn Fn(usize, &Transmit) -> bool;
 
+/// The answer of a server to a request for details, if it offers them.
+type Offers = dyn Fn(Ipv4Addr, &[u8]) -> Option<Vec<u8>>;
+
 /// A search of the host 10.0.0.2/16, and the servers that may receive its probes.
 pub(crate) struct Sim {
     pub(crate) search: Discovery,
@@ -55,6 +61,7 @@ pub(crate) struct Sim {
     /// Whether the servers have the prefix of the client, and so receive its directed broadcast.
     same_prefix: bool,
     refuses: Box<Refuses>,
+    offers: Option<Box<Offers>>,
     /// The datagrams on their way to the client: when each arrives, its source, its bytes.
     to_client: BinaryHeap<Reverse<(Instant, SocketAddr, Vec<u8>)>>,
 }
@@ -66,7 +73,7 @@ impl Sim {
 
     pub(crate) fn on(config: &Config, interfaces: &[Interface]) -> Self {
         Self::of(Instant::now(), |now| {
-            Discovery::new(now, config, interfaces).unwrap()
+            Discovery::new(now, config, &Host::new(interfaces), RANDOM).unwrap()
         })
     }
 
@@ -83,6 +90,7 @@ impl Sim {
             servers: Vec::new(),
             same_prefix: true,
             refuses: Box::new(|_, _| false),
+            offers: None,
             to_client: BinaryHeap::new(),
         }
     }
@@ -114,6 +122,15 @@ impl Sim {
     /// Makes sending fail, depending on the number of the probe and the datagram.
     pub(crate) fn refusing(mut self, refuses: impl Fn(usize, &Transmit) -> bool + 'static) -> Self {
         self.refuses = Box::new(refuses);
+        self
+    }
+
+    /// Makes servers answer requests for details.
+    pub(crate) fn offering(
+        mut self,
+        offers: impl Fn(Ipv4Addr, &[u8]) -> Option<Vec<u8>> + 'static,
+    ) -> Self {
+        self.offers = Some(Box::new(offers));
         self
     }
 
@@ -173,15 +190,22 @@ impl Sim {
 
     /// Delivers a probe to the servers, and their answers to the client.
     fn deliver(&mut self, transmit: &Transmit) {
-        assert_eq!(&transmit.payload[..], b"DISCOVER_SERVER");
+        let is_plain = &transmit.payload[..] == b"DISCOVER_SERVER";
+        assert!(is_plain || transmit.payload.len() == 512);
         if transmit.destination.ip() == DIRECTED && !self.same_prefix {
             return;
         }
         for server in self.servers.clone() {
+            let answer = match &self.offers {
+                Some(offers) if !is_plain => offers(server, &transmit.payload),
+                None if !is_plain => None,
+                _ => Some(format!("SERVER_IP:{server}:8000").into_bytes()),
+            };
+            let Some(answer) = answer else { continue };
             for request_delay in self.carry() {
                 for answer_delay in self.carry() {
                     let arrives = self.now + request_delay + answer_delay;
-                    let answer = format!("SERVER_IP:{server}:8000").into_bytes();
+                    let answer = answer.clone();
                     let source = SocketAddr::from((server, PORT));
                     self.to_client.push(Reverse((arrives, source, answer)));
                 }

@@ -11,7 +11,7 @@ use udp_discovery_client::{
     SweepReport,
 };
 
-use crate::sim::{MS, Sim, eth0};
+use crate::sim::{MS, RANDOM, Sim, eth0};
 
 const SECOND: Duration = Duration::from_secs(1);
 const ANSWER: &[u8] = b"SERVER_IP:10.15.0.3";
@@ -50,12 +50,12 @@ fn host(targets: &[ResolvedTarget]) -> Host {
 }
 
 fn start(config: &Config, host: &Host) -> Result<Discovery, DiscoverError> {
-    Discovery::on_host(Instant::now(), config, host)
+    Discovery::new(Instant::now(), config, host, RANDOM)
 }
 
 fn sim(config: &Config, host: &Host) -> Sim {
     Sim::of(Instant::now(), |now| {
-        Discovery::on_host(now, config, host).unwrap()
+        Discovery::new(now, config, host, RANDOM).unwrap()
     })
 }
 

@@ -9,7 +9,7 @@ use udp_discovery_client::{
 };
 use udp_discovery_protocol::Interface;
 
-use crate::sim::{MS, Sim, eth0, interface};
+use crate::sim::{MS, RANDOM, Sim, eth0, interface};
 
 /// A target with addresses, each with the address that it is asked from.
 fn target(text: &str, routes: &[(&str, &str)]) -> ResolvedTarget {
@@ -34,7 +34,7 @@ fn start(
     interfaces: &[Interface],
     targets: &[ResolvedTarget],
 ) -> Result<Discovery, DiscoverError> {
-    Discovery::on_host(Instant::now(), config, &host(interfaces, targets))
+    Discovery::new(Instant::now(), config, &host(interfaces, targets), RANDOM)
 }
 
 fn host(interfaces: &[Interface], targets: &[ResolvedTarget]) -> Host {
@@ -43,7 +43,7 @@ fn host(interfaces: &[Interface], targets: &[ResolvedTarget]) -> Host {
 
 fn sim(config: &Config, targets: &[ResolvedTarget]) -> Sim {
     Sim::of(Instant::now(), |now| {
-        Discovery::on_host(now, config, &host(&[eth0()], targets)).unwrap()
+        Discovery::new(now, config, &host(&[eth0()], targets), RANDOM).unwrap()
     })
 }
 
@@ -190,7 +190,13 @@ fn a_target_is_asked_on_an_interface_that_the_search_skips() {
     let interfaces = [eth0(), interface("docker0", "172.17.0.1", 16)];
     let container = target("172.17.0.5", &[("172.17.0.5:9999", "172.17.0.1")]);
     let mut sim = Sim::of(Instant::now(), |now| {
-        Discovery::on_host(now, &Config::default(), &host(&interfaces, &[container])).unwrap()
+        Discovery::new(
+            now,
+            &Config::default(),
+            &host(&interfaces, &[container]),
+            RANDOM,
+        )
+        .unwrap()
     });
     let links = sim.search.links().iter();
     let links: Vec<_> = links

@@ -546,3 +546,15 @@ fn a_refused_membership_is_reported_once_and_tried_again() {
     assert_eq!(reports.len(), 1);
     assert!(reports[0].contains("eth1"), "{reports:?}");
 }
+
+#[test]
+fn a_group_is_left_and_joined_again_where_another_interface_has_the_index() {
+    let mut bench = Bench::new();
+    let eth = || [up("eth0", 2, "10.0.0.1"), up("eth1", 3, "10.1.0.1")];
+    bench.changes_to(eth());
+    bench.event_loop.interfaces.gone.indices = vec![3, 9];
+    assert_eq!(bench.changes_to(eth()), ["-3", "+3"]);
+    assert_eq!(bench.changes_to(eth()), [""; 0], "once");
+    bench.event_loop.interfaces.gone.any = true;
+    assert_eq!(bench.changes_to(eth()), ["-2", "-3", "+2", "+3"]);
+}

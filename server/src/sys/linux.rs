@@ -5,22 +5,23 @@
 
 use std::cell::Cell;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use nix::cmsg_space;
-use nix::libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo};
+use nix::libc::{in_pktinfo, in6_pktinfo};
 use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage,
     recvmmsg, sendmmsg, setsockopt, sockopt,
 };
-use socket2::{Domain, InterfaceIndexOrAddress, SockRef, Type};
-use udp_discovery_protocol::{MULTICAST_V4, MULTICAST_V6, SendErrorKind, Word};
+use socket2::{Domain, SockRef, Type};
+use udp_discovery_protocol::{SendErrorKind, Word};
 
-use super::{BATCH, BUFFER, Family, Link, Received, Transport};
+use super::packet_info::{address, arrival_v6, ip, is_link_local, packet_info_v6, socket_address};
+use super::{BATCH, BUFFER, Family, Link, Received, Transport, groups};
 use crate::responder::{Arrival, Reply};
 
 mod changes;
@@ -194,25 +195,11 @@ impl Transport for Socket {
     }
 
     fn join(&self, link: Link) -> io::Result<()> {
-        let socket = SockRef::from(&self.inner);
-        match self.family {
-            Family::V4 => {
-                let link = InterfaceIndexOrAddress::Index(link.index);
-                socket.join_multicast_v4_n(&MULTICAST_V4, &link)
-            }
-            Family::V6 => socket.join_multicast_v6(&MULTICAST_V6, link.index),
-        }
+        groups::join(&SockRef::from(&self.inner), self.family, link)
     }
 
     fn leave(&self, link: Link) -> io::Result<()> {
-        let socket = SockRef::from(&self.inner);
-        match self.family {
-            Family::V4 => {
-                let link = InterfaceIndexOrAddress::Index(link.index);
-                socket.leave_multicast_v4_n(&MULTICAST_V4, &link)
-            }
-            Family::V6 => socket.leave_multicast_v6(&MULTICAST_V6, link.index),
-        }
+        groups::leave(&SockRef::from(&self.inner), self.family, link)
     }
 
     fn send(&mut self, replies: &[Reply], sent: &mut dyn FnMut(&Reply, io::Result<()>)) {
@@ -382,15 +369,7 @@ impl Control {
                         local: Some(ip(info.ipi_spec_dst)),
                     });
                 }
-                ControlMessageOwned::Ipv6PacketInfo(info) if info.ipi6_ifindex > 0 => {
-                    let destination = Ipv6Addr::from(info.ipi6_addr.s6_addr);
-                    let local = Some(destination).filter(|ip| !ip.is_multicast());
-                    control.arrival = Some(Arrival {
-                        interface: Some(info.ipi6_ifindex),
-                        destination: Some(destination.into()),
-                        local: local.map(IpAddr::V6),
-                    });
-                }
+                ControlMessageOwned::Ipv6PacketInfo(info) => control.arrival = arrival_v6(&info),
                 ControlMessageOwned::RxqOvfl(drops) => control.drops = Some(drops),
                 _ => {}
             }
@@ -399,45 +378,12 @@ impl Control {
     }
 }
 
-/// Without the flow label, which belongs to the sender.
-fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
-    let v4 = || {
-        address
-            .as_sockaddr_in()
-            .map(|it| SocketAddr::new(it.ip().into(), it.port()))
-    };
-    let v6 = || {
-        let it = address.as_sockaddr_in6()?;
-        Some(SocketAddrV6::new(it.ip(), it.port(), 0, it.scope_id()).into())
-    };
-    v4().or_else(v6)
-}
-
-fn is_link_local(address: SocketAddr) -> bool {
-    matches!(address, SocketAddr::V6(address) if address.ip().is_unicast_link_local())
-}
-
-fn ip(address: in_addr) -> IpAddr {
-    Ipv4Addr::from_bits(u32::from_be(address.s_addr)).into()
-}
-
 fn packet_info_v4(local: Ipv4Addr, interface: Option<u32>) -> in_pktinfo {
     in_pktinfo {
         // Linux's indices are positive ints. With 0 the routes choose.
         ipi_ifindex: interface.map_or(0, u32::cast_signed),
-        ipi_spec_dst: in_addr {
-            s_addr: local.to_bits().to_be(),
-        },
-        ipi_addr: in_addr { s_addr: 0 },
-    }
-}
-
-fn packet_info_v6(local: Ipv6Addr, interface: Option<u32>) -> in6_pktinfo {
-    in6_pktinfo {
-        ipi6_ifindex: interface.unwrap_or(0),
-        ipi6_addr: in6_addr {
-            s6_addr: local.octets(),
-        },
+        ipi_spec_dst: address(local),
+        ipi_addr: address(Ipv4Addr::UNSPECIFIED),
     }
 }
 

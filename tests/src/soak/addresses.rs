@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 
 use super::counts::{Count, Counters};
-use super::topology::{ALIASES, NETWORKS, alias_address, interface, server_address};
+use super::topology::{ALIASES, NETWORKS, Topology, alias_address, interface, server_address};
 use crate::lab::{Host, Stop};
 
 /// How long after an address is gone an answer that names it may still arrive: it may have been
@@ -37,11 +37,18 @@ enum Held {
 }
 
 impl Addresses {
-    /// At first each network has only its first address.
+    /// At first each network has only its first IPv4 address.
     pub(super) fn new() -> Self {
         let addresses = Self(Mutex::default());
         (0..NETWORKS).for_each(|network| addresses.add(network, server_address(network)));
         addresses
+    }
+
+    /// Records the link-local IPv6 addresses. They go with the link and come back with it.
+    pub(super) fn add_link_local(&self, topology: &Topology) {
+        for network in 0..NETWORKS {
+            self.add(network, topology.server_link_local(network));
+        }
     }
 
     /// Whether an answer that arrives at `now` on that network may name the address.
@@ -107,7 +114,7 @@ impl Addresses {
         }
     }
 
-    fn add(&self, network: usize, ip: Ipv4Addr) {
+    fn add(&self, network: usize, ip: impl Into<IpAddr>) {
         self.lock().insert((network, ip.into()), Held::Now);
     }
 

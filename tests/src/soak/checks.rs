@@ -12,6 +12,9 @@ const DESCRIPTOR_GROWTH: u64 = 2;
 /// How many threads may be added.
 const THREAD_GROWTH: u64 = 0;
 
+/// How many rounds of watched servers there must be for each one that is falsely called gone.
+const ROUNDS_FOR_A_FALSE_GONE: u64 = 10_000;
+
 /// The longest warm-up; that of a short run is a third of it.
 const LONGEST_WARM_UP: Duration = Duration::from_secs(60);
 
@@ -88,6 +91,12 @@ pub(super) fn findings(samples: &[Sample], counts: &Counts) -> Vec<String> {
             "{nothing_found} searches found nothing on a link that had been up for 5 s"
         ));
     }
+    let (rounds, gone) = (count(Count::WatchedRounds), count(Count::FalselyGone));
+    if gone * ROUNDS_FOR_A_FALSE_GONE > rounds {
+        findings.push(format!(
+            "{gone} watched servers were falsely called gone in {rounds} rounds"
+        ));
+    }
     if count(Count::Right) == 0 {
         findings.push("no request was answered".to_owned());
     }
@@ -149,6 +158,7 @@ mod tests {
         for (samples, changes, word) in [
             (&flat, [(Count::Wrong, 1)], "wrong"),
             (&flat, [(Count::NothingFound, 1)], "found nothing"),
+            (&flat, [(Count::FalselyGone, 1)], "falsely called gone"),
             (&flat, [(Count::Right, 0)], "no request"),
             (
                 &leak,

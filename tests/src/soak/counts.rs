@@ -44,6 +44,9 @@ counts! {
     /// Requests to one address or all, one socket each.
     Requests => "single requests",
     Answered => "single requests answered",
+    /// Rounds of the watch, counted for each server that it knew.
+    WatchedRounds => "rounds of watched servers, with 10 % loss each way",
+    FalselyGone => "watched servers falsely called gone",
     LinkChanges => "links put down or up",
     AddressChanges => "addresses added or removed",
     Hostile => "hostile datagrams",

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use udp_discovery_client::Family;
 
 use super::addresses::Addresses;
 use super::asker::Asker;
@@ -19,8 +20,8 @@ use super::sample::{ProcessSample, Sample};
 use super::searcher::Searcher;
 use super::server::ServerProcess;
 use super::topology::{NETWORKS, Topology};
-use super::{Args, checks, plot};
-use crate::lab::{Host, Stop};
+use super::{Args, checks, plot, watcher};
+use crate::lab::{Host, Stop, have};
 
 /// After how many samples progress is printed.
 const PROGRESS: usize = 10;
@@ -48,6 +49,7 @@ fn try_to_run(args: &Args, stop: &Stop) -> io::Result<bool> {
         return Err(io::Error::other("the server doesn't start"));
     }
     let shared = Shared::new();
+    shared.addresses.add_link_local(&topology);
     let (samples, failed) = thread::scope(|scope| {
         let mut threads = Vec::new();
         for (name, host, task) in shared.tasks(&topology, &mut Rng::with_seed(seed), stop) {
@@ -116,14 +118,17 @@ impl Shared {
 
     fn tasks<'a>(&'a self, topology: &'a Topology, rng: &mut Rng, stop: &'a Stop) -> Vec<Task<'a>> {
         let mut tasks: Vec<Task<'a>> = Vec::new();
-        let searcher = |networks| Searcher {
+        let searcher = |networks, family| Searcher {
             networks,
+            family,
             shared: self,
         };
         for network in 0..NETWORKS {
-            let client = searcher(vec![network]);
             let host = &topology.clients[network];
-            tasks.push(("client", host, Box::new(move || client.run(stop))));
+            for family in [Family::V4, Family::V6] {
+                let client = searcher(vec![network], family);
+                tasks.push(("client", host, Box::new(move || client.run(stop))));
+            }
             let asker = Asker {
                 network,
                 shared: self,
@@ -131,9 +136,11 @@ impl Shared {
             let (host, rng) = (&topology.askers[network], rng.fork());
             tasks.push(("asker", host, Box::new(move || asker.run(rng, stop))));
         }
-        let client = searcher((0..NETWORKS).collect());
-        let everywhere = Box::new(move || client.run(stop));
-        tasks.push(("client on all networks", &topology.multi_homed, everywhere));
+        for family in [Family::V4, Family::V6] {
+            let client = searcher((0..NETWORKS).collect(), family);
+            let everywhere = Box::new(move || client.run(stop));
+            tasks.push(("client on all networks", &topology.multi_homed, everywhere));
+        }
         let (links_rng, addresses_rng) = (rng.fork(), rng.fork());
         let flap = move || self.links.flap(topology, links_rng, &self.counters, stop);
         tasks.push(("change of links", &topology.server, Box::new(flap)));
@@ -143,6 +150,11 @@ impl Shared {
                 .change(server, addresses_rng, &self.counters, stop);
         };
         tasks.push(("change of addresses", &topology.server, Box::new(change)));
+        let watch = move || watcher::watch(topology, &self.counters, stop);
+        // Without it nothing is lost, and the watch would prove little.
+        if have("nft") {
+            tasks.push(("watch", &topology.watcher, Box::new(watch)));
+        }
         let attacker = Attacker::new(topology, rng.fork());
         let attack = move || attacker.run(&self.counters, stop);
         tasks.push(("attacker", &topology.attacker, Box::new(attack)));

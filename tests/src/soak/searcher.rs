@@ -14,6 +14,7 @@ const TIMEOUT: Duration = Duration::from_millis(400);
 /// A client on a host that is on some of the networks.
 pub(super) struct Searcher<'a> {
     pub(super) networks: Vec<usize>,
+    pub(super) family: Family,
     pub(super) shared: &'a Shared,
 }
 
@@ -21,9 +22,8 @@ impl Searcher<'_> {
     /// Searches again and again.
     pub(super) fn run(&self, stop: &Stop) {
         // With this policy a wrong claim is a server of its own, and not a duplicate.
-        // The addresses that come and go, which an answer is checked against, are IPv4 addresses.
         let config = Config::default()
-            .with_family(Family::V4)
+            .with_family(self.family)
             .with_timeout(TIMEOUT)
             .with_address_policy(AddressPolicy::Claim);
         let client = Client::new(config);
@@ -78,7 +78,7 @@ impl Searcher<'_> {
             .shared
             .addresses
             .permits(Instant::now(), network, claim);
-        if held && server.source == (claim, PORT).into() {
+        if held && (server.source.ip(), server.source.port()) == (claim, PORT) {
             counters.count(Count::Right);
         } else {
             counters.failure(Count::Wrong, || {

@@ -1,10 +1,11 @@
 //! The hosts and networks of the soak, and their addresses.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
+use super::watcher::{LOSS, WATCHED};
 use crate::lab::raw::MacAddress;
-use crate::lab::{Host, Lab, Network};
+use crate::lab::{Host, Lab, Network, have};
 
 /// How many networks the server is on.
 pub(super) const NETWORKS: usize = 3;
@@ -34,6 +35,9 @@ pub(super) struct Topology {
     pub(super) askers: Vec<Host>,
     /// On all of them.
     pub(super) attacker: Host,
+    /// On a network of their own: servers that never stop, and a host that loses packets.
+    pub(super) watched: Vec<Host>,
+    pub(super) watcher: Host,
 }
 
 impl Topology {
@@ -48,7 +52,17 @@ impl Topology {
             multi_homed: lab.host("multi-homed"),
             askers: (0..NETWORKS).map(|_| lab.host("asker")).collect(),
             attacker: lab.host("attacker"),
+            watched: (0..WATCHED).map(|_| lab.host("watched")).collect(),
+            watcher: lab.host("watcher"),
         };
+        let network = lab.network("lossy", "10.77.64.0/24");
+        for (number, host) in (2..).zip(&topology.watched) {
+            host.join(&network, "eth0", &format!("10.77.64.{number}/24"));
+        }
+        topology.watcher.join(&network, "eth0", "10.77.64.1/24");
+        if have("nft") {
+            topology.watcher.loss(LOSS);
+        }
         for network in 0..NETWORKS {
             topology.join(&topology.server, network, SERVER);
             topology.join(&topology.clients[network], network, CLIENT);
@@ -70,6 +84,19 @@ impl Topology {
     /// The Ethernet address of the server on a network.
     pub(super) fn server_mac(&self, network: usize) -> MacAddress {
         self.server.raw(&interface(network)).mac()
+    }
+
+    /// The link-local IPv6 address of the server on a network.
+    pub(super) fn server_link_local(&self, network: usize) -> Ipv6Addr {
+        let interface = interface(network);
+        let output = self.server.ip(&format!(
+            "-6 -oneline address show dev {interface} scope link"
+        ));
+        // 2: eth0    inet6 fe80::1/64 scope link ..
+        let mut words = output.split_whitespace();
+        let address = words.nth(3).and_then(|it| it.split('/').next());
+        let address = address.unwrap_or_else(|| panic!("{interface} has no address: {output:?}"));
+        address.parse().expect("ip prints addresses")
     }
 
     fn join(&self, host: &Host, network: usize, number: u8) {

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use udp_discovery_client::{Config as ClientConfig, Discovery};
+use udp_discovery_client::{Config as ClientConfig, Discovery, Host};
 use udp_discovery_server::protocol::{Interface, InterfaceAddress};
 use udp_discovery_server::{Arrival, Config, Datagram, Responder};
 use udp_discovery_tests::rust_files;
@@ -82,7 +82,15 @@ fn after_a_day_asleep_a_source_has_its_burst_and_no_more() {
 fn a_search_that_slept_for_a_day_is_over_and_one_set_back_keeps_its_deadline() {
     let before = Instant::now();
     let start = before + DAY;
-    let search = || Discovery::new(start, &ClientConfig::default(), &[eth0()]).unwrap();
+    let search = || {
+        Discovery::new(
+            start,
+            &ClientConfig::default(),
+            &Host::new([eth0()]),
+            [0; 15],
+        )
+        .unwrap()
+    };
     let timeout = ClientConfig::default().settings().timeout();
 
     let mut slept = search();

@@ -7,7 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use udp_discovery_client::protocol::{Interface, InterfaceAddress};
-use udp_discovery_client::{Client, Config, DiscoveredServer, Discovery, Report};
+use udp_discovery_client::{
+    Client, Config, DiscoveredServer, Discovery, Host as ClientHost, Report,
+};
 use udp_discovery_tests::lab::Host;
 
 use crate::flood::{Bounds, Flood, Sender};
@@ -178,7 +180,8 @@ fn of_a_hundred_thousand_answers_a_search_keeps_as_many_as_it_may() {
     let address = InterfaceAddress::new([10, 77, 1, 2].into(), 24).unwrap();
     eth0.addresses.push(address);
     let start = Instant::now();
-    let mut search = Discovery::new(start, &Config::default(), &[eth0]).unwrap();
+    let mut search =
+        Discovery::new(start, &Config::default(), &ClientHost::new([eth0]), [0; 15]).unwrap();
     let deadline = search.deadline();
     let source = "10.77.1.3:9999".parse().unwrap();
 

@@ -1,7 +1,9 @@
 //! The server's multicast groups.
 
-use std::fs;
+use std::fs::{self, File};
 use std::net::{Ipv4Addr, UdpSocket};
+use std::os::fd::AsRawFd as _;
+use std::process;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -90,6 +92,116 @@ fn groups_are_joined_again_on_interfaces_that_come_and_go() {
             b.ip("link del eth0");
             wait_until("no group", || members(&b) == [vec![], vec![]]);
         }
+    });
+}
+
+/// An interface of a host that is deleted and made again, with its other end in another host.
+struct Replaced<'a> {
+    server: &'a Host,
+    client: &'a Host,
+    /// The network namespace of the client.
+    far: File,
+}
+
+impl<'a> Replaced<'a> {
+    fn new(server: &'a Host, client: &'a Host) -> Self {
+        let far = client.run(|| File::open("/proc/thread-self/ns/net").unwrap());
+        let replaced = Self {
+            server,
+            client,
+            far,
+        };
+        server.ip_batch(&replaced.commands(77));
+        replaced.set_up_client();
+        replaced
+    }
+
+    /// The commands that make it, with this index.
+    fn commands(&self, index: u32) -> String {
+        let far = format!("/proc/{}/fd/{}", process::id(), self.far.as_raw_fd());
+        format!(
+            "link add eth1 index {index} type veth peer name eth1 netns {far}\n\
+             address add 10.77.9.2/24 broadcast + dev eth1\n\
+             address add fd79::2/64 dev eth1 nodad\n\
+             link set eth1 up\n"
+        )
+    }
+
+    /// Deletes it and makes it again in one go.
+    fn replace(&self, index: u32) {
+        let commands = self.commands(index);
+        self.server.ip_batch(&format!("link del eth1\n{commands}"));
+        self.set_up_client();
+    }
+
+    fn set_up_client(&self) {
+        self.client.ip_batch(
+            "address add 10.77.9.1/24 broadcast + dev eth1\n\
+             address add fd79::1/64 dev eth1 nodad\n\
+             link set eth1 up\n\
+             route add 239.0.0.0/8 dev eth1\n",
+        );
+    }
+
+    fn assert_is_answered(&self) {
+        wait_until("both groups", || members(self.server) == [vec![1], vec![1]]);
+        let v4 = Asker::at(self.client, "10.77.9.1:0");
+        let (answer, _) = v4.ask_until_answered(&format!("{MULTICAST_V4}:9999"));
+        assert_eq!(answer, answer_of("10.77.9.2"));
+        let v6 = Asker6::at(self.client, "eth1", "fd79::1");
+        assert_eq!(v6.ask(&MULTICAST_V6.to_string()), answer6("fd79::2"));
+    }
+}
+
+/// FAULTS R43
+#[test]
+fn an_interface_that_is_replaced_by_one_of_its_name_and_index_or_another_is_joined_again() {
+    if !have_ipv6() {
+        return;
+    }
+    lab::run(|| {
+        let lab = Lab::new();
+        let (a, b) = (lab.host("a"), lab.host("b"));
+        let replaced = Replaced::new(&b, &a);
+        let _server = Serving::on(&b, Config::default());
+        replaced.assert_is_answered();
+        for index in [77, 78, 77] {
+            replaced.replace(index);
+            replaced.assert_is_answered();
+        }
+    });
+}
+
+/// FAULTS R43
+///
+/// The server sees only the interface before and the one after.
+#[test]
+fn an_interface_that_is_replaced_while_the_server_is_busy_is_joined_again() {
+    if !have_ipv6() {
+        return;
+    }
+    lab::run(|| {
+        let lab = Lab::new();
+        let (a, b) = (lab.host("a"), lab.host("b"));
+        let replaced = Replaced::new(&b, &a);
+        let (busy, is_busy) = mpsc::sync_channel(0);
+        let (release, released) = mpsc::channel::<()>();
+        let server = b.run(|| Server::bind(Config::default())).unwrap();
+        let mut hold = Some((busy, released));
+        let server = server.on_event(move |event| {
+            if let (Event::Answered { .. }, Some((busy, released))) = (event, hold.take()) {
+                busy.send(()).unwrap();
+                let _ = released.recv();
+            }
+        });
+        let _server = Serving::run(&b, server);
+        wait_until("both groups", || members(&b) == [vec![1], vec![1]]);
+        Asker::at(&a, "10.77.9.1:0").send(REQUEST, "10.77.9.2:9999");
+        next(&is_busy);
+        replaced.replace(77);
+        assert_eq!(members(&b), [vec![], vec![]]);
+        release.send(()).unwrap();
+        replaced.assert_is_answered();
     });
 }
 

@@ -26,6 +26,14 @@ pub(crate) const BINDERS: [&str; 6] = [
     "reuseaddr 10.77.1.2:9999",
 ];
 
+/// The same by IPv6 only.
+pub(crate) const IPV6_BINDERS: [&str; 4] = [
+    "plain [::]:9999",
+    "plain [::1]:9999",
+    "reuseaddr [::]:9999",
+    "reuseport [::]:9999",
+];
+
 /// Another process that binds a socket in that way and keeps it until its input ends. It prints
 /// whether it could.
 pub(crate) fn binder(host: &Host, how: &str) -> Process {
@@ -45,13 +53,17 @@ pub(crate) fn binder_command(how: &str) -> Command {
 fn holds_a_port() {
     let how = env::var(BINDER).unwrap();
     let (option, address) = how.split_once(' ').unwrap();
-    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+    let address: SocketAddr = address.parse().unwrap();
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None).unwrap();
+    if address.is_ipv6() {
+        socket.set_only_v6(true).unwrap();
+    }
     match option {
         "reuseaddr" => socket.set_reuse_address(true).unwrap(),
         "reuseport" => socket.set_reuse_port(true).unwrap(),
         _ => {}
     }
-    match socket.bind(&address.parse::<SocketAddr>().unwrap().into()) {
+    match socket.bind(&address.into()) {
         Ok(()) => println!("bound"),
         Err(error) => println!("refused: {error}"),
     }

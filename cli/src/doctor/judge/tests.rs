@@ -2,7 +2,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use udp_discovery_client::{Config, Discovery, Report};
+use udp_discovery_client::{Config, Discovery, Host as ClientHost, Report};
 use udp_discovery_protocol::InterfaceFlags;
 
 use super::super::observations::{
@@ -58,7 +58,12 @@ impl Host {
         let now = Instant::now();
         let config = Config::default();
         let (mut servers, mut report, mut search_error) = (Vec::new(), Report::default(), None);
-        match Discovery::new(now, &config, &self.interfaces) {
+        match Discovery::new(
+            now,
+            &config,
+            &ClientHost::new(self.interfaces.clone()),
+            [0; 15],
+        ) {
             Ok(mut discovery) => {
                 while let Some(transmit) = discovery.poll_transmit(now) {
                     let interface = &discovery.links()[transmit.link].interface;
