@@ -7,7 +7,7 @@ use crate::bench::Failure;
 use crate::charts;
 use crate::results::{Goal, Results, Row, Unit};
 
-/// The prose. `{{table: group/table}}` is a table of rows, `{{chart: group/chart}}` a chart,
+/// The prose. `{{table: group/table}}` is a table of rows, `{{chart: name}}` a chart,
 /// `{{median: id}}` a figure, and `{{about}}` the machine.
 const TEMPLATE: &str = include_str!("performance.md");
 
@@ -49,11 +49,11 @@ fn fill(gap: &str, results: &Results, charts: &Path) -> Result<Option<String>, F
         "median" => results.rows.iter().find(|row| row.id == id).and_then(median),
         "chart" => {
             let lines: Vec<_> = results.lines.iter().filter(|it| it.chart == id).collect();
-            let name = format!("{}.svg", id.replace('/', "-"));
+            let name = format!("{id}.svg");
             match charts::draw(id, &lines)? {
                 Some(svg) => {
                     fs::write(charts.join(&name), svg)?;
-                    Some(format!("![{}](performance/{name})", charts::title(id)))
+                    Some(format!("![{}](performance/{name})", charts::title(id)?))
                 }
                 None => None,
             }

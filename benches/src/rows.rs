@@ -5,11 +5,13 @@ use crate::results::Results;
 
 mod allocations;
 mod crowd;
+mod instructions;
 mod lifecycle;
 mod search;
 mod services;
 mod sweep;
 mod throughput;
+mod watch;
 
 /// A group of rows that is measured together.
 pub(crate) struct Group {
@@ -28,6 +30,12 @@ pub(crate) const GROUPS: &[Group] = &[
     inside("sweep", sweep::measure),
     inside("services", services::measure),
     inside("lifecycle", lifecycle::measure),
+    inside("watch", watch::measure),
+    Group {
+        name: "instructions",
+        inside: false,
+        measure: instructions::measure,
+    },
 ];
 
 type Measure = fn(&Bench, &mut Results) -> Result<(), Failure>;
