@@ -8,11 +8,17 @@
 #![allow(missing_docs, reason = "a benchmark")]
 
 use std::hint::black_box;
+use std::net::SocketAddr;
+use std::time::Instant;
 
 use bytes::BytesMut;
 use gungraun::prelude::*;
 use gungraun::{Callgrind, EventKind};
-use udp_discovery_protocol::{Codec, DecodeError, Message, Request, Response};
+use udp_discovery_client::{Config as ClientConfig, Discovery};
+use udp_discovery_protocol::{
+    Codec, DecodeError, Interface, InterfaceAddress, Message, Request, Response,
+};
+use udp_discovery_server::{Arrival, Config as ServerConfig, Datagram, Responder};
 
 const REQUEST: &[u8] = b"DISCOVER_SERVER";
 const RESPONSE: &[u8] = b"SERVER_IP:192.168.1.7:8000";
@@ -31,8 +37,10 @@ fn with_codec(datagram: &'static [u8]) -> (Codec, &'static [u8]) {
 #[library_benchmark]
 #[bench::request(args = (REQUEST), setup = with_codec, config = at_most(200))]
 #[bench::response(args = (RESPONSE), setup = with_codec, config = at_most(1400))]
-fn decode((codec, datagram): (Codec, &[u8])) -> Result<Message, DecodeError> {
-    black_box(codec.decode(black_box(datagram)))
+fn decode((codec, datagram): (Codec, &[u8])) -> (Codec, Result<Message, DecodeError>) {
+    let message = black_box(codec.decode(black_box(datagram)));
+    // Returned, since dropping it here would count.
+    (codec, message)
 }
 
 #[library_benchmark]
@@ -86,9 +94,9 @@ fn with_room(datagram: &'static [u8]) -> (Codec, Message, BytesMut) {
 #[library_benchmark]
 #[bench::request(args = (REQUEST), setup = with_room, config = at_most(200))]
 #[bench::response(args = (RESPONSE), setup = with_room, config = at_most(900))]
-fn encode((codec, message, mut out): (Codec, Message, BytesMut)) -> BytesMut {
+fn encode((codec, message, mut out): (Codec, Message, BytesMut)) -> (Codec, BytesMut) {
     codec.encode(black_box(message), &mut out);
-    black_box(out)
+    (codec, black_box(out))
 }
 
 fn with_buffer(datagram: &'static [u8]) -> (Option<Response>, Vec<u8>) {
@@ -139,8 +147,71 @@ fn push_number(number: u16, out: &mut Vec<u8>) {
     }
 }
 
+/// A host on one network.
+fn interface() -> Interface {
+    let mut eth0 = Interface::new("eth0", 2);
+    eth0.flags.up = true;
+    eth0.flags.broadcast = true;
+    let address = InterfaceAddress::new([192, 168, 1, 7].into(), 24).expect("24 is less than 32");
+    eth0.addresses.push(address);
+    eth0
+}
+
+fn responder() -> (Responder, Instant) {
+    let mut responder = Responder::new(ServerConfig::default(), 9999, [1, 2]);
+    responder.set_interfaces(vec![interface()]);
+    (responder, Instant::now())
+}
+
+/// The decisions about requests of 100 sources, with the default limits.
+#[library_benchmark]
+#[bench::hundred(setup = responder, config = at_most(1))]
+fn server((mut responder, now): (Responder, Instant)) -> Responder {
+    for host in 20..120 {
+        let datagram = Datagram {
+            payload: REQUEST,
+            truncated: false,
+            source: ([192, 168, 1, host], 4000).into(),
+            arrival: Arrival {
+                interface: Some(2),
+                destination: Some([192, 168, 1, 255].into()),
+                local: Some([192, 168, 1, 7].into()),
+            },
+        };
+        let _ = black_box(responder.handle_datagram(now, black_box(&datagram)));
+    }
+    responder
+}
+
+fn discovery() -> (Discovery, Instant, Vec<(SocketAddr, String)>) {
+    let now = Instant::now();
+    let config = ClientConfig::default();
+    let mut search = Discovery::new(now, &config, &[interface()]).expect("there is a network");
+    while search.poll_transmit(now).is_some() {}
+    let answer = |host: u8| {
+        let source = ([192, 168, 1, host], 9999).into();
+        (source, format!("SERVER_IP:192.168.1.{host}:8000"))
+    };
+    (search, now, (20..120).map(answer).collect())
+}
+
+/// The answers of 100 servers.
+#[library_benchmark]
+#[bench::hundred(setup = discovery, config = at_most(1))]
+fn client((mut search, now, answers): (Discovery, Instant, Vec<(SocketAddr, String)>)) -> Discovery {
+    for (source, answer) in &answers {
+        search.handle_datagram(now, 0, *source, black_box(answer.as_bytes()));
+        let _ = black_box(search.poll_event());
+    }
+    search
+}
+
+library_benchmark_group!(
+    name = cores,
+    benchmarks = [server, client]
+);
 library_benchmark_group!(
     name = codec,
     benchmarks = [decode, decode_by_hand, encode, encode_by_hand]
 );
-main!(library_benchmark_groups = codec);
+main!(library_benchmark_groups = [codec, cores]);

@@ -154,7 +154,7 @@ fn folder() -> Result<PathBuf, Failure> {
 }
 
 /// Cargo's target folder: this program is in `target/release` there.
-fn target_folder() -> Result<PathBuf, Failure> {
+pub(crate) fn target_folder() -> Result<PathBuf, Failure> {
     let program = env::current_exe()?;
     let folder = program.parent().and_then(Path::parent);
     Ok(folder.ok_or("this program is in no folder")?.to_owned())

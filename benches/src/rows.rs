@@ -4,6 +4,7 @@ use crate::bench::{Bench, Failure};
 use crate::results::Results;
 
 mod allocations;
+mod build;
 mod crowd;
 mod instructions;
 mod lifecycle;
@@ -31,11 +32,8 @@ pub(crate) const GROUPS: &[Group] = &[
     inside("services", services::measure),
     inside("lifecycle", lifecycle::measure),
     inside("watch", watch::measure),
-    Group {
-        name: "instructions",
-        inside: false,
-        measure: instructions::measure,
-    },
+    outside("instructions", instructions::measure),
+    outside("build", build::measure),
 ];
 
 type Measure = fn(&Bench, &mut Results) -> Result<(), Failure>;
@@ -44,6 +42,14 @@ const fn inside(name: &'static str, measure: Measure) -> Group {
     Group {
         name,
         inside: true,
+        measure,
+    }
+}
+
+const fn outside(name: &'static str, measure: Measure) -> Group {
+    Group {
+        name,
+        inside: false,
         measure,
     }
 }
