@@ -14,7 +14,7 @@ use std::time::Instant;
 use bytes::BytesMut;
 use gungraun::prelude::*;
 use gungraun::{Callgrind, EventKind};
-use udp_discovery_client::{Config as ClientConfig, Discovery};
+use udp_discovery_client::{Config as ClientConfig, Discovery, Host};
 use udp_discovery_protocol::{
     Codec, DecodeError, Interface, InterfaceAddress, Message, Request, Response,
 };
@@ -35,8 +35,8 @@ fn with_codec(datagram: &'static [u8]) -> (Codec, &'static [u8]) {
 }
 
 #[library_benchmark]
-#[bench::request(args = (REQUEST), setup = with_codec, config = at_most(200))]
-#[bench::response(args = (RESPONSE), setup = with_codec, config = at_most(1400))]
+#[bench::request(args = (REQUEST), setup = with_codec, config = at_most(180))]
+#[bench::response(args = (RESPONSE), setup = with_codec, config = at_most(1300))]
 fn decode((codec, datagram): (Codec, &[u8])) -> (Codec, Result<Message, DecodeError>) {
     let message = black_box(codec.decode(black_box(datagram)));
     // Returned, since dropping it here would count.
@@ -92,8 +92,8 @@ fn with_room(datagram: &'static [u8]) -> (Codec, Message, BytesMut) {
 }
 
 #[library_benchmark]
-#[bench::request(args = (REQUEST), setup = with_room, config = at_most(200))]
-#[bench::response(args = (RESPONSE), setup = with_room, config = at_most(900))]
+#[bench::request(args = (REQUEST), setup = with_room, config = at_most(150))]
+#[bench::response(args = (RESPONSE), setup = with_room, config = at_most(860))]
 fn encode((codec, message, mut out): (Codec, Message, BytesMut)) -> (Codec, BytesMut) {
     codec.encode(black_box(message), &mut out);
     (codec, black_box(out))
@@ -163,9 +163,9 @@ fn responder() -> (Responder, Instant) {
     (responder, Instant::now())
 }
 
-/// The decisions about requests of 100 sources, with the default limits.
+// The decisions about requests of 100 sources, with the default limits.
 #[library_benchmark]
-#[bench::hundred(setup = responder, config = at_most(1))]
+#[bench::hundred(setup = responder, config = at_most(320_000))]
 fn server((mut responder, now): (Responder, Instant)) -> Responder {
     for host in 20..120 {
         let datagram = Datagram {
@@ -186,7 +186,8 @@ fn server((mut responder, now): (Responder, Instant)) -> Responder {
 fn discovery() -> (Discovery, Instant, Vec<(SocketAddr, String)>) {
     let now = Instant::now();
     let config = ClientConfig::default();
-    let mut search = Discovery::new(now, &config, &[interface()]).expect("there is a network");
+    let mut search = Discovery::new(now, &config, &Host::new([interface()]), [7; 15])
+        .expect("there is a network");
     while search.poll_transmit(now).is_some() {}
     let answer = |host: u8| {
         let source = ([192, 168, 1, host], 9999).into();
@@ -195,9 +196,9 @@ fn discovery() -> (Discovery, Instant, Vec<(SocketAddr, String)>) {
     (search, now, (20..120).map(answer).collect())
 }
 
-/// The answers of 100 servers.
+// The answers of 100 servers.
 #[library_benchmark]
-#[bench::hundred(setup = discovery, config = at_most(1))]
+#[bench::hundred(setup = discovery, config = at_most(900_000))]
 fn client((mut search, now, answers): (Discovery, Instant, Vec<(SocketAddr, String)>)) -> Discovery {
     for (source, answer) in &answers {
         search.handle_datagram(now, 0, *source, black_box(answer.as_bytes()));

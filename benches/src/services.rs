@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::future::pending;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use mdns_sd::{DaemonEvent, ServiceDaemon, ServiceEvent, ServiceInfo};
@@ -15,6 +16,8 @@ use crate::roles::Found;
 const SERVICE_TYPE: &str = "_bench._udp.local.";
 /// The port of the first service.
 const FIRST_PORT: u16 = 10_000;
+/// The pause before mdns-sd is given another service, if it has too many.
+const PAUSE: Duration = Duration::from_millis(5);
 /// How long mdns-sd may take to announce everything.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -45,14 +48,21 @@ pub(crate) fn publish(count: u16) -> Result<(), Failure> {
         let name = format!("service {number}");
         let properties: [(&str, &str); 0] = [];
         let port = FIRST_PORT + number;
-        daemon.register(ServiceInfo::new(
+        let service = ServiceInfo::new(
             SERVICE_TYPE,
             &name,
             "publisher.local.",
             "10.77.3.2",
             port,
             &properties[..],
-        )?)?;
+        )?;
+        // Its thread takes only so many at once.
+        while let Err(error) = daemon.register(service.clone()) {
+            if !matches!(error, mdns_sd::Error::Again) {
+                return Err(error.into());
+            }
+            thread::sleep(PAUSE);
+        }
     }
     let deadline = Instant::now() + PATIENCE;
     let mut announced = HashSet::new();
@@ -65,7 +75,7 @@ pub(crate) fn publish(count: u16) -> Result<(), Failure> {
     }
     println!("ready");
     loop {
-        std::thread::park();
+        thread::park();
     }
 }
 
