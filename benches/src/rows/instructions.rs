@@ -89,7 +89,9 @@ fn profile(path: &str, what: &str, table: &str, results: &mut Results) -> Result
     let file = fs::read_dir(&folder)?.filter_map(Result::ok).map(|entry| entry.path());
     let mut files = file.filter(|it| it.extension().is_some_and(|end| end == "out"));
     let file = files.next().ok_or("gungraun writes a profile")?;
-    let text = run(Command::new("callgrind_annotate").arg("--show-percs=yes").arg(file))?;
+    let mut annotate = Command::new("callgrind_annotate");
+    annotate.args(["--show-percs=yes", "--inclusive=no", "--tree=none"]);
+    let text = run(annotate.arg(file))?;
     let mut functions: Vec<(String, f64)> = Vec::new();
     for (name, share) in text.lines().filter_map(function) {
         match functions.iter_mut().find(|it| it.0 == name) {
@@ -112,7 +114,11 @@ fn function(line: &str) -> Option<(String, f64)> {
     let (count, rest) = line.trim().split_once(" (")?;
     count.chars().all(|it| it.is_ascii_digit() || it == ',').then_some(())?;
     let (share, rest) = rest.split_once("%)")?;
-    let name = rest.split_once(':')?.1;
+    // A line of the source or of the tree of calls has no file before the function.
+    let name = rest.trim_start().split_once(':')?.1;
+    if name.ends_with("x)") || rest.trim_start().starts_with(['<', '>']) {
+        return None;
+    }
     let name = name.split(" [").next()?.split("'2").next()?;
     Some((name.to_owned(), share.trim().parse().ok()?))
 }

@@ -60,7 +60,12 @@ fn idle(bench: &Bench, process: &Process, results: &mut Results) -> Result<(), F
     let what = format!("wake-ups of `serve` in {} idle seconds", length.as_secs());
     let row = Row::new("lifecycle/idle/wake-ups", what, Unit::Count, vec![float(number)]);
     results.rows.push(row.with_goal(Goal::AtMost(0.0)));
+    let status = status(process)?;
+    let private = status.rssanon.ok_or("a process has memory")?;
+    let private = 1024.0 * float(usize::try_from(private)?);
+    let what = "of that its own, not shared with the files of the program and the libraries";
     push_memory("idle", "memory of `serve`, idle", process, results)?;
+    results.rows.push(Row::new("lifecycle/memory/private", what, Unit::Bytes, vec![private]));
     Ok(())
 }
 
@@ -111,9 +116,13 @@ fn push_memory(
 
 /// The resident memory of a process, in bytes.
 fn memory(process: &Process) -> Result<f64, Failure> {
-    let status = procfs::process::Process::new(i32::try_from(process.id())?)?.status()?;
-    let kibibytes = status.vmrss.ok_or("a process has memory")?;
+    let kibibytes = status(process)?.vmrss.ok_or("a process has memory")?;
     Ok(1024.0 * float(usize::try_from(kibibytes)?))
+}
+
+fn status(process: &Process) -> Result<procfs::process::Status, Failure> {
+    let process = procfs::process::Process::new(i32::try_from(process.id())?)?;
+    Ok(process.status()?)
 }
 
 /// How often the threads of a process gave up their processor to wait.
