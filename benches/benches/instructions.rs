@@ -78,7 +78,9 @@ fn number(text: &mut &[u8]) -> Option<u16> {
         if digits > 0 && number == 0 {
             return None;
         }
-        number = number.checked_mul(10)?.checked_add(u16::from(digit - b'0'))?;
+        number = number
+            .checked_mul(10)?
+            .checked_add(u16::from(digit - b'0'))?;
         digits += 1;
         *text = rest;
     }
@@ -199,7 +201,9 @@ fn discovery() -> (Discovery, Instant, Vec<(SocketAddr, String)>) {
 // The answers of 100 servers.
 #[library_benchmark]
 #[bench::hundred(setup = discovery, config = at_most(900_000))]
-fn client((mut search, now, answers): (Discovery, Instant, Vec<(SocketAddr, String)>)) -> Discovery {
+fn client(
+    (mut search, now, answers): (Discovery, Instant, Vec<(SocketAddr, String)>),
+) -> Discovery {
     for (source, answer) in &answers {
         search.handle_datagram(now, 0, *source, black_box(answer.as_bytes()));
         let _ = black_box(search.poll_event());
@@ -207,10 +211,7 @@ fn client((mut search, now, answers): (Discovery, Instant, Vec<(SocketAddr, Stri
     search
 }
 
-library_benchmark_group!(
-    name = cores,
-    benchmarks = [server, client]
-);
+library_benchmark_group!(name = cores, benchmarks = [server, client]);
 library_benchmark_group!(
     name = codec,
     benchmarks = [decode, decode_by_hand, encode, encode_by_hand]

@@ -45,9 +45,19 @@ impl Bench {
         fs::create_dir_all(&folder)?;
         let limit = folder.join("limit");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("limit/limit.c");
-        run(Command::new("cc").arg("-O2").arg("-o").arg(&limit).arg(source))?;
+        run(Command::new("cc")
+            .arg("-O2")
+            .arg("-o")
+            .arg(&limit)
+            .arg(source))?;
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        run(Command::new(cargo).args(["build", "--release", "--quiet", "-p", "udp-discovery-cli"]))?;
+        run(Command::new(cargo).args([
+            "build",
+            "--release",
+            "--quiet",
+            "-p",
+            "udp-discovery-cli",
+        ]))?;
         Ok(Self {
             quick,
             limit,

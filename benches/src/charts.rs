@@ -86,7 +86,11 @@ pub(crate) fn title(id: &str) -> Result<&'static str, Failure> {
 /// A chart of these lines, or `None` if there are no points.
 pub(crate) fn draw(id: &str, lines: &[&Line]) -> Result<Option<String>, Failure> {
     let look = look(id)?;
-    let lines: Vec<&Line> = lines.iter().copied().filter(|it| !it.points.is_empty()).collect();
+    let lines: Vec<&Line> = lines
+        .iter()
+        .copied()
+        .filter(|it| !it.points.is_empty())
+        .collect();
     if lines.is_empty() {
         return Ok(None);
     }
@@ -115,7 +119,10 @@ fn draw_bars(look: &Look, lines: &[&Line], area: &Area<'_>) -> Result<(), Failur
         let values: Vec<f64> = line.points.iter().map(|[_, value]| *value).collect();
         Summary::of(&values).expect("it has points")
     };
-    let most = lines.iter().map(|line| summary(line).high).fold(1.0, f64::max);
+    let most = lines
+        .iter()
+        .map(|line| summary(line).high)
+        .fold(1.0, f64::max);
     let count = float(lines.len());
     let mut chart = ChartBuilder::on(area)
         .caption(look.title, ("sans-serif", 16))
@@ -149,11 +156,23 @@ fn draw_bars(look: &Look, lines: &[&Line], area: &Area<'_>) -> Result<(), Failur
 /// A line for each series, and its name beside it.
 fn draw_lines(look: &Look, lines: &[&Line], area: &Area<'_>) -> Result<(), Failure> {
     let points = || lines.iter().flat_map(|line| &line.points);
-    let place = |value: f64, logarithmic: bool| if logarithmic { value.max(0.1).log10() } else { value };
+    let place = |value: f64, logarithmic: bool| {
+        if logarithmic {
+            value.max(0.1).log10()
+        } else {
+            value
+        }
+    };
     let at = |[x, y]: [f64; 2]| (place(x, look.logarithmic.0), place(y, look.logarithmic.1));
     let range = |values: &mut dyn Iterator<Item = f64>, logarithmic: bool| {
-        let (low, high) = values.fold((f64::MAX, f64::MIN), |(low, high), it| (low.min(it), high.max(it)));
-        if logarithmic { low.floor()..high.ceil() } else { 0.0..1.05 * high }
+        let (low, high) = values.fold((f64::MAX, f64::MIN), |(low, high), it| {
+            (low.min(it), high.max(it))
+        });
+        if logarithmic {
+            low.floor()..high.ceil()
+        } else {
+            0.0..1.05 * high
+        }
     };
     let x = range(&mut points().map(|it| at(*it).0), look.logarithmic.0);
     let y = range(&mut points().map(|it| at(*it).1), look.logarithmic.1);
@@ -165,12 +184,20 @@ fn draw_lines(look: &Look, lines: &[&Line], area: &Area<'_>) -> Result<(), Failu
         .y_label_area_size(70)
         .build_cartesian_2d(x, y)?;
     let label = |value: &f64, logarithmic: bool| {
-        let value = if logarithmic { 10_f64.powf(*value) } else { *value };
+        let value = if logarithmic {
+            10_f64.powf(*value)
+        } else {
+            *value
+        };
         pretty_print_float(value, false)
     };
     let ticks = |range: std::ops::Range<f64>, logarithmic: bool| {
         // One for each power of ten.
-        if logarithmic { (range.end - range.start) as usize + 1 } else { 8 }
+        if logarithmic {
+            (range.end - range.start) as usize + 1
+        } else {
+            8
+        }
     };
     let (x_ticks, y_ticks) = (
         ticks(chart.x_range(), look.logarithmic.0),
@@ -188,10 +215,20 @@ fn draw_lines(look: &Look, lines: &[&Line], area: &Area<'_>) -> Result<(), Failu
         .label_style(FONT)
         .draw()?;
     for (number, (line, colour)) in lines.iter().zip(COLOURS).enumerate() {
-        let medians = if look.joined { line.points.clone() } else { medians(&line.points) };
-        chart.draw_series(LineSeries::new(medians.into_iter().map(at), colour.stroke_width(2)))?;
+        let medians = if look.joined {
+            line.points.clone()
+        } else {
+            medians(&line.points)
+        };
+        chart.draw_series(LineSeries::new(
+            medians.into_iter().map(at),
+            colour.stroke_width(2),
+        ))?;
         if !look.joined {
-            let dots = line.points.iter().map(|it| Circle::new(at(*it), 2, colour.filled()));
+            let dots = line
+                .points
+                .iter()
+                .map(|it| Circle::new(at(*it), 2, colour.filled()));
             chart.draw_series(dots)?;
         }
         let font = FONT.into_font().color(&colour);
@@ -208,7 +245,10 @@ fn medians(points: &[[f64; 2]]) -> Vec<[f64; 2]> {
     let groups = sorted.chunk_by(|a, b| a[0].total_cmp(&b[0]).is_eq());
     let median = |group: &[[f64; 2]]| {
         let values: Vec<f64> = group.iter().map(|[_, value]| *value).collect();
-        [group[0][0], Summary::of(&values).expect("a group has values").median]
+        [
+            group[0][0],
+            Summary::of(&values).expect("a group has values").median,
+        ]
     };
     groups.map(median).collect()
 }

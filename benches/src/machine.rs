@@ -26,7 +26,10 @@ pub(crate) fn describe(bench: &Bench) -> BTreeMap<String, String> {
     );
     tell("Rust", version(Command::new("rustc").arg("--version")));
     tell("C compiler", version(Command::new("cc").arg("--version")));
-    tell("valgrind", version(Command::new("valgrind").arg("--version")));
+    tell(
+        "valgrind",
+        version(Command::new("valgrind").arg("--version")),
+    );
     tell("this project", env!("CARGO_PKG_VERSION").to_owned());
     for name in ["mdns-sd", "nix", "mio", "tokio"] {
         tell(name, locked(name));
@@ -34,8 +37,13 @@ pub(crate) fn describe(bench: &Bench) -> BTreeMap<String, String> {
     match &bench.python {
         Ok(python) => {
             tell("Python", version(Command::new(python).arg("--version")));
-            for package in ["django-udp-discovery", "django-udp-discovery-client", "zeroconf"] {
-                let script = format!("from importlib.metadata import version; print(version('{package}'))");
+            for package in [
+                "django-udp-discovery",
+                "django-udp-discovery-client",
+                "zeroconf",
+            ] {
+                let script =
+                    format!("from importlib.metadata import version; print(version('{package}'))");
                 tell(
                     &format!("{package} (Python)"),
                     version(Command::new(python).args(["-c", &script])),
@@ -61,7 +69,10 @@ fn processor() -> String {
 }
 
 fn read(path: &str) -> String {
-    fs::read_to_string(path).unwrap_or_default().trim().to_owned()
+    fs::read_to_string(path)
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
 }
 
 /// The value of the first line `name: value`.
@@ -78,7 +89,12 @@ fn field(path: &str, name: &str) -> String {
 fn locked(name: &str) -> String {
     let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock");
     let text = fs::read_to_string(lock).unwrap_or_default();
-    let mut lines = text.lines().skip_while(|line| *line != format!("name = \"{name}\""));
+    let mut lines = text
+        .lines()
+        .skip_while(|line| *line != format!("name = \"{name}\""));
     let version = lines.nth(1).unwrap_or_default();
-    version.trim_start_matches("version = ").trim_matches('"').to_owned()
+    version
+        .trim_start_matches("version = ")
+        .trim_matches('"')
+        .to_owned()
 }

@@ -1,7 +1,6 @@
 //! Measures this project beside its rivals and a bare loop, in network namespaces of its own, and
 //! writes docs/performance.md with its charts: `performance`, `performance --quick`.
 
-
 use std::process::ExitCode;
 
 #[cfg(target_os = "linux")]

@@ -46,7 +46,11 @@ fn fill(gap: &str, results: &Results, charts: &Path) -> Result<Option<String>, F
     Ok(match kind {
         "about" => Some(about(results)),
         "table" => table(results, id),
-        "median" => results.rows.iter().find(|row| row.id == id).and_then(median),
+        "median" => results
+            .rows
+            .iter()
+            .find(|row| row.id == id)
+            .and_then(median),
         "chart" => {
             let lines: Vec<_> = results.lines.iter().filter(|it| it.chart == id).collect();
             let name = format!("{id}.svg");
@@ -70,7 +74,11 @@ fn about(results: &Results) -> String {
 
 fn table(results: &Results, id: &str) -> Option<String> {
     let prefix = format!("{id}/");
-    let mut rows = results.rows.iter().filter(|row| row.id.starts_with(&prefix)).peekable();
+    let mut rows = results
+        .rows
+        .iter()
+        .filter(|row| row.id.starts_with(&prefix))
+        .peekable();
     rows.peek()?;
     let head = "| what | goal | median | quartiles | runs | |\n|---|--:|--:|--:|--:|---|\n";
     let lines: String = rows.map(line).collect();
@@ -184,7 +192,10 @@ mod tests {
     fn a_page_that_lacks_a_row_is_an_error() {
         let folder = std::env::temp_dir().join("udp-discovery-page");
         let error = write(&Results::default(), &folder).unwrap_err();
-        assert!(error.to_string().contains("table: throughput/ratio"), "{error}");
+        assert!(
+            error.to_string().contains("table: throughput/ratio"),
+            "{error}"
+        );
         fs::remove_dir_all(folder).unwrap();
     }
 }

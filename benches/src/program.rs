@@ -119,7 +119,11 @@ fn measure(args: &Args, inside: bool) -> Result<(), Failure> {
         if what != "measured" {
             failed.push(group.name);
         }
-        println!("{}: {what} in {:.1} s", group.name, start.elapsed().as_secs_f64());
+        println!(
+            "{}: {what} in {:.1} s",
+            group.name,
+            start.elapsed().as_secs_f64()
+        );
         // What is measured is kept, whatever happens to the next group.
         save(&results, &args.out)?;
     }
@@ -130,5 +134,8 @@ fn measure(args: &Args, inside: bool) -> Result<(), Failure> {
 }
 
 fn save(results: &Results, out: &Path) -> Result<(), Failure> {
-    Ok(fs::write(data(out), serde_json::to_string_pretty(results)?)?)
+    Ok(fs::write(
+        data(out),
+        serde_json::to_string_pretty(results)?,
+    )?)
 }

@@ -158,7 +158,10 @@ mod tests {
     #[test]
     fn quartiles_are_interpolated() {
         let summary = Summary::of(&[4.0, 1.0, 3.0, 2.0]).unwrap();
-        assert_eq!((summary.low, summary.median, summary.high), (1.75, 2.5, 3.25));
+        assert_eq!(
+            (summary.low, summary.median, summary.high),
+            (1.75, 2.5, 3.25)
+        );
         let one = Summary::of(&[7.0]).unwrap();
         assert_eq!((one.low, one.high), (7.0, 7.0));
         assert_eq!(Summary::of(&[]), None);
@@ -168,7 +171,10 @@ mod tests {
     fn a_goal_is_compared_with_the_median() {
         let row = Row::new("a/b/c", "what", Unit::Ratio, vec![0.9, 1.0, 1.1]);
         assert_eq!(row.is_met(), None);
-        assert_eq!(row.clone().with_goal(Goal::AtLeast(1.0)).is_met(), Some(true));
+        assert_eq!(
+            row.clone().with_goal(Goal::AtLeast(1.0)).is_met(),
+            Some(true)
+        );
         assert_eq!(row.with_goal(Goal::AtMost(0.99)).is_met(), Some(false));
         let missing = Row::missing("a/b/c", "what", "not yet").with_goal(Goal::AtLeast(1.0));
         assert_eq!(missing.is_met(), None);

@@ -25,7 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub(crate) fn serve(count: u16) -> Result<(), Failure> {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let mut servers = JoinSet::new();
         for number in 0..count {

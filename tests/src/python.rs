@@ -108,12 +108,7 @@ fn script(interpreter: &Path, script: &str, argument: &str) -> Command {
     command
 }
 
-fn install(
-    folder: &Path,
-    name: &str,
-    packages: &[&str],
-    imports: &str,
-) -> Result<PathBuf, String> {
+fn install(folder: &Path, name: &str, packages: &[&str], imports: &str) -> Result<PathBuf, String> {
     let home = folder.join(name);
     let interpreter = home.join("bin/python");
     // Written last: with it the installation is complete.

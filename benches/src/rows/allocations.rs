@@ -28,7 +28,11 @@ pub(crate) fn measure(_: &Bench, results: &mut Results) -> Result<(), Failure> {
             "allocations of the server for a request",
             of_server as fn(usize) -> Result<u64, Failure>,
         ),
-        ("duplicate", "allocations of a search for a duplicate", of_search),
+        (
+            "duplicate",
+            "allocations of a search for a duplicate",
+            of_search,
+        ),
     ] {
         let [_, few, many] = host.run(|| [count(FEW), count(FEW), count(MANY)]);
         let more = many?.saturating_sub(few?);

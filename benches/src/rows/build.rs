@@ -20,21 +20,43 @@ const LIBRARIES: [&str; 3] = [
 /// What is built, one after the other, in a folder that is empty at first: its name, what it is, and
 /// cargo's arguments.
 const BUILDS: [(&str, &str, &[&str]); 3] = [
-    ("libraries", "the three libraries without features, debug, from nothing", &["build"]),
-    ("tests", "the libraries' unit tests after that, with their build", &["test", "--lib"]),
-    ("command", "the command, release, from nothing", &["build", "--release"]),
+    (
+        "libraries",
+        "the three libraries without features, debug, from nothing",
+        &["build"],
+    ),
+    (
+        "tests",
+        "the libraries' unit tests after that, with their build",
+        &["test", "--lib"],
+    ),
+    (
+        "command",
+        "the command, release, from nothing",
+        &["build", "--release"],
+    ),
 ];
 
 pub(crate) fn measure(bench: &Bench, results: &mut Results) -> Result<(), Failure> {
     for name in LIBRARIES {
         let count = float(dependencies(name)?);
         let id = format!("build/dependencies/{name}");
-        let row = Row::new(&id, format!("packages that {name} depends on"), Unit::Count, vec![count]);
+        let row = Row::new(
+            &id,
+            format!("packages that {name} depends on"),
+            Unit::Count,
+            vec![count],
+        );
         results.rows.push(row.with_goal(Goal::AtMost(12.0)));
     }
     let size = usize::try_from(fs::metadata(&bench.command)?.len())?;
     let what = "the command, stripped";
-    results.rows.push(Row::new("build/size/command", what, Unit::Bytes, vec![float(size)]));
+    results.rows.push(Row::new(
+        "build/size/command",
+        what,
+        Unit::Bytes,
+        vec![float(size)],
+    ));
     let folder = bench.limit.with_file_name("cold");
     for (name, what, arguments) in BUILDS {
         let id = format!("build/time/{name}");
@@ -53,7 +75,10 @@ fn dependencies(name: &str) -> Result<usize, Failure> {
     let mut command = Command::new(cargo());
     command.args(["tree", "--locked", "-p", name, "-e", "normal,no-proc-macro"]);
     let tree = run(command.args(["--prefix", "none"]))?;
-    let packages: BTreeSet<_> = tree.lines().map(|line| line.trim_end_matches(" (*)")).collect();
+    let packages: BTreeSet<_> = tree
+        .lines()
+        .map(|line| line.trim_end_matches(" (*)"))
+        .collect();
     Ok(packages.len() - 1)
 }
 
@@ -62,7 +87,10 @@ fn time(name: &str, arguments: &[&str], folder: &Path) -> Result<f64, Failure> {
         fs::remove_dir_all(folder)?;
     }
     let mut command = Command::new(cargo());
-    command.args(arguments).args(["--quiet", "--target-dir"]).arg(folder);
+    command
+        .args(arguments)
+        .args(["--quiet", "--target-dir"])
+        .arg(folder);
     if name == "command" {
         command.args(["-p", "udp-discovery-cli"]);
     } else {

@@ -29,7 +29,9 @@ pub(crate) fn measure(bench: &Bench, results: &mut Results) -> Result<(), Failur
     let (client, crowd) = (lab.host("client"), lab.host("crowd"));
     client.connect(&crowd, "eth0", ["10.77.0.1/16", "10.77.0.2/16"]);
     let sizes: &[usize] = bench.either(
-        &[100, 1000, 5000, 10_000, 20_000, 40_000, 60_000, 80_000, 100_000, 150_000],
+        &[
+            100, 1000, 5000, 10_000, 20_000, 40_000, 60_000, 80_000, 100_000, 150_000,
+        ],
         &[100, 1000, 20_000, 60_000],
     );
     let (mut found, mut memory) = (Vec::new(), Vec::new());
@@ -53,11 +55,20 @@ pub(crate) fn measure(bench: &Bench, results: &mut Results) -> Result<(), Failur
         let id = format!("crowd/time/{size}");
         results.rows.push(Row::new(&id, what, Unit::Seconds, times));
     }
-    let all = sizes.iter().map(|size| [float(*size), float(*size)]).collect();
-    results.lines.push(Line::new("crowd/all", "crowd", "servers", all));
-    results.lines.push(Line::new("crowd/found", "crowd", "found within 1 s", found));
+    let all = sizes
+        .iter()
+        .map(|size| [float(*size), float(*size)])
+        .collect();
+    results
+        .lines
+        .push(Line::new("crowd/all", "crowd", "servers", all));
+    results
+        .lines
+        .push(Line::new("crowd/found", "crowd", "found within 1 s", found));
     let name = "a search, by servers found";
-    results.lines.push(Line::new("crowd/memory", "memory", name, memory));
+    results
+        .lines
+        .push(Line::new("crowd/memory", "memory", name, memory));
     Ok(())
 }
 
@@ -85,7 +96,13 @@ fn search(bench: &Bench, client: &Host, crowd: &Host, size: usize) -> Result<Fou
         Ok::<(), Failure>(())
     });
     let most = (size + 1).to_string();
-    let words = ["search", &PORT.to_string(), TIMEOUT, &most, &CLIENT_PORT.to_string()];
+    let words = [
+        "search",
+        &PORT.to_string(),
+        TIMEOUT,
+        &most,
+        &CLIENT_PORT.to_string(),
+    ];
     // The searcher has the processor of servers to itself.
     let printed = output(client, bench.role(SERVER_CPU, &words)?);
     over.store(true, Ordering::Relaxed);
@@ -102,4 +119,3 @@ fn answer(number: usize) -> Datagram {
     let to = SocketAddrV4::new(CLIENT, CLIENT_PORT);
     Datagram::new(SocketAddrV4::new(ip, PORT), to, payload.as_bytes())
 }
-

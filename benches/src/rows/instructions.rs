@@ -12,16 +12,42 @@ use crate::results::{Goal, Results, Row, Unit};
 
 /// What is compared with a hand-written loop: the benchmark, its twin, and what both do.
 const PAIRS: [(&str, &str, &str); 4] = [
-    ("decode request", "decode_by_hand request", "reading a request"),
-    ("decode response", "decode_by_hand response", "reading a response"),
-    ("encode request", "encode_by_hand request", "writing a request"),
-    ("encode response", "encode_by_hand response", "writing a response"),
+    (
+        "decode request",
+        "decode_by_hand request",
+        "reading a request",
+    ),
+    (
+        "decode response",
+        "decode_by_hand response",
+        "reading a response",
+    ),
+    (
+        "encode request",
+        "encode_by_hand request",
+        "writing a request",
+    ),
+    (
+        "encode response",
+        "encode_by_hand response",
+        "writing a response",
+    ),
 ];
 
 /// The cores, with the paths of their profiles.
 const CORES: [(&str, &str, &str, &str); 2] = [
-    ("server hundred", "cores/server.hundred", "the server's decision about a request", "server"),
-    ("client hundred", "cores/client.hundred", "the search's reading of an answer", "client"),
+    (
+        "server hundred",
+        "cores/server.hundred",
+        "the server's decision about a request",
+        "server",
+    ),
+    (
+        "client hundred",
+        "cores/client.hundred",
+        "the search's reading of an answer",
+        "client",
+    ),
 ];
 
 pub(crate) fn measure(_: &Bench, results: &mut Results) -> Result<(), Failure> {
@@ -30,7 +56,9 @@ pub(crate) fn measure(_: &Bench, results: &mut Results) -> Result<(), Failure> {
         Err(why) => {
             for table in ["count", "ratio", "server", "client"] {
                 let id = format!("instructions/{table}/none");
-                results.rows.push(Row::missing(&id, "instructions", why.to_string()));
+                results
+                    .rows
+                    .push(Row::missing(&id, "instructions", why.to_string()));
             }
             return Ok(());
         }
@@ -40,17 +68,26 @@ pub(crate) fn measure(_: &Bench, results: &mut Results) -> Result<(), Failure> {
         count.ok_or_else(|| format!("no count of {name}"))
     };
     let row = |table: &str, name: &str, what, unit, value| {
-        Row::new(&format!("instructions/{table}/{name}"), what, unit, vec![value])
+        Row::new(
+            &format!("instructions/{table}/{name}"),
+            what,
+            unit,
+            vec![value],
+        )
     };
     for (ours, hand, what) in PAIRS {
         let (name, ours, hand) = (ours, count(ours)?, count(hand)?);
-        results.rows.push(row("count", name, what, Unit::Count, ours));
+        results
+            .rows
+            .push(row("count", name, what, Unit::Count, ours));
         let ratio = row("ratio", name, what, Unit::Ratio, ours / hand);
         results.rows.push(ratio.with_goal(Goal::AtMost(1.15)));
     }
     for (name, path, what, table) in CORES {
         let each = count(name)? / 100.0;
-        results.rows.push(row("count", name, what, Unit::Count, each));
+        results
+            .rows
+            .push(row("count", name, what, Unit::Count, each));
         profile(path, what, table, results)?;
     }
     Ok(())
@@ -60,7 +97,14 @@ pub(crate) fn measure(_: &Bench, results: &mut Results) -> Result<(), Failure> {
 fn counts() -> Result<BTreeMap<String, f64>, Failure> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args(["bench", "--quiet", "-p", "udp-discovery-benches", "--bench", "instructions"])
+        .args([
+            "bench",
+            "--quiet",
+            "-p",
+            "udp-discovery-benches",
+            "--bench",
+            "instructions",
+        ])
         .args(["--", "--output-format=json"])
         .output()?;
     let text = String::from_utf8(output.stdout)?;
@@ -69,7 +113,10 @@ fn counts() -> Result<BTreeMap<String, f64>, Failure> {
         return Ok(counts);
     }
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    let first = text.lines().find(|line| !line.is_empty()).unwrap_or_default();
+    let first = text
+        .lines()
+        .find(|line| !line.is_empty())
+        .unwrap_or_default();
     Err(format!("it needs valgrind and gungraun-runner, or has a limit exceeded: {first}").into())
 }
 
@@ -85,8 +132,12 @@ fn count(line: &str) -> Result<(String, f64), Failure> {
 
 /// The functions that take the most instructions of their own in a benchmark.
 fn profile(path: &str, what: &str, table: &str, results: &mut Results) -> Result<(), Failure> {
-    let folder = target_folder()?.join("gungraun/udp-discovery-benches/instructions").join(path);
-    let file = fs::read_dir(&folder)?.filter_map(Result::ok).map(|entry| entry.path());
+    let folder = target_folder()?
+        .join("gungraun/udp-discovery-benches/instructions")
+        .join(path);
+    let file = fs::read_dir(&folder)?
+        .filter_map(Result::ok)
+        .map(|entry| entry.path());
     let mut files = file.filter(|it| it.extension().is_some_and(|end| end == "out"));
     let file = files.next().ok_or("gungraun writes a profile")?;
     let mut annotate = Command::new("callgrind_annotate");
@@ -103,7 +154,9 @@ fn profile(path: &str, what: &str, table: &str, results: &mut Results) -> Result
     for (at, (name, share)) in functions.into_iter().take(6).enumerate() {
         let id = format!("instructions/{table}/{at}");
         let what = format!("{what}: `{name}`");
-        results.rows.push(Row::new(&id, what, Unit::Ratio, vec![share / 100.0]));
+        results
+            .rows
+            .push(Row::new(&id, what, Unit::Ratio, vec![share / 100.0]));
     }
     Ok(())
 }
@@ -112,7 +165,10 @@ fn profile(path: &str, what: &str, table: &str, results: &mut Results) -> Result
 /// `1,234 (12.34%)  file.rs:crate::function [program]`.
 fn function(line: &str) -> Option<(String, f64)> {
     let (count, rest) = line.trim().split_once(" (")?;
-    count.chars().all(|it| it.is_ascii_digit() || it == ',').then_some(())?;
+    count
+        .chars()
+        .all(|it| it.is_ascii_digit() || it == ',')
+        .then_some(())?;
     let (share, rest) = rest.split_once("%)")?;
     // A line of the source or of the tree of calls has no file before the function.
     let name = rest.trim_start().split_once(':')?.1;

@@ -58,14 +58,24 @@ fn idle(bench: &Bench, process: &Process, results: &mut Results) -> Result<(), F
     thread::sleep(length);
     let number = wake_ups(process)? - before;
     let what = format!("wake-ups of `serve` in {} idle seconds", length.as_secs());
-    let row = Row::new("lifecycle/idle/wake-ups", what, Unit::Count, vec![float(number)]);
+    let row = Row::new(
+        "lifecycle/idle/wake-ups",
+        what,
+        Unit::Count,
+        vec![float(number)],
+    );
     results.rows.push(row.with_goal(Goal::AtMost(0.0)));
     let status = status(process)?;
     let private = status.rssanon.ok_or("a process has memory")?;
     let private = 1024.0 * float(usize::try_from(private)?);
     let what = "of that its own, not shared with the files of the program and the libraries";
     push_memory("idle", "memory of `serve`, idle", process, results)?;
-    results.rows.push(Row::new("lifecycle/memory/private", what, Unit::Bytes, vec![private]));
+    results.rows.push(Row::new(
+        "lifecycle/memory/private",
+        what,
+        Unit::Bytes,
+        vec![private],
+    ));
     Ok(())
 }
 
@@ -79,7 +89,11 @@ fn under_load(
     let length = Duration::from_millis(bench.either(1000, 200));
     let mut points = vec![[1.0, memory(process)? / 1e6]];
     for sources in [10, 100, 1000, 4000, 8000, 16_000] {
-        load(client, Sources::Many(Ipv4Addr::new(10, 77, 128, 0), sources), length)?;
+        load(
+            client,
+            Sources::Many(Ipv4Addr::new(10, 77, 128, 0), sources),
+            length,
+        )?;
         points.push([f64::from(sources), memory(process)? / 1e6]);
     }
     let what = "memory of `serve`, after requests of 16,000 sources";
@@ -88,7 +102,9 @@ fn under_load(
     let what = "memory of `serve`, after a flood of one source";
     push_memory("flood", what, process, results)?;
     let name = "the server, by sources that asked";
-    results.lines.push(Line::new("lifecycle/memory", "memory", name, points));
+    results
+        .lines
+        .push(Line::new("lifecycle/memory", "memory", name, points));
     Ok(())
 }
 
@@ -132,7 +148,10 @@ fn wake_ups(process: &Process) -> Result<usize, Failure> {
         let status = fs::read_to_string(task?.path().join("status"))?;
         let field = "voluntary_ctxt_switches:";
         let line = status.lines().find_map(|line| line.strip_prefix(field));
-        number += line.ok_or("a task counts its switches")?.trim().parse::<usize>()?;
+        number += line
+            .ok_or("a task counts its switches")?
+            .trim()
+            .parse::<usize>()?;
     }
     Ok(number)
 }

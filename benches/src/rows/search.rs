@@ -19,7 +19,10 @@ pub(crate) fn measure(bench: &Bench, results: &mut Results) -> Result<(), Failur
     let lab = Lab::new();
     let (server, client) = (lab.host("server"), lab.host("client"));
     server.connect(&client, "eth0", ["10.77.1.2/24", "10.77.1.1/24"]);
-    let _server = start(&server, bench.role(SERVER_CPU, &["server", "9999", "no limits"])?);
+    let _server = start(
+        &server,
+        bench.role(SERVER_CPU, &["server", "9999", "no limits"])?,
+    );
     on(&client, CLIENT_CPU, || first_answer(bench, results))?;
     set_up(bench, &client, 1, 0.3e-3, results)?;
     set_up(bench, &many_links(&lab), 8, 1e-3, results)
@@ -59,12 +62,16 @@ fn first_answer(bench: &Bench, results: &mut Results) -> Result<(), Failure> {
     ] {
         let mut sorted = times.clone();
         sorted.sort_by(f64::total_cmp);
-        let points = (0..100).map(|percent| {
-            [1e6 * quantile(&sorted, percent, 100), float(percent)]
-        });
+        let points =
+            (0..100).map(|percent| [1e6 * quantile(&sorted, percent, 100), float(percent)]);
         let line = Line::new(&format!("search/{id}"), "latency", name, points.collect());
         results.lines.push(line);
-        let row = Row::new(&format!("search/time/{id}"), name, Unit::Seconds, times.clone());
+        let row = Row::new(
+            &format!("search/time/{id}"),
+            name,
+            Unit::Seconds,
+            times.clone(),
+        );
         results.rows.push(row);
     }
     results.rows.push(
@@ -142,7 +149,9 @@ fn set_up(
     })?;
     let id = format!("search/set-up/{links}");
     let what = format!("set-up of a search, interfaces: {links}");
-    results.rows.push(Row::new(&id, what, Unit::Seconds, times).with_goal(Goal::AtMost(goal)));
+    results
+        .rows
+        .push(Row::new(&id, what, Unit::Seconds, times).with_goal(Goal::AtMost(goal)));
     Ok(())
 }
 
@@ -152,7 +161,11 @@ fn many_links(lab: &Lab) -> Host {
     for number in 0..8 {
         let subnet = format!("10.77.{}.0/24", 10 + number);
         let network = lab.network(&format!("links{number}"), &subnet);
-        host.join(&network, &format!("eth{number}"), &format!("10.77.{}.1/24", 10 + number));
+        host.join(
+            &network,
+            &format!("eth{number}"),
+            &format!("10.77.{}.1/24", 10 + number),
+        );
     }
     host
 }

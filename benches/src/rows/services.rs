@@ -81,15 +81,20 @@ pub(crate) fn measure(bench: &Bench, results: &mut Results) -> Result<(), Failur
         publisher: lab.host("publisher"),
         client: lab.host("client"),
     };
-    site.publisher.connect(&site.client, "eth0", ["10.77.3.2/24", "10.77.3.1/24"]);
+    site.publisher
+        .connect(&site.client, "eth0", ["10.77.3.2/24", "10.77.3.1/24"]);
     for count in bench.either(&[1, 10, 100, 1000][..], &[1, 100]) {
         let count = *count;
         let number = &count.to_string();
         let ours = site.publish(bench.role(SERVER_CPU, &["servers", number])?);
         let most = (count + 1).to_string();
         let words = ["search", "9999", "1000", &most, "9998"];
-        site.find(results, count, "this project", || bench.role(CLIENT_CPU, &words))?;
-        site.find(results, count, "the Python client", || site.python(CLIENT_CPU, CLIENT, &[]))?;
+        site.find(results, count, "this project", || {
+            bench.role(CLIENT_CPU, &words)
+        })?;
+        site.find(results, count, "the Python client", || {
+            site.python(CLIENT_CPU, CLIENT, &[])
+        })?;
         drop(ours);
         let rival = site.publish(bench.role(SERVER_CPU, &["mdns-publish", number])?);
         let words = ["mdns-browse", number, LIMIT];
@@ -149,7 +154,9 @@ impl Site<'_> {
         }
         let id = format!("services/time/{count} {name}");
         let what = format!("services: {count}; {name}");
-        results.rows.push(Row::new(&id, what, Unit::Seconds, times).with_note(note));
+        results
+            .rows
+            .push(Row::new(&id, what, Unit::Seconds, times).with_note(note));
         Ok(())
     }
 }

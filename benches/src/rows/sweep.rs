@@ -48,9 +48,15 @@ pub(crate) fn measure(bench: &Bench, results: &mut Results) -> Result<(), Failur
         let first = swept.first;
         client.ip(&format!("route add {first}/16 via 10.77.2.2"));
         far.ip(&format!("route add blackhole {first}/16"));
-        far.ip(&format!("address add {}/32 dev lo", swept.address(swept.hosts())));
+        far.ip(&format!(
+            "address add {}/32 dev lo",
+            swept.address(swept.hosts())
+        ));
     }
-    let _server = start(&far, bench.role(SERVER_CPU, &["server", &PORT.to_string(), "any"])?);
+    let _server = start(
+        &far,
+        bench.role(SERVER_CPU, &["server", &PORT.to_string(), "any"])?,
+    );
     let (mut ours_line, mut bare_line) = (Vec::new(), Vec::new());
     for swept in Swept::all() {
         let is_goal = swept.prefix == 16;
@@ -86,11 +92,17 @@ pub(crate) fn measure(bench: &Bench, results: &mut Results) -> Result<(), Failur
         }
         let id = format!("sweep/time/{prefix}");
         let what = format!("sweep of a /{prefix}, until its last address is found");
-        results.rows.push(Row::new(&id, what, Unit::Seconds, ours_times));
+        results
+            .rows
+            .push(Row::new(&id, what, Unit::Seconds, ours_times));
     }
     let line = |id, name: &str, points| Line::new(id, "sweep", name, points);
-    results.lines.push(line("sweep/ours", "this project", ours_line));
-    results.lines.push(line("sweep/bare", "a bare loop of sendmmsg", bare_line));
+    results
+        .lines
+        .push(line("sweep/ours", "this project", ours_line));
+    results
+        .lines
+        .push(line("sweep/bare", "a bare loop of sendmmsg", bare_line));
     Ok(())
 }
 

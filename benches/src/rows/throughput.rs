@@ -44,7 +44,12 @@ pub(crate) fn measure(bench: &Bench, results: &mut Results) -> Result<(), Failur
     let length = Duration::from_millis(bench.either(350, 100));
     // The first answers fill caches and resolve addresses.
     for contestant in &contestants {
-        site.load(contestant.port, contestant.sources, length / 2, &contestant.process)?;
+        site.load(
+            contestant.port,
+            contestant.sources,
+            length / 2,
+            &contestant.process,
+        )?;
     }
     for contestant in &contestants {
         let sources = contestant.sources;
@@ -76,66 +81,104 @@ pub(crate) fn measure(bench: &Bench, results: &mut Results) -> Result<(), Failur
         let mut ratio = Row::new(&format!("throughput/ratio/{id}"), what, Unit::Ratio, ratios);
         ratio.goal = contestant.goal;
         results.rows.push(ratio);
-        let rate = Row::new(&format!("throughput/rate/{id}"), what, Unit::PerSecond, rates);
+        let rate = Row::new(
+            &format!("throughput/rate/{id}"),
+            what,
+            Unit::PerSecond,
+            rates,
+        );
         results.rows.push(rate);
         let cpu = Row::new(&format!("throughput/cpu/{id}"), what, Unit::Seconds, cpu);
         results.rows.push(cpu);
         let id = format!("throughput/cpu-ratio/{id}");
-        results.rows.push(Row::new(&id, what, Unit::Ratio, cpu_ratios));
+        results
+            .rows
+            .push(Row::new(&id, what, Unit::Ratio, cpu_ratios));
     }
     if let Err(why) = &bench.python {
         let id = "throughput/ratio/python";
-        results.rows.push(Row::missing(id, "the Python server", why));
+        results
+            .rows
+            .push(Row::missing(id, "the Python server", why));
     }
     for (name, what) in [
         ("unsigned", "details, unsigned, over the yardstick"),
         ("signed", "details, signed"),
     ] {
         let id = format!("throughput/details/{name}");
-        results.rows.push(Row::missing(&id, what, "not yet measured"));
+        results
+            .rows
+            .push(Row::missing(&id, what, "not yet measured"));
     }
     junk(bench, &site, results)
 }
 
 fn contestants(bench: &Bench, site: &Site) -> Result<Vec<Contestant>, Failure> {
     let mut all = Vec::new();
-    let mut add = |id, what, sources, goal, process: fn(&Bench, &Site, u16) -> Result<Process, Failure>| {
-        let port = YARDSTICK + 1 + u16::try_from(all.len())?;
-        all.push(Contestant {
-            id,
-            what,
-            port,
-            sources,
-            goal,
-            process: process(bench, site, port)?,
-        });
-        Ok::<(), Failure>(())
-    };
+    let mut add =
+        |id, what, sources, goal, process: fn(&Bench, &Site, u16) -> Result<Process, Failure>| {
+            let port = YARDSTICK + 1 + u16::try_from(all.len())?;
+            all.push(Contestant {
+                id,
+                what,
+                port,
+                sources,
+                goal,
+                process: process(bench, site, port)?,
+            });
+            Ok::<(), Failure>(())
+        };
     let one = Sources::One;
-    add("ours", "this project, limits off", one, Some(Goal::AtLeast(0.95)), |bench, site, port| {
-        site.role(bench, &["server", &port.to_string(), "no limits"])
-    })?;
-    add("limits", "this project, default limits, 8,192 sources", MANY, Some(Goal::AtLeast(0.92)), |bench, site, port| {
-        site.role(bench, &["server", &port.to_string(), "limits"])
-    })?;
-    add("plain", "recvfrom and sendto in C", one, None, |bench, site, port| {
-        Ok(site.limit(bench, "plain", port))
-    })?;
-    add("nix", "recvmmsg and sendmmsg in safe Rust (nix)", one, None, |bench, site, port| {
-        site.role(bench, &["loop", &port.to_string()])
-    })?;
+    add(
+        "ours",
+        "this project, limits off",
+        one,
+        Some(Goal::AtLeast(0.95)),
+        |bench, site, port| site.role(bench, &["server", &port.to_string(), "no limits"]),
+    )?;
+    add(
+        "limits",
+        "this project, default limits, 8,192 sources",
+        MANY,
+        Some(Goal::AtLeast(0.92)),
+        |bench, site, port| site.role(bench, &["server", &port.to_string(), "limits"]),
+    )?;
+    add(
+        "plain",
+        "recvfrom and sendto in C",
+        one,
+        None,
+        |bench, site, port| Ok(site.limit(bench, "plain", port)),
+    )?;
+    add(
+        "nix",
+        "recvmmsg and sendmmsg in safe Rust (nix)",
+        one,
+        None,
+        |bench, site, port| site.role(bench, &["loop", &port.to_string()]),
+    )?;
     if bench.python.is_ok() {
-        add("python", "the Python server", one, None, |bench, site, port| {
-            let python = bench.python.as_ref().map_err(String::as_str)?;
-            Ok(site.python(python::server(
-                python,
-                &format!(r#"{{"DISCOVERY_PORT": {port}, "ENABLE_LOGGING": false}}"#),
-            )))
-        })?;
+        add(
+            "python",
+            "the Python server",
+            one,
+            None,
+            |bench, site, port| {
+                let python = bench.python.as_ref().map_err(String::as_str)?;
+                Ok(site.python(python::server(
+                    python,
+                    &format!(r#"{{"DISCOVERY_PORT": {port}, "ENABLE_LOGGING": false}}"#),
+                )))
+            },
+        )?;
     }
-    add("control", "the yardstick again", one, None, |bench, site, port| {
-        Ok(site.limit(bench, "batched", port))
-    })?;
+    add(
+        "control",
+        "the yardstick again",
+        one,
+        None,
+        |bench, site, port| Ok(site.limit(bench, "batched", port)),
+    )?;
     Ok(all)
 }
 
@@ -160,8 +203,13 @@ fn junk(bench: &Bench, site: &Site, results: &mut Results) -> Result<(), Failure
         ratios.push(used / request.cpu_for_an_answer);
     }
     results.rows.push(
-        Row::new("throughput/junk/ratio", "the server's processor time for a junk datagram, over that for a request", Unit::Ratio, ratios)
-            .with_goal(Goal::AtMost(0.1)),
+        Row::new(
+            "throughput/junk/ratio",
+            "the server's processor time for a junk datagram, over that for a request",
+            Unit::Ratio,
+            ratios,
+        )
+        .with_goal(Goal::AtMost(0.1)),
     );
     Ok(())
 }

@@ -28,17 +28,31 @@ pub(crate) fn measure(bench: &Bench, results: &mut Results) -> Result<(), Failur
             watch.next_timeout(Duration::from_millis(50) + phase);
             let words = ["server", "9999", "no limits"];
             let running = start(&server, bench.role(SERVER_CPU, &words)?);
-            appeared.push(until(&mut watch, |event| matches!(event, WatchEvent::Appeared(_)))?);
+            appeared.push(until(&mut watch, |event| {
+                matches!(event, WatchEvent::Appeared(_))
+            })?);
             thread::sleep(phase);
             drop(running);
-            gone.push(until(&mut watch, |event| matches!(event, WatchEvent::Gone(_)))?);
+            gone.push(until(&mut watch, |event| {
+                matches!(event, WatchEvent::Gone(_))
+            })?);
         }
         Ok(())
     })?;
     let round = ROUND.as_secs_f64();
     for (name, what, times, goal) in [
-        ("appeared", "from the start of a server to `appeared`, with a round each second", appeared, round),
-        ("gone", "from the end of a server to `gone`", gone, 2.0 * round + 2.0),
+        (
+            "appeared",
+            "from the start of a server to `appeared`, with a round each second",
+            appeared,
+            round,
+        ),
+        (
+            "gone",
+            "from the end of a server to `gone`",
+            gone,
+            2.0 * round + 2.0,
+        ),
     ] {
         let id = format!("watch/time/{name}");
         let row = Row::new(&id, what, Unit::Seconds, times);
