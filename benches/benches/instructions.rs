@@ -160,7 +160,8 @@ fn interface() -> Interface {
 }
 
 fn responder() -> (Responder, Instant) {
-    let mut responder = Responder::new(ServerConfig::default(), 9999, [1, 2]);
+    let responder = Responder::new(ServerConfig::default(), 9999, [1, 2]);
+    let mut responder = responder.expect("it offers no details");
     responder.set_interfaces(vec![interface()]);
     (responder, Instant::now())
 }

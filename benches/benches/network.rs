@@ -5,9 +5,12 @@
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use divan::Bencher;
 use udp_discovery_client::{Client, Config as ClientConfig};
-use udp_discovery_protocol::{Interface, InterfaceAddress};
+use udp_discovery_protocol::{
+    Codec, Details, Interface, InterfaceAddress, Nonce, RunId, ServerId, SigningKey,
+};
 use udp_discovery_server::{Arrival, Config, Datagram, Handle, Responder, Server};
 
 fn main() {
@@ -72,14 +75,46 @@ fn stop(bencher: Bencher<'_, '_>) {
 /// The decision only, without a socket.
 #[divan::bench]
 fn responder_decides(bencher: Bencher<'_, '_>) {
+    decide(bencher, Config::default(), b"DISCOVER_SERVER");
+}
+
+/// The decision about a request for details.
+#[divan::bench]
+fn responder_decides_details(bencher: Bencher<'_, '_>) {
+    let id = ServerId::new([7; 32]);
+    let details = Details::new(id, RunId::new([1; 8]));
+    decide(
+        bencher,
+        Config::default().with_details(details),
+        &details_request(),
+    );
+}
+
+/// The decision about a request for details, with the signature of the answer.
+#[divan::bench]
+fn responder_decides_signed_details(bencher: Bencher<'_, '_>) {
+    let config = Config::default().with_signing_key(SigningKey::from_bytes(&[9; 32]));
+    decide(bencher, config, &details_request());
+}
+
+fn details_request() -> BytesMut {
+    let mut request = BytesMut::new();
+    Codec::default().encode_details_request(Nonce::new([5; 15], 0), &mut request);
+    request
+}
+
+fn decide(bencher: Bencher<'_, '_>, config: Config, payload: &[u8]) {
     let mut eth0 = Interface::new("eth0", 2);
     let address = InterfaceAddress::new([192, 168, 1, 7].into(), 24).expect("24 is less than 32");
     eth0.addresses.push(address);
-    let config = Config::default().with_rate_limit(None);
-    let mut responder = Responder::new(config, 9999, [1, 2]);
+    let config = config
+        .with_rate_limit(None)
+        .with_details_limit(None)
+        .with_signature_limit(None);
+    let mut responder = Responder::new(config, 9999, [1, 2]).expect("the details fit");
     responder.set_interfaces(vec![eth0]);
     let datagram = Datagram {
-        payload: b"DISCOVER_SERVER",
+        payload,
         truncated: false,
         source: ([192, 168, 1, 20], 4000).into(),
         arrival: Arrival {

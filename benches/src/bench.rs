@@ -86,13 +86,13 @@ impl Bench {
     pub(crate) fn either<T>(&self, full: T, quick: T) -> T {
         if self.quick { quick } else { full }
     }
+}
 
-    /// This program in another role, on a processor.
-    pub(crate) fn role(&self, cpu: usize, words: &[&str]) -> Result<Command, Failure> {
-        let mut command = pinned(cpu, env::current_exe()?);
-        command.arg("--role").args(words);
-        Ok(command)
-    }
+/// This program in another role, on a processor.
+pub(crate) fn role(cpu: usize, words: &[&str]) -> Result<Command, Failure> {
+    let mut command = pinned(cpu, env::current_exe()?);
+    command.arg("--role").args(words);
+    Ok(command)
 }
 
 /// A program that runs on one processor (taskset(1)).

@@ -193,11 +193,8 @@ fn draw_lines(look: &Look, lines: &[&Line], area: &Area<'_>) -> Result<(), Failu
     };
     let ticks = |range: std::ops::Range<f64>, logarithmic: bool| {
         // One for each power of ten.
-        if logarithmic {
-            (range.end - range.start) as usize + 1
-        } else {
-            8
-        }
+        let powers = (0..20).filter(|power| range.contains(&f64::from(*power)));
+        if logarithmic { powers.count() + 1 } else { 8 }
     };
     let (x_ticks, y_ticks) = (
         ticks(chart.x_range(), look.logarithmic.0),

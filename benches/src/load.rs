@@ -80,7 +80,9 @@ impl Load {
                 }
             }
             if now - last > PATIENCE {
-                askers.iter_mut().for_each(|asker| asker.under_way = 0);
+                for asker in &mut askers {
+                    asker.under_way = 0;
+                }
                 last = now;
             }
         }
@@ -181,11 +183,16 @@ impl<'a> Asker<'a> {
             None,
         );
         let received = match received {
-            Ok(received) => received.map(|it| it.iovs().next().map(<[u8]>::len)).count(),
-            Err(Errno::EAGAIN | Errno::EINTR | Errno::ECONNREFUSED) => 0,
+            Ok(received) => received,
+            Err(Errno::EAGAIN | Errno::EINTR | Errno::ECONNREFUSED) => return Ok(0),
             Err(errno) => return Err(errno.into()),
         };
-        self.under_way = self.under_way.saturating_sub(received);
-        Ok(received)
+        let mut answers = 0;
+        for datagram in received {
+            let answer = datagram.iovs().next().unwrap_or_default();
+            answers += usize::from(answer.starts_with(b"SERVER_IP:"));
+        }
+        self.under_way = self.under_way.saturating_sub(answers);
+        Ok(answers)
     }
 }

@@ -23,13 +23,11 @@ pub(crate) fn write(results: &Results, folder: &Path) -> Result<(), Failure> {
     while let Some((text, after)) = rest.split_once("{{") {
         let (gap, after) = after.split_once("}}").ok_or("a gap is not closed")?;
         page.push_str(text);
-        match fill(gap, results, &charts)? {
-            Some(filling) => page.push_str(&filling),
-            None => {
-                page.push_str("(not measured)");
-                missing.push(gap);
-            }
+        let filling = fill(gap, results, &charts)?;
+        if filling.is_none() {
+            missing.push(gap);
         }
+        page.push_str(filling.as_deref().unwrap_or("(not measured)"));
         rest = after;
     }
     page.push_str(rest);

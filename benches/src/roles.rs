@@ -14,6 +14,7 @@ use nix::sys::socket::{
 };
 use serde::{Deserialize, Serialize};
 use udp_discovery_client::{Client, Config};
+use udp_discovery_protocol::{Details, RunId, ServerId, SigningKey};
 use udp_discovery_server::{self as server, Allow, Server};
 
 use crate::bench::Failure;
@@ -42,7 +43,11 @@ pub(crate) fn play(words: &[String]) -> Result<(), Failure> {
     }
 }
 
-/// This project's server: with the default limits, without limits, or without and for any client.
+/// The name in details.
+pub(crate) const NAME: &str = "a server";
+
+/// This project's server: with the default limits, without limits, without and for any client, and
+/// without but with details, unsigned or signed.
 fn serve(port: u16, how: &str) -> Result<(), Failure> {
     let limits = server::Config::default()
         .with_port(port)
@@ -50,6 +55,19 @@ fn serve(port: u16, how: &str) -> Result<(), Failure> {
     let config = match how {
         "limits" => limits,
         "no limits" => limits.with_rate_limit(None),
+        "details" => limits
+            .with_rate_limit(None)
+            .with_details(details(ServerId::new([7; 32]))?)
+            .with_details_limit(None),
+        "signed" => {
+            let key = SigningKey::from_bytes(&[9; 32]);
+            limits
+                .with_rate_limit(None)
+                .with_details(details(key.id())?)
+                .with_signing_key(key)
+                .with_details_limit(None)
+                .with_signature_limit(None)
+        }
         "any" => limits.with_rate_limit(None).with_allow(Allow::Any),
         _ => return Err(format!("unknown server {how}").into()),
     };
@@ -59,10 +77,14 @@ fn serve(port: u16, how: &str) -> Result<(), Failure> {
     Ok(())
 }
 
+fn details(id: ServerId) -> Result<Details, Failure> {
+    Ok(Details::new(id, RunId::new([1; 8])).with_name(NAME)?)
+}
+
 /// What a search found, and when.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Found {
-    pub(crate) found: usize,
+    pub(crate) servers: usize,
     /// Until the first and the last server was found, in seconds.
     pub(crate) first: f64,
     pub(crate) last: f64,
@@ -77,11 +99,11 @@ fn search(config: &Config) -> Result<(), Failure> {
     let start = Instant::now();
     let now = || start.elapsed().as_secs_f64();
     let mut search = Client::new(config.clone()).search()?;
-    let (mut found, mut first, mut last) = (0, 0.0, 0.0);
+    let (mut servers, mut first, mut last) = (0, 0.0, 0.0);
     while search.next().is_some() {
-        found += 1;
+        servers += 1;
         last = now();
-        if found == 1 {
+        if servers == 1 {
             first = last;
         }
     }
@@ -89,7 +111,7 @@ fn search(config: &Config) -> Result<(), Failure> {
     let peak = procfs::process::Process::myself()?.status()?.vmhwm;
     let memory = 1024.0 * float(usize::try_from(peak.unwrap_or(0))?);
     Found {
-        found,
+        servers,
         first,
         last,
         end,

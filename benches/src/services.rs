@@ -101,7 +101,7 @@ pub(crate) fn browse(count: usize, limit: Duration) -> Result<(), Failure> {
         }
     }
     Found {
-        found: names.len(),
+        servers: names.len(),
         first,
         last,
         end: start.elapsed().as_secs_f64(),

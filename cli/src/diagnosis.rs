@@ -1,14 +1,17 @@
 //! What a search did, for users who wonder why it found so little.
 
 use std::fmt::Write as _;
+use std::io::ErrorKind;
+use std::path::Path;
 use std::time::Duration;
 
 use humantime::FormattedDuration;
 use udp_discovery_client::{
-    Config, Counts, DiscoverError, LastResort, Link, Report, SWEEP_LIMIT, SkipReason, Skipped,
-    TargetReport,
+    Alarm, Config, Counts, DiscoverError, LastResort, Link, Report, SWEEP_LIMIT, SkipReason,
+    Skipped, TargetReport,
 };
 
+use crate::escape::escaped;
 use crate::failure::Failure;
 use crate::options::Verbosity;
 
@@ -39,6 +42,8 @@ impl Diagnosis<'_> {
         lines.extend(self.unmatched());
         lines.extend(self.remembered());
         lines.extend(self.unfinished_sweep());
+        lines.extend(self.repeated_ids());
+        lines.extend(self.other_ids());
         if self.found == 0 || verbosity.verbose > 0 {
             self.explain(&mut lines);
         } else {
@@ -112,6 +117,28 @@ impl Diagnosis<'_> {
         (!enough).then(|| format!("warning: {asked}; {why}"))
     }
 
+    /// The ids that several servers have.
+    fn repeated_ids(&self) -> impl Iterator<Item = String> {
+        self.report.repeated_ids.iter().map(|id| {
+            format!(
+                "warning: several servers answered with the id {id}: the file with it was copied, or the \
+                 server was started again during the search"
+            )
+        })
+    }
+
+    /// The ids that answered beside that of a known server, under its name.
+    fn other_ids(&self) -> impl Iterator<Item = String> {
+        let alarms = self.report.alarms.iter().filter(|it| it.known_answered);
+        alarms.map(|Alarm { name, id, source, .. }| {
+            let name = escaped(name);
+            format!(
+                "warning: left out another server with the name of a known one, {name}, which answered from \
+                 {source} with the id {id}"
+            )
+        })
+    }
+
     /// What was answered instead of a response.
     fn malformed(&self) -> Option<String> {
         let malformed = self.report.first_malformed.as_ref()?;
@@ -138,6 +165,20 @@ impl Diagnosis<'_> {
         if self.has_other_prefix() {
             return "if that is the server, set --prefix to what its answers start with".into();
         }
+        let counts = &self.report.counts;
+        if counts.other_id > 0 {
+            return "a server answered, but not the known one".into();
+        }
+        if counts.unsigned + counts.not_pinned + counts.wrong_signature + counts.not_verified > 0 {
+            return "servers answered, but none of those that are wanted; do they offer details (serve \
+                    --key), and are the ids that are pinned theirs (udp-discovery id FILE)?"
+                .into();
+        }
+        if counts.unwanted > 0 {
+            return "servers answered, but none with the wanted name and properties; what do they offer \
+                    (discover --details)?"
+                .into();
+        }
         let targets = &self.report.targets;
         if targets.iter().any(|target| target.refused > 0) {
             return "a target that refuses is up, but no server listens on that port; start one \
@@ -160,6 +201,28 @@ impl Diagnosis<'_> {
     }
 }
 
+/// What to say of servers that answered in the names of known ones, which did not answer.
+pub(crate) fn alarms(config: &Config, report: &Report) -> Vec<String> {
+    let file = config.known_servers().unwrap_or(Path::new(""));
+    let alarms = report.alarms.iter().filter(|it| !it.known_answered);
+    alarms
+        .map(|alarm| {
+            format!(
+                "error: another server answered with the name of a known one: {}\n  \
+                 known:    {}\n  \
+                 answered: {} from {}\n\
+                 hint: somebody may have taken its place. If it got another key on purpose, delete the \
+                 line of the known id in {}",
+                escaped(&alarm.name),
+                alarm.known_id,
+                alarm.id,
+                alarm.source,
+                file.display()
+            )
+        })
+        .collect()
+}
+
 /// Why there was no search, and what to do.
 pub(crate) fn explain(error: DiscoverError) -> Failure {
     let is_without_network = |skipped: &[Skipped]| {
@@ -177,6 +240,9 @@ pub(crate) fn explain(error: DiscoverError) -> Failure {
         }
         DiscoverError::NetworkTooLarge { limit, .. } if *limit == SWEEP_LIMIT => {
             "to ask all of them, add --force"
+        }
+        DiscoverError::KnownServers { source, .. } if source.kind() == ErrorKind::InvalidData => {
+            "restore it from a copy, or delete it to trust the servers that answer next"
         }
         DiscoverError::NothingSent { .. } => {
             "is a network connected? Name the interface to ask on with --interface"
@@ -298,6 +364,16 @@ fn dropped(counts: &Counts) -> String {
         (counts.not_asked, "from a host that was not asked"),
         (counts.refused_address, "refused by --address-policy"),
         (counts.over_the_cap, "more than --max-servers"),
+        (counts.wrong_nonce, "to another search"),
+        (counts.unwanted, "with another name or other properties"),
+        (counts.unsigned, "not signed"),
+        (counts.not_pinned, "with an id that is not pinned"),
+        (counts.wrong_signature, "with a wrong signature"),
+        (
+            counts.not_verified,
+            "not verified, after too many wrong ones",
+        ),
+        (counts.other_id, "with another id than the known server"),
         (counts.late, "too late"),
         (counts.receive_errors, "receive errors"),
     ]

@@ -40,7 +40,9 @@ fn has_option(command: &Command, option: &str) -> bool {
 fn defaults(side: Side) -> Dict {
     let defaults = match side {
         Side::Client => Value::serialize(udp_discovery_client::Config::default()),
-        Side::Server | Side::Both => Value::serialize(udp_discovery_server::Config::default()),
+        Side::Server | Side::Both | Side::Details => {
+            Value::serialize(udp_discovery_server::Config::default())
+        }
     };
     defaults.unwrap().into_dict().unwrap()
 }
@@ -80,7 +82,7 @@ fn settings_table(side: Side) -> String {
 #[test]
 fn the_page_of_settings_has_every_setting() {
     let page = read("settings.md");
-    for side in [Side::Both, Side::Server, Side::Client] {
+    for side in [Side::Both, Side::Server, Side::Details, Side::Client] {
         let table = settings_table(side);
         assert!(
             page.contains(&table),
@@ -102,7 +104,7 @@ fn every_key_of_the_configurations_is_a_setting() {
     let of = |side: Side| {
         let settings = SETTINGS
             .iter()
-            .filter(move |setting| setting.side.includes(side));
+            .filter(move |it| it.side.includes(side) && it.side != Side::Details);
         let mut keys: Vec<&str> = settings.map(|setting| setting.key).collect();
         keys.dedup();
         keys
@@ -116,7 +118,7 @@ fn every_option_of_a_setting_is_there() {
     let [serve, discover, watch] = ["serve", "discover", "watch"].map(command);
     for setting in SETTINGS.iter().filter(|setting| !setting.option.is_empty()) {
         let commands = match setting.side {
-            Side::Server => vec![&serve],
+            Side::Server | Side::Details => vec![&serve],
             Side::Client if setting.key == "interval" => vec![&watch],
             Side::Client => vec![&discover],
             Side::Both => match setting.key {
@@ -334,7 +336,7 @@ fn the_files_and_variables_of_the_pages_are_settings() {
     let variables: Vec<_> = variables
         .map(|(name, value)| (name.into(), value.into()))
         .collect();
-    assert_eq!(variables.len(), 3);
+    assert_eq!(variables.len(), 7);
     let none = Dict::new();
     let server = settings::load(Side::Server, None, variables, &none);
     let server: udp_discovery_server::Config = server.unwrap();

@@ -66,7 +66,7 @@ impl EventLog {
 impl Kind {
     fn of(event: &Event<'_>) -> Self {
         match event {
-            Event::Answered { .. } => Self::Answered,
+            Event::Answered { .. } | Event::DetailsAnswered { .. } => Self::Answered,
             Event::Dropped { reason, .. } => Self::Dropped(*reason),
             Event::SendFailed { .. } => Self::SendFailed,
             Event::ReceiveFailed { .. } => Self::ReceiveFailed,

@@ -12,11 +12,14 @@ mod diagnosis;
 #[cfg(test)]
 mod docs;
 mod doctor;
+mod escape;
 mod event_log;
 mod failure;
+mod identity;
 mod limit;
 mod log;
 mod lossy_writer;
+mod offer;
 mod options;
 mod output;
 mod port_holder;
@@ -30,7 +33,7 @@ mod systemd;
 mod table;
 mod watch_output;
 
-use commands::{completions, demo, discover, man, serve, watch};
+use commands::{completions, demo, discover, id, keygen, man, serve, watch};
 use failure::Failure;
 use say::OutputError;
 
@@ -63,6 +66,8 @@ enum Command {
     Discover(Box<discover::DiscoverArgs>),
     Watch(Box<watch::WatchArgs>),
     Doctor(Box<commands::doctor::DoctorArgs>),
+    Keygen(keygen::KeygenArgs),
+    Id(id::IdArgs),
     /// Run a server and a client on loopback; nothing leaves this host
     Demo,
     Completions(completions::CompletionsArgs),
@@ -86,6 +91,8 @@ fn run() -> Result<ExitCode, Failure> {
             Command::Discover(args) => discover::run(&args),
             Command::Watch(args) => watch::run(&args),
             Command::Doctor(args) => commands::doctor::run(&args),
+            Command::Keygen(args) => keygen::run(&args),
+            Command::Id(args) => id::run(&args),
             Command::Demo => demo::run(),
             Command::Completions(args) => completions::run(&args),
             Command::Man(args) => man::run(&args),

@@ -1,6 +1,7 @@
 //! The servers found, on standard output.
 
 use std::io::{self, IsTerminal as _, Write};
+use std::mem;
 
 use clap::ValueEnum;
 use terminal_size::terminal_size;
@@ -12,9 +13,9 @@ use crate::table::table;
 pub(crate) enum Format {
     /// For people, at the end
     Table,
-    /// One object a line, as each answer comes
+    /// One object a line, as each answer comes; with details at the end
     Json,
-    /// `ip` or `ip:port` a line, as each answer comes
+    /// `ip` or `ip:port` a line, as each answer comes; with details at the end
     Plain,
 }
 
@@ -22,6 +23,8 @@ pub(crate) enum Format {
 #[derive(Debug)]
 pub(crate) struct Output<W> {
     format: Format,
+    /// Whether servers have details, which may come after their first answers.
+    with_details: bool,
     out: W,
     /// How wide the table may be: the width of the terminal, if there is one.
     width: Option<usize>,
@@ -30,35 +33,50 @@ pub(crate) struct Output<W> {
 }
 
 impl<W: Write> Output<W> {
-    pub(crate) fn new(format: Format, out: W) -> Self {
+    pub(crate) fn new(format: Format, with_details: bool, out: W) -> Self {
         Self {
             format,
+            with_details,
             out,
             width: terminal_width(),
             servers: Vec::new(),
         }
     }
 
-    /// Prints `server` at once, unless the format is printed at the end.
+    /// Prints `server` at once, unless it is printed at the end.
     pub(crate) fn add(&mut self, server: DiscoveredServer) -> io::Result<()> {
-        match self.format {
-            Format::Table => {
-                self.servers.push(server);
-                return Ok(());
-            }
-            Format::Json => writeln!(self.out, "{}", serde_json::to_string(&server)?)?,
-            Format::Plain => writeln!(self.out, "{server}")?,
+        if self.format == Format::Table || self.with_details {
+            self.servers.push(server);
+            return Ok(());
+        }
+        self.print(&server)?;
+        self.out.flush()
+    }
+
+    /// Prints the rest. What was found is complete in `servers`, unless the search was interrupted.
+    pub(crate) fn finish(&mut self, servers: Option<Vec<DiscoveredServer>>) -> io::Result<()> {
+        if self.with_details
+            && let Some(servers) = servers
+        {
+            self.servers = servers;
+        }
+        let mut servers = mem::take(&mut self.servers);
+        if self.format != Format::Table {
+            servers.iter().try_for_each(|server| self.print(server))?;
+        } else if !servers.is_empty() {
+            servers.sort_by_key(|server| (server.ip, server.port));
+            let table = table(&servers, self.width);
+            writeln!(self.out, "{table}")?;
         }
         self.out.flush()
     }
 
-    /// Prints the rest.
-    pub(crate) fn finish(&mut self) -> io::Result<()> {
-        if !self.servers.is_empty() {
-            self.servers.sort_by_key(|server| (server.ip, server.port));
-            writeln!(self.out, "{}", table(&self.servers, self.width))?;
+    /// Prints a line.
+    fn print(&mut self, server: &DiscoveredServer) -> io::Result<()> {
+        match self.format {
+            Format::Json => writeln!(self.out, "{}", serde_json::to_string(server)?),
+            Format::Plain | Format::Table => writeln!(self.out, "{server}"),
         }
-        self.out.flush()
     }
 }
 
@@ -73,7 +91,8 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use udp_discovery_client::{Config, Discovery, Host};
-    use udp_discovery_protocol::{Interface, InterfaceAddress};
+    use udp_discovery_protocol::{Details, Interface, InterfaceAddress, RunId, ServerId};
+    use unicode_width::UnicodeWidthStr as _;
 
     use super::*;
 
@@ -104,13 +123,13 @@ mod tests {
     }
 
     fn printed(format: Format) -> (String, String) {
-        let mut output = Output::new(format, Vec::new());
+        let mut output = Output::new(format, false, Vec::new());
         output.width = None;
         for server in servers() {
             output.add(server).unwrap();
         }
         let before = String::from_utf8(output.out.clone()).unwrap();
-        output.finish().unwrap();
+        output.finish(None).unwrap();
         (before, String::from_utf8(output.out).unwrap())
     }
 
@@ -163,6 +182,85 @@ mod tests {
         assert!(text.starts_with("Address"), "{text}");
     }
 
+    /// Servers with details: the first has two addresses and signs, the others have long and strange
+    /// names.
+    fn servers_with_details() -> Vec<DiscoveredServer> {
+        let details = |id, name: &str| {
+            let details = Details::new(ServerId::new([id; 32]), RunId::new([1; 8]));
+            details.with_name(name).unwrap()
+        };
+        let server = |host, details: &Details, verified| {
+            let server = DiscoveredServer::new([192, 168, 1, host], 8000).with_interface("eth0");
+            server.with_details(details, verified)
+        };
+        let mut first = server(7, &details(7, "printer"), true);
+        first
+            .endpoints
+            .extend(server(17, &details(7, "printer"), true).endpoints);
+        let strange = server(8, &details(8, "\u{2713} \u{202e}fdp"), false);
+        let long = server(9, &details(9, &"打印机".repeat(7)), false);
+        vec![first, strange, long]
+    }
+
+    #[test]
+    fn a_table_with_details_has_names_marks_and_a_row_for_each_endpoint() {
+        let servers = servers_with_details();
+        let text = table(&servers[..2], Some(80));
+        let rows: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            rows,
+            [
+                "✓  Name           Address       Port  Interface  Round trip",
+                "✓  printer        192.168.1.7   8000  eth0          0.00 ms",
+                "                  192.168.1.17  8000  eth0          0.00 ms",
+                "-  ✓ \\u{202e}fdp  192.168.1.8   8000  eth0          0.00 ms",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_table_with_details_that_is_too_wide_loses_columns_then_the_ends_of_names() {
+        let servers = servers_with_details();
+        for (width, header) in [
+            (120, "✓ Name Address Port URL Interface Round trip"),
+            (90, "✓ Name Address Port Interface Round trip"),
+            (80, "✓ Name Address Port Interface"),
+            (70, "✓ Name Address Port"),
+            (40, "✓ Name Address Port"),
+        ] {
+            let text = table(&servers, Some(width));
+            let lines: Vec<&str> = text.lines().collect();
+            assert!(lines.iter().all(|line| line.width() <= width), "{text}");
+            let words: Vec<&str> = lines[0].split_whitespace().collect();
+            assert_eq!(words.join(" "), header);
+            assert_eq!(text.contains('…'), width == 40, "{text}");
+        }
+    }
+
+    #[test]
+    fn with_details_everything_is_printed_at_the_end_as_it_is_then() {
+        let complete = servers_with_details();
+        for format in [Format::Json, Format::Plain] {
+            let mut output = Output::new(format, true, Vec::new());
+            output
+                .add(DiscoveredServer::new([192, 168, 1, 7], 8000))
+                .unwrap();
+            assert!(output.out.is_empty());
+            output.finish(Some(complete.clone())).unwrap();
+            let text = String::from_utf8(output.out).unwrap();
+            assert_eq!(text.lines().count(), 3, "{text}");
+            assert_eq!(
+                text.contains(r#""endpoints":[{"ip":"#),
+                format == Format::Json
+            );
+        }
+        // An interrupted search has what was found so far.
+        let mut output = Output::new(Format::Plain, true, Vec::new());
+        output.add(complete[0].clone()).unwrap();
+        output.finish(None).unwrap();
+        assert_eq!(output.out, b"192.168.1.7:8000\n");
+    }
+
     #[test]
     fn plain_is_an_address_a_line_at_once() {
         let (before, text) = printed(Format::Plain);
@@ -197,9 +295,9 @@ mod tests {
             }
         }
         for format in [Format::Json, Format::Plain, Format::Table] {
-            let mut output = Output::new(format, Closed);
+            let mut output = Output::new(format, false, Closed);
             let server = servers().remove(0);
-            let result = output.add(server).and_then(|()| output.finish());
+            let result = output.add(server).and_then(|()| output.finish(None));
             assert_eq!(result.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
         }
     }

@@ -15,6 +15,7 @@ use thiserror::Error;
 
 mod table;
 
+use table::Kind;
 pub(crate) use table::{SETTINGS, Setting, Side};
 
 /// The tables of a file.
@@ -52,36 +53,58 @@ pub(crate) enum SettingsError {
     Words { message: String, prefix: String },
 }
 
-/// Loads the configuration of `side` from its sources. `options` are the options of a command that
-/// are settings, by key: texts, or lists of texts.
-///
-/// Each value is checked, even if a later source overrides it.
+/// Loads the configuration of `side` from its sources, as [`Sources::read`] reads them.
 pub(crate) fn load<C: DeserializeOwned>(
     side: Side,
     file: Option<&Path>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
     options: &impl Serialize,
 ) -> Result<C, SettingsError> {
-    let mut all = Vec::new();
-    if let Some(path) = file {
-        all = read_file(path, side)?;
-    }
-    all.extend(read_environment(side, environment)?);
-    all.extend(read_options(options));
-    let mut figment = Figment::new();
-    for given in &all {
-        if !given.setting.kind.permits(&given.value) {
-            return Err(given.invalid());
+    Sources::read(side, file, environment, options)?.load(side)
+}
+
+/// What the sources have, the ones that override others last.
+pub(crate) struct Sources(Vec<Given>);
+
+impl Sources {
+    /// Reads the sources of `side`. `options` are the options of a command that are settings, by key:
+    /// texts, or lists of texts.
+    pub(crate) fn read(
+        side: Side,
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+        options: &impl Serialize,
+    ) -> Result<Self, SettingsError> {
+        let mut all = Vec::new();
+        if let Some(path) = file {
+            all = read_file(path, side)?;
         }
-        figment = figment.merge(given);
-        // Errors without a key are of the words, which are judged together when all are known.
-        let is_of_key =
-            |error: figment::Error| error.path.first() == Some(&given.setting.key.into());
-        if figment.extract::<C>().is_err_and(is_of_key) {
-            return Err(given.invalid());
-        }
+        all.extend(read_environment(side, environment)?);
+        all.extend(read_options(options));
+        Ok(Self(all))
     }
-    figment.extract().map_err(|_| words(&figment))
+
+    /// The settings of [`Side::Details`], or the configuration with all others.
+    ///
+    /// Each value is checked, even if a later source overrides it.
+    pub(crate) fn load<C: DeserializeOwned>(&self, side: Side) -> Result<C, SettingsError> {
+        let is_of_side =
+            |it: &&Given| (it.setting.side == Side::Details) == (side == Side::Details);
+        let mut figment = Figment::new();
+        for given in self.0.iter().filter(is_of_side) {
+            if !given.setting.kind.permits(&given.value) {
+                return Err(given.invalid());
+            }
+            figment = figment.merge(given);
+            // Errors without a key are of the words, which are judged together when all are known.
+            let is_of_key =
+                |error: figment::Error| error.path.first() == Some(&given.setting.key.into());
+            if figment.extract::<C>().is_err_and(is_of_key) {
+                return Err(given.invalid());
+            }
+        }
+        figment.extract().map_err(|_| words(&figment))
+    }
 }
 
 /// What to say of variables whose names begin as those of both sides but are none. Those of one side
@@ -132,6 +155,18 @@ impl Given {
             value: setting.kind.read(text),
             text: quoted(text),
             source: source.into(),
+            is_in_file: false,
+        }
+    }
+
+    /// The values of an option that was given several times, each as it is.
+    fn as_texts(setting: &'static Setting, texts: Vec<&str>) -> Self {
+        let value = texts.into();
+        Self {
+            setting,
+            text: text_of(&value),
+            value,
+            source: setting.option.into(),
             is_in_file: false,
         }
     }
@@ -220,7 +255,7 @@ fn read_table(values: Dict, side: Side, place: &str) -> Result<Vec<Given>, Setti
 }
 
 fn advice_for_key(key: &str, setting: Option<&Setting>, side: Side) -> String {
-    let of_setting = |(_, side): &&(&str, Side)| setting.is_some_and(|it| it.side == *side);
+    let of_setting = |(_, side): &&(&str, Side)| setting.is_some_and(|it| it.side.includes(*side));
     if let Some((table, _)) = TABLES.iter().find(of_setting) {
         return format!("it belongs in the table [{table}]");
     }
@@ -280,15 +315,18 @@ fn read_options(options: &impl Serialize) -> Vec<Given> {
     let options = Value::serialize(options).ok().and_then(Value::into_dict);
     let options = options.expect("options have names");
     let read = |(key, value): (String, Value)| {
+        let setting = Setting::of(&key).expect("options that are settings have their names");
         let text = match value {
             Value::String(_, text) => text,
             Value::Array(_, texts) if !texts.is_empty() => {
                 let texts: Vec<&str> = texts.iter().filter_map(Value::as_str).collect();
+                if setting.kind == Kind::Properties {
+                    return Some(Given::as_texts(setting, texts));
+                }
                 texts.join(",")
             }
             _ => return None,
         };
-        let setting = Setting::of(&key).expect("options that are settings have their names");
         Some(Given::as_text(setting, &text, setting.option))
     };
     options.into_iter().filter_map(read).collect()

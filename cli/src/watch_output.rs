@@ -162,9 +162,8 @@ fn lines(
     let mut servers = servers.to_vec();
     servers.sort_by_key(|server| (server.ip, server.port));
     let mut lines = Vec::new();
+    let shown = how_many_fit(&servers, height);
     if !servers.is_empty() {
-        // The header, the line below, the last change, and the cursor.
-        let shown = servers.len().min(height.saturating_sub(4).max(1));
         let text = table(&servers[..shown], Some(width));
         lines.extend(text.lines().map(ToOwned::to_owned));
         if shown < servers.len() {
@@ -176,7 +175,7 @@ fn lines(
         1 => "1 server is there".into(),
         count => format!("{count} servers are there"),
     };
-    if servers.len() <= height.saturating_sub(4).max(1) {
+    if shown == servers.len() {
         lines.push(format!("{count}; Ctrl-C ends"));
     }
     lines.extend(last.map(ToOwned::to_owned));
@@ -188,8 +187,27 @@ fn lines(
         .collect()
 }
 
+/// How many servers a terminal has room for, at least one. Each endpoint has a row.
+fn how_many_fit(servers: &[DiscoveredServer], height: usize) -> usize {
+    // The header, the line below, the last change, and the cursor.
+    let mut room = height.saturating_sub(4);
+    let fits = |server: &&DiscoveredServer| {
+        let left = room.checked_sub(server.endpoints.len().max(1));
+        room = left.unwrap_or(0);
+        left.is_some()
+    };
+    servers
+        .iter()
+        .take_while(fits)
+        .count()
+        .max(1)
+        .min(servers.len())
+}
+
 #[cfg(test)]
 mod tests {
+    use udp_discovery_protocol::{Details, RunId, ServerId};
+
     use super::*;
 
     fn server(number: u8) -> DiscoveredServer {
@@ -240,5 +258,15 @@ mod tests {
         let text = lines(&servers, Some("last"), 80, 24);
         assert!(text.len() < 24, "{}", text.len());
         assert_eq!(text[21..], ["... and 79 more", "last"]);
+        // With two endpoints each, half as many fit.
+        let details = Details::new(ServerId::new([7; 32]), RunId::new([1; 8]));
+        let twice = |number| {
+            let mut server = server(number).with_details(&details, false);
+            server.endpoints.push(server.endpoints[0].clone());
+            server
+        };
+        let servers: Vec<DiscoveredServer> = (1..100).map(twice).collect();
+        let text = lines(&servers, Some("last"), 80, 24);
+        assert_eq!(text[21..], ["... and 89 more", "last"]);
     }
 }

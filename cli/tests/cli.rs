@@ -75,13 +75,14 @@ fn help_has_every_option() {
         (
             "serve",
             "--port --message --prefix --buffer-size --advertise-ip --advertise-port --allow \
-             --rate-limit --total-limit --no-kernel-filter --duration --replace --config --verbose --quiet -v -q",
+             --rate-limit --total-limit --no-kernel-filter --name --property --id-file --key \
+             --details-limit --signature-limit --duration --replace --config --verbose --quiet -v -q",
         ),
         (
             "discover",
             "--timeout --port --default-port --message --prefix --first --expect --interface \
              --exclude-interface --loopback --probes --max-servers --address-policy \
-             --any-source-port --format --config \
+             --any-source-port --details --name --where --pin --known-servers --format --config \
              --verbose --quiet",
         ),
         (
@@ -99,7 +100,9 @@ fn help_has_every_option() {
             assert!(is_there, "{command} {option}:\n{text}");
         }
     }
-    for command in ["serve", "discover", "watch", "doctor", "demo"] {
+    for command in [
+        "serve", "discover", "watch", "doctor", "keygen", "id", "demo",
+    ] {
         assert!(stdout(&run(&["--help"])).contains(command));
     }
 }
@@ -133,6 +136,15 @@ fn wrong_arguments_exit_with_2() {
         vec!["man", "/dev/null/folder"],
         vec!["serve", "--total-limit", "many"],
         vec!["serve", "-v", "-q"],
+        vec!["serve", "--property", "room"],
+        vec!["serve", "--property", "sig=1"],
+        vec!["serve", "--key", "no-such-file"],
+        vec!["serve", "--key", "a", "--id-file", "b"],
+        vec!["serve", "--details-limit", "0"],
+        vec!["keygen"],
+        vec!["id", "no-such-file"],
+        vec!["discover", "--pin", "AAA"],
+        vec!["discover", "--where", "room"],
         vec!["discover", "--first", "--expect", "2"],
         vec!["discover", "--expect", "0"],
         vec!["discover", "--probes", "0"],

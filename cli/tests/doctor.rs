@@ -213,7 +213,7 @@ fn a_healthy_network_of_both_families_has_notes_only() {
     lab::run(|| {
         let [client, server] = two_hosts();
         for (host, address) in [(&client, "fd00:77::1/64"), (&server, "fd00:77::2/64")] {
-            host.ip(&format!("address add {address} dev eth0 nodad"));
+            host.add_ipv6("eth0", address);
         }
         let _serving = serve(&server, &[]);
         Diagnosis::on(&client, &[]).assert_faults([]);

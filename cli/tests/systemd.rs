@@ -476,6 +476,18 @@ fn what_is_not_one_udp_socket_for_each_family_is_refused() {
 }
 
 #[test]
+fn details_that_do_not_fit_are_refused_on_a_socket_that_is_handed_over_too() {
+    let systemds = bind_reusable((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let mut command = with_handed_over(systemds, 1);
+    let property = format!("text={}", "x".repeat(400));
+    command.env("DISCOVERY_SERVER_PROPERTIES", property);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("bytes too many"), "{text}");
+}
+
+#[test]
 fn options_that_a_handed_over_socket_makes_senseless_are_refused() {
     for option in ["--port=9999", "--replace"] {
         let output = command(&["--socket-activation", option]).output().unwrap();

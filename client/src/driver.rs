@@ -1,6 +1,7 @@
 //! A search with its sockets. The caller waits, blocking or on a runtime.
 
 use std::io;
+use std::mem;
 use std::net::{SocketAddr, UdpSocket};
 use std::num::NonZeroU16;
 use std::sync::Arc;
@@ -71,6 +72,8 @@ pub(crate) struct Driver<S> {
     discovery: Discovery,
     sockets: Vec<Option<S>>,
     buffer: Vec<u8>,
+    /// Room for the links that may have more datagrams. Empty between two passes.
+    readable: Vec<usize>,
     /// How many more datagrams and errors are received before the next yield.
     budget: usize,
     /// The file of addresses, until what answered is saved.
@@ -145,6 +148,7 @@ impl<S: Endpoint> Driver<S> {
             discovery,
             sockets,
             buffer: vec![0; config.settings().buffer_size().capacity()],
+            readable: Vec::new(),
             budget: BUDGET,
             memory,
             #[cfg(feature = "signed")]
@@ -239,10 +243,13 @@ impl<S: Endpoint> Driver<S> {
 
     /// Receives up to the budget. Every socket gets the same share.
     fn receive(&mut self, clock: impl Fn() -> Instant) {
-        let mut readable: Vec<usize> = (0..self.sockets.len()).collect();
+        let mut readable = mem::take(&mut self.readable);
+        readable.extend(0..self.sockets.len());
         while self.budget > 0 && !readable.is_empty() {
             readable.retain(|&link| self.budget == 0 || self.receive_from(link, clock()));
         }
+        readable.clear();
+        self.readable = readable;
     }
 
     /// Receives one datagram. Returns whether there may be another.
@@ -449,6 +456,7 @@ mod tests {
             .unwrap(),
             sockets,
             buffer: vec![0; BufferSize::default().capacity()],
+            readable: Vec::new(),
             budget: BUDGET,
             memory: None,
             #[cfg(feature = "signed")]
@@ -745,6 +753,7 @@ mod tests {
             discovery: Discovery::new(Instant::now(), &config, &host, [0; 15]).unwrap(),
             sockets: vec![Some(socket)],
             buffer: vec![0; BufferSize::default().capacity()],
+            readable: Vec::new(),
             budget: BUDGET,
             memory: None,
             #[cfg(feature = "signed")]

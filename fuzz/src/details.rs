@@ -21,19 +21,25 @@ pub fn check(data: &[u8]) {
 
 fn check_request(codec: &Codec, datagram: &[u8]) {
     let decoded = codec.decode_details_request(datagram);
-    let nonce = datagram.get(18..40).filter(|nonce| is_base64(nonce, 16));
-    let is_request = datagram.len() == DETAILS_LEN
-        && datagram.starts_with(b"DISCOVER_SERVER\n1 ")
-        && nonce.is_some()
-        && datagram[40] == b'\n'
-        && datagram[41..].iter().all(|byte| *byte == b' ');
-    assert_eq!(decoded.is_ok(), is_request, "{decoded:?}");
+    let nonce = nonce("DISCOVER_SERVER", datagram);
+    assert_eq!(decoded.is_ok(), nonce.is_some(), "{decoded:?}");
     if let Ok(nonce) = decoded {
         assert_eq!(Nonce::new(nonce.random(), nonce.probe()), nonce);
         let mut again = BytesMut::new();
         codec.encode_details_request(nonce, &mut again);
         assert_eq!(&again[..], datagram);
     }
+}
+
+/// The text of the nonce of a request for details, or `None` if `datagram` is not one.
+pub(crate) fn nonce<'a>(message: &str, datagram: &'a [u8]) -> Option<&'a [u8]> {
+    let beginning = format!("{message}\n1 ");
+    let rest = datagram.strip_prefix(beginning.as_bytes())?;
+    let (nonce, rest) = rest.split_at_checked(22)?;
+    let padding = rest.strip_prefix(b"\n")?;
+    let is_request =
+        datagram.len() == 512 && is_base64(nonce, 16) && padding.iter().all(|byte| *byte == b' ');
+    is_request.then_some(nonce)
 }
 
 fn check_answer(codec: &Codec, datagram: &[u8]) {
@@ -135,7 +141,7 @@ fn read(datagram: &[u8]) -> Option<Lines<'_>> {
 }
 
 /// Whether `text` is base64url of `len` bytes, without padding and with unused bits of zero.
-fn is_base64(text: &[u8], len: usize) -> bool {
+pub(crate) fn is_base64(text: &[u8], len: usize) -> bool {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let digit = |byte| ALPHABET.iter().position(|it| *it == byte);
     if text.len() != (len * 8).div_ceil(6) {

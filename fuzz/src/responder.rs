@@ -1,15 +1,18 @@
 //! One datagram with any bytes, source and interface, to a server with any configuration.
 //!
-//! The input: the configuration, the host's interfaces, the datagram's source and arrival, and
-//! its bytes.
+//! The input: the configuration, the host's interfaces, the datagram's source and arrival, whether
+//! details are offered and signed, and the datagram's bytes.
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Instant;
 
-use udp_discovery_protocol::{Codec, HostIp, Interface, IpNet, Settings, Word};
+use udp_discovery_protocol::{
+    Codec, Details, HostIp, Interface, IpNet, RunId, ServerId, Settings, SigningKey, Word,
+};
 use udp_discovery_server::{Allow, Arrival, Config, Datagram, RateLimit, Reply, Responder};
 
+use crate::details;
 use crate::host;
 use crate::input::Input;
 use crate::wire::{self, Reading};
@@ -34,14 +37,16 @@ pub fn check(data: &[u8]) {
     let source = source(&mut input);
     let arrival = arrival(&mut input);
     let truncated = input.byte() == 255;
-    let payload = payload(&mut input, &config);
+    let kind = input.byte();
+    let config = offering(config, kind & 4 != 0, kind & 8 != 0);
+    let payload = payload(kind, &mut input, &config);
     let datagram = Datagram {
-        payload,
+        payload: &payload,
         truncated,
         source,
         arrival,
     };
-    let mut responder = Responder::new(config.clone(), PORT, [1, 2]);
+    let mut responder = Responder::new(config.clone(), PORT, [1, 2]).expect("the details fit");
     responder.set_interfaces(interfaces.clone());
     let reply = responder.handle_datagram(Instant::now(), &datagram).ok();
     let rules = Rules {
@@ -74,7 +79,37 @@ fn config(input: &mut Input<'_>) -> Config {
         .with_allow(allow)
         .with_rate_limit(limit)
         .with_total_limit(limit)
+        .with_details_limit(limit)
+        .with_signature_limit(limit)
 }
+
+/// The configuration with details, signed or not.
+pub(crate) fn offering(config: Config, details: bool, signed: bool) -> Config {
+    let key = SigningKey::from_bytes(&[9; 32]);
+    let id = if signed {
+        key.id()
+    } else {
+        ServerId::new([7; 32])
+    };
+    match (details, signed) {
+        (false, _) => config,
+        (true, false) => config.with_details(details_of(id)),
+        (true, true) => config.with_details(details_of(id)).with_signing_key(key),
+    }
+}
+
+fn details_of(id: ServerId) -> Details {
+    Details::new(id, RunId::new([1; 8]))
+        .with_name("größe")
+        .and_then(|details| details.with_property("a b", "c=d"))
+        .expect("they are valid")
+}
+
+/// The lines of those details, after that of the nonce.
+const UNSIGNED_LINES: &str = "id=BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc\n\
+    run=AQEBAQEBAQE\nname=größe\na b=c=d\n";
+const SIGNED_LINES: &str = "id=_RckOFqgx1tk-3jNYC-h2ZH96_drE8WO1wLqyDXp9hg\n\
+    run=AQEBAQEBAQE\nname=größe\na b=c=d\n";
 
 pub(crate) fn allow(input: &mut Input<'_>) -> Allow {
     match input.byte() % 3 {
@@ -106,13 +141,27 @@ pub(crate) fn arrival(input: &mut Input<'_>) -> Arrival {
     }
 }
 
-/// The request, or any bytes.
-fn payload<'a>(input: &mut Input<'a>, config: &'a Config) -> &'a [u8] {
-    if input.flag() {
-        input.rest()
-    } else {
-        config.settings().codec().message().as_bytes()
+/// Any bytes, the request, or a request for details, whose bytes from one on are those of the input.
+fn payload(kind: u8, input: &mut Input<'_>, config: &Config) -> Vec<u8> {
+    let message = config.settings().codec().message().as_str();
+    match kind & 3 {
+        0 => message.into(),
+        2 => {
+            let mut request = details_request(message, "YWJjZGVmZ2hpamtsbW5vAw");
+            let at = usize::from(input.u16()) % request.len();
+            let other = input.rest();
+            for (byte, other) in request[at..].iter_mut().zip(other) {
+                *byte = *other;
+            }
+            request
+        }
+        _ => input.rest().into(),
     }
+}
+
+/// A request for details.
+pub(crate) fn details_request(message: &str, nonce: &str) -> Vec<u8> {
+    format!("{:512}", format!("{message}\n1 {nonce}\n")).into()
 }
 
 /// What a server may and must do, by the documentation.
@@ -157,14 +206,19 @@ impl Rules<'_> {
         assert_eq!(response.ip(), advertised.unwrap_or(local));
         let advertised = self.config.advertise_port();
         assert_eq!(response.port().map(NonZeroU16::get), advertised);
-        self.check_payload(reply);
+        assert_eq!(reply.details, self.asks_for_details(datagram));
+        self.check_payload(datagram, reply);
     }
 
     /// The payload is what the reply says, and is short.
-    fn check_payload(&self, reply: &Reply) {
+    fn check_payload(&self, datagram: &Datagram<'_>, reply: &Reply) {
         let codec = self.config.settings().codec();
         let (message, prefix) = (codec.message().as_str(), codec.prefix().as_str());
         let response = reply.response;
+        if reply.details {
+            self.check_details(datagram, reply);
+            return;
+        }
         assert_eq!(
             wire::read(message, prefix, &reply.payload),
             Reading::Response(response.ip(), response.port())
@@ -173,6 +227,45 @@ impl Rules<'_> {
         let port_len = if response.port().is_some() { 6 } else { 0 };
         // With the default words, IPv4 and no port 25 bytes, and with a port 31.
         assert!(reply.payload.len() <= prefix.len() + ip_len + port_len);
+    }
+
+    /// The answer is the plain one, the nonce of the request, and the configured details. It is never
+    /// longer than the request. A signature is that of the key.
+    fn check_details(&self, datagram: &Datagram<'_>, reply: &Reply) {
+        let codec = self.config.settings().codec();
+        let nonce = details::nonce(codec.message().as_str(), datagram.payload);
+        let nonce = str::from_utf8(nonce.expect("it has one")).expect("it is ASCII");
+        let (ip, port) = (reply.response.ip(), reply.response.port());
+        let host = if ip.is_ipv4() {
+            ip.to_string()
+        } else {
+            format!("[{ip}]")
+        };
+        let port = port.map_or(String::new(), |port| format!(":{port}"));
+        let is_signed = self.config.signing_key().is_some();
+        let lines = if is_signed {
+            SIGNED_LINES
+        } else {
+            UNSIGNED_LINES
+        };
+        let expected = format!(
+            "{}{host}{port}\n1 {nonce}\n{lines}",
+            codec.prefix().as_str()
+        );
+        let rest = reply.payload.strip_prefix(expected.as_bytes());
+        let rest = rest.expect("it says what is configured");
+        assert!(reply.payload.len() <= datagram.payload.len());
+        if !is_signed {
+            assert!(rest.is_empty());
+            return;
+        }
+        let signature = rest
+            .strip_prefix(b"sig=")
+            .and_then(|it| it.strip_suffix(b"\n"));
+        assert!(signature.is_some_and(|signature| details::is_base64(signature, 64)));
+        let answer = codec.decode_details(&reply.payload);
+        let answer = answer.expect("it is an answer with details");
+        assert_eq!(answer.verify(datagram.payload), Ok(()));
     }
 
     /// Whether an answer is allowed at all, apart from the limits.
@@ -208,7 +301,16 @@ impl Rules<'_> {
 
     fn is_request(&self, datagram: &Datagram<'_>) -> bool {
         let message = self.config.settings().codec().message().as_bytes();
-        !datagram.truncated && datagram.payload == message
+        let is_plain = !datagram.truncated && datagram.payload == message;
+        is_plain || self.asks_for_details(datagram)
+    }
+
+    /// Whether it is a request for details, and they are offered.
+    pub(crate) fn asks_for_details(&self, datagram: &Datagram<'_>) -> bool {
+        let message = self.config.settings().codec().message().as_str();
+        self.config.details().is_some()
+            && !datagram.truncated
+            && details::nonce(message, datagram.payload).is_some()
     }
 
     /// Row 8 of the faults, without the parts about the interface: port 0, an address that no client

@@ -1,11 +1,11 @@
 //! A sequence of datagrams to one server, with time between them and interfaces that change. It checks
 //! the limits and the size of the answers.
 //!
-//! The input: the limits, then steps to its end. Each has a time, a source, an arrival, bytes, and a
+//! The input: the limits, whether details are offered and signed, then steps to its end. Each has a time, a source, an arrival, bytes, and a
 //! number of repetitions.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
@@ -14,21 +14,25 @@ use udp_discovery_server::{Config, Datagram, DropReason, RateLimit, Reply, Respo
 
 use crate::host;
 use crate::input::Input;
-use crate::responder::{PORT, Rules, allow, arrival, source};
+use crate::responder::{PORT, Rules, allow, arrival, details_request, offering, source};
 
 const REQUEST: &[u8] = b"DISCOVER_SERVER";
 
-/// The payloads: the request, and datagrams that resemble it.
-const PAYLOADS: [&[u8]; 8] = [
-    REQUEST,
-    REQUEST,
-    REQUEST,
-    REQUEST,
-    b"",
-    b"DISCOVER_SERVE",
-    b"DISCOVER_SERVER\n",
-    b"SERVER_IP:192.168.1.20",
-];
+/// The payloads: the request, the request for details, and datagrams that resemble one of them.
+fn payload(kind: u8) -> Vec<u8> {
+    let details = details_request("DISCOVER_SERVER", "YWJjZGVmZ2hpamtsbW5vAw");
+    match kind % 16 {
+        0..4 => REQUEST.into(),
+        4 => Vec::new(),
+        5 => b"DISCOVER_SERVE".into(),
+        6 => b"DISCOVER_SERVER\n".into(),
+        7 => b"SERVER_IP:192.168.1.20".into(),
+        8..13 => details,
+        13 => details[..511].into(),
+        14 => [&details[..], b" "].concat(),
+        _ => details_request("DISCOVER_SERVER", "YWJjZGVmZ2hpamtsbW5vAx"),
+    }
+}
 
 /// Answers per second. Each divides a second into whole nanoseconds, so that the buckets are exact.
 const RATES: [u32; 8] = [1, 2, 5, 10, 50, 100, 1000, 1_000_000];
@@ -38,6 +42,9 @@ const MAX_STEPS: usize = 200;
 
 /// The most datagrams of a run.
 const MAX_DATAGRAMS: usize = 3000;
+
+/// The most answers of a run if they are signed, which takes long without optimization.
+const MAX_SIGNED: usize = 40;
 
 /// As many sources as one set of the server's table has room for, so that none is ever forgotten.
 const MAX_SOURCES: usize = 8;
@@ -64,8 +71,8 @@ struct Run {
     interfaces: Vec<Interface>,
     responder: Responder,
     now: Instant,
-    sources: HashMap<Key, Bucket>,
-    total: Option<Bucket>,
+    plain: Limits,
+    details: Limits,
     datagrams: usize,
     requests: usize,
     answers: usize,
@@ -80,15 +87,22 @@ impl Run {
             .with_rate_limit(limit)
             .with_total_limit(total);
         let interfaces = host::interfaces(input);
-        let mut responder = Responder::new(config.clone(), PORT, [3, 4]);
+        let offer = input.byte();
+        let (details_limit, signature_limit) = (self::limit(input), self::limit(input));
+        let config = offering(config, offer & 1 != 0, offer & 2 != 0)
+            .with_details_limit(details_limit)
+            .with_signature_limit(signature_limit);
+        let signature_limit = signature_limit.filter(|_| config.signing_key().is_some());
+        let responder = Responder::new(config.clone(), PORT, [3, 4]);
+        let mut responder = responder.expect("the details fit");
         responder.set_interfaces(interfaces.clone());
         Self {
             config,
             interfaces,
             responder,
             now: Instant::now(),
-            sources: HashMap::new(),
-            total: total.map(Bucket::new),
+            plain: Limits::new(limit, total, None),
+            details: Limits::new(details_limit, total, signature_limit),
             datagrams: 0,
             requests: 0,
             answers: 0,
@@ -103,18 +117,21 @@ impl Run {
             return;
         }
         let pause = duration(input);
+        let (source, arrival) = (source(input), arrival(input));
+        let payload = match kind {
+            253 => input.bytes().into(),
+            _ => payload(kind),
+        };
         let datagram = Datagram {
-            source: source(input),
-            arrival: arrival(input),
+            source,
+            arrival,
             truncated: kind == 254,
-            payload: match kind {
-                253 => input.bytes(),
-                _ => PAYLOADS[usize::from(kind) % PAYLOADS.len()],
-            },
+            payload: &payload,
         };
         for _ in 0..=input.byte() {
             self.datagrams += 1;
-            if self.datagrams > MAX_DATAGRAMS {
+            let signed = self.config.signing_key().is_some() && self.answers >= MAX_SIGNED;
+            if self.datagrams > MAX_DATAGRAMS || signed {
                 return;
             }
             self.now += pause;
@@ -128,25 +145,69 @@ impl Run {
             interfaces: &self.interfaces,
         };
         let key = Key::of(datagram.source, rules.came_on_link(datagram));
-        if !self.sources.contains_key(&key) && self.sources.len() == MAX_SOURCES {
+        let limits = if rules.asks_for_details(datagram) {
+            &mut self.details
+        } else {
+            &mut self.plain
+        };
+        if limits.is_full_for(key) {
             return;
         }
         let outcome = self.responder.handle_datagram(self.now, datagram);
         let limited = matches!(
             outcome,
-            Err(DropReason::RateLimited | DropReason::TotalLimited)
+            Err(DropReason::RateLimited
+                | DropReason::TotalLimited
+                | DropReason::DetailsLimited
+                | DropReason::SignatureLimited)
         );
         rules.check(datagram, outcome.as_ref().ok(), !limited);
         // A limit is no reason to drop a datagram that may not be answered at all.
         assert!(!limited || rules.may_answer(datagram), "{outcome:?}");
-        self.requests += usize::from(datagram.payload == REQUEST);
-        self.limits(key, outcome.as_ref());
+        let by_details = matches!(
+            outcome,
+            Err(DropReason::DetailsLimited | DropReason::SignatureLimited)
+        );
+        assert!(!by_details || rules.asks_for_details(datagram));
+        let by_plain = matches!(outcome, Err(DropReason::RateLimited));
+        assert!(!by_plain || datagram.payload == REQUEST);
+        let is_request = datagram.payload == REQUEST || rules.asks_for_details(datagram);
+        self.requests += usize::from(is_request);
+        self.answers += usize::from(outcome.is_ok());
+        limits.check(self.now, key, outcome.as_ref());
+    }
+}
+
+/// The limits of one kind of answers, and what is left of them.
+struct Limits {
+    limit: Option<RateLimit>,
+    sources: HashMap<Key, Bucket>,
+    total: Option<Bucket>,
+    signatures: Option<Bucket>,
+}
+
+impl Limits {
+    fn new(
+        limit: Option<RateLimit>,
+        total: Option<RateLimit>,
+        signatures: Option<RateLimit>,
+    ) -> Self {
+        Self {
+            limit,
+            sources: HashMap::new(),
+            total: total.map(Bucket::new),
+            signatures: signatures.map(Bucket::new),
+        }
+    }
+
+    /// Whether the server may have forgotten a source if this one is new.
+    fn is_full_for(&self, key: Key) -> bool {
+        !self.sources.contains_key(&key) && self.sources.len() == MAX_SOURCES
     }
 
     /// No source gets more answers than its limits, and none gets fewer.
-    fn limits(&mut self, key: Key, outcome: Result<&Reply, &DropReason>) {
-        let now = self.now;
-        let source = self.config.rate_limit().map(|limit| {
+    fn check(&mut self, now: Instant, key: Key, outcome: Result<&Reply, &DropReason>) {
+        let source = self.limit.map(|limit| {
             let bucket = self
                 .sources
                 .entry(key)
@@ -154,34 +215,37 @@ impl Run {
             bucket.fill(now);
             bucket
         });
-        if let Some(total) = &mut self.total {
-            total.fill(now);
+        for bucket in self.total.iter_mut().chain(&mut self.signatures) {
+            bucket.fill(now);
         }
         match outcome {
             Ok(reply) => {
-                self.answers += 1;
                 // Without a port, at most 25 bytes for 15, and 51 in IPv6.
-                let most = if reply.response.ip().is_ipv4() {
-                    25
-                } else {
-                    51
+                let most = match reply.response.ip() {
+                    _ if reply.details => 512,
+                    IpAddr::V4(_) => 25,
+                    IpAddr::V6(_) => 51,
                 };
                 assert!(reply.payload.len() <= most);
-                for bucket in source.into_iter().chain(&mut self.total) {
+                let shared = self.total.iter_mut().chain(&mut self.signatures);
+                for bucket in source.into_iter().chain(shared) {
                     bucket.take();
                 }
             }
-            Err(DropReason::RateLimited) => {
+            // A limit that is checked later may use up a share of an earlier one without an answer.
+            Err(DropReason::RateLimited | DropReason::DetailsLimited) => {
                 let source = source.expect("there is a limit");
-                // The total limit may use up a source's share without an answer.
-                assert!(
-                    self.total.is_some() || source.is_empty(),
-                    "refused too early"
-                );
+                let is_last = self.total.is_none() && self.signatures.is_none();
+                assert!(!is_last || source.is_empty(), "refused too early");
             }
             Err(DropReason::TotalLimited) => {
                 let total = self.total.as_ref().expect("there is a limit");
-                assert!(total.is_empty(), "refused too early");
+                let is_last = self.signatures.is_none();
+                assert!(!is_last || total.is_empty(), "refused too early");
+            }
+            Err(DropReason::SignatureLimited) => {
+                let signatures = self.signatures.as_ref().expect("there is a limit");
+                assert!(signatures.is_empty(), "refused too early");
             }
             Err(_) => (),
         }

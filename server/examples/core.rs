@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let socket = Async::<UdpSocket>::bind(([127, 0, 0, 1], 0))?;
     let port = socket.get_ref().local_addr()?.port();
     // A program that faces a network draws the seed at random.
-    let mut responder = Responder::new(Config::default(), port, [1, 2]);
+    let mut responder = Responder::new(Config::default(), port, [1, 2])?;
     responder.set_interfaces(Interface::list()?);
 
     future::block_on(future::try_zip(

@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 
-use udp_discovery_protocol::{HostIp, IpNet, NotAHost, Settings, WordsError};
+#[cfg(feature = "signed")]
+use udp_discovery_protocol::SigningKey;
+use udp_discovery_protocol::{Details, HostIp, IpNet, NotAHost, RunId, Settings, WordsError};
 
 use crate::rate_limit::RateLimit;
 
@@ -14,12 +16,23 @@ mod fields;
 const DEFAULT_RATE_LIMIT: RateLimit =
     RateLimit::per_second(NonZeroU32::new(87).unwrap()).with_burst(NonZeroU32::new(500).unwrap());
 
+/// A client asks for details with each of its 3 probes, so that 13 searches at once get them.
+const DEFAULT_DETAILS_LIMIT: RateLimit =
+    RateLimit::per_second(NonZeroU32::new(20).unwrap()).with_burst(NonZeroU32::new(40).unwrap());
+
+/// At most a few hundredths of a processor.
+#[cfg(feature = "signed")]
+const DEFAULT_SIGNATURE_LIMIT: RateLimit =
+    RateLimit::per_second(NonZeroU32::new(500).unwrap()).with_burst(NonZeroU32::new(500).unwrap());
+
 /// The configuration of a [`Server`](crate::Server): the shared [`Settings`] and what only a
 /// server needs.
 ///
 /// With the feature `serde`, it can be part of an application's own configuration file. The keys
 /// are named as the setters, with those of the [`Settings`] beside them; unknown keys are refused.
-/// `allow` is `"any"` or a list of networks, a limit is a number for each second or `"off"`.
+/// `allow` is `"any"` or a list of networks, a limit is a number for each second or `"off"`. The
+/// [`details`](Self::details) and the signing key are no part of it: they are of one instance, and are
+/// kept apart from settings that are copied.
 ///
 /// ```
 /// use udp_discovery_server::{Allow, Config};
@@ -51,6 +64,12 @@ pub struct Config {
     ipv6: bool,
     multicast: bool,
     shared_port: bool,
+    details: Option<Details>,
+    #[cfg(feature = "signed")]
+    signing_key: Option<SigningKey>,
+    details_limit: Option<RateLimit>,
+    #[cfg(feature = "signed")]
+    signature_limit: Option<RateLimit>,
 }
 
 /// Which clients are answered besides those on the link.
@@ -104,7 +123,7 @@ impl Config {
         &self.allow
     }
 
-    /// The limit for each source. Default: 87 answers a second, 500 at once. `None` is no limit.
+    /// The limit of plain answers for each source. Default: 87 a second, 500 at once. `None` is no limit.
     ///
     /// A source is an IPv4 address, an IPv6 address on the link with its scope, or a /64 of IPv6
     /// off the link.
@@ -123,7 +142,8 @@ impl Config {
         self.rate_limit
     }
 
-    /// How many answers all sources together get. Default: `None`, no limit.
+    /// How many answers all sources together get. Default: `None`, no limit. Plain answers and answers
+    /// with [details](Self::details) each have this limit, so that neither uses up the other's.
     ///
     /// It bounds what this host sends in every case. A flood of forged sources on the link then
     /// uses up the answers of real clients. Set it only where the bandwidth of the answers is worth
@@ -173,6 +193,58 @@ impl Config {
     /// [`MULTICAST_V6`]: udp_discovery_protocol::MULTICAST_V6
     pub fn multicast(&self) -> bool {
         self.multicast
+    }
+
+    /// Who the server is, for clients that ask: its id, and optionally a name and properties. Default:
+    /// none, and requests for details are dropped like other datagrams.
+    ///
+    /// Everybody on the link can read them. Clients that do not ask for them get the same answers as
+    /// without.
+    pub fn details(&self) -> Option<&Details> {
+        self.details.as_ref()
+    }
+
+    /// The key that signs answers with details. Default: none; they are not signed.
+    #[cfg(feature = "signed")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+    pub fn signing_key(&self) -> Option<&SigningKey> {
+        self.signing_key.as_ref()
+    }
+
+    /// The limit of answers with details for each source. Default: 20 a second, 40 at once. `None` is no
+    /// limit.
+    ///
+    /// A source is what it is for the [`rate_limit`](Self::rate_limit), which counts only plain answers.
+    /// A search asks for details with each of its 3 probes.
+    pub fn details_limit(&self) -> Option<RateLimit> {
+        self.details_limit
+    }
+
+    /// How many answers are signed for all sources together. Default: 500 a second, 500 at once. `None`
+    /// is no limit.
+    ///
+    /// It bounds the processor time that requests from many sources cost. Above it, requests for details
+    /// get no answer; plain requests do. The [`details_limit`](Self::details_limit) is checked first, so
+    /// that one source cannot use it up.
+    #[cfg(feature = "signed")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+    pub fn signature_limit(&self) -> Option<RateLimit> {
+        self.signature_limit
+    }
+
+    /// The details that answers carry, if the server offers any.
+    pub(crate) fn offered_details(&self) -> Option<Details> {
+        #[cfg(feature = "signed")]
+        if let (None, Some(key)) = (&self.details, &self.signing_key) {
+            return Some(Details::new(key.id(), RunId::new([0; 8])));
+        }
+        self.details.clone()
+    }
+
+    /// Sets the run of what is offered, for one start of a server.
+    pub(crate) fn with_run(self, run: RunId) -> Self {
+        let details = self.offered_details().map(|details| details.with_run(run));
+        Self { details, ..self }
     }
 
     /// Sets the [`settings`](Self::settings).
@@ -263,6 +335,60 @@ impl Config {
     pub fn with_multicast(self, multicast: bool) -> Self {
         Self { multicast, ..self }
     }
+
+    /// Sets the [`details`](Self::details).
+    ///
+    /// The server draws a [`run`](Details::run) each time it is bound, and ignores the one in `details`.
+    /// Binding fails with [`BindError::Details`](crate::BindError::Details) if an answer with the
+    /// configured words would have more than 512 bytes, or if the id is not that of the configured
+    /// signing key.
+    ///
+    /// ```
+    /// use udp_discovery_server::Config;
+    /// use udp_discovery_server::protocol::{Details, RunId, ServerId};
+    ///
+    /// let id = ServerId::new([7; 32]); // 32 random bytes that the application keeps
+    /// let details = Details::new(id, RunId::new([0; 8]))
+    ///     .with_name("Printer, 2nd floor")?
+    ///     .with_property("version", "1.2")?;
+    /// let config = Config::default().with_details(details);
+    /// # Ok::<(), udp_discovery_server::protocol::InvalidDetails>(())
+    /// ```
+    pub fn with_details(self, details: Details) -> Self {
+        Self {
+            details: Some(details),
+            ..self
+        }
+    }
+
+    /// Sets the [`signing_key`](Self::signing_key). Its public key is the id of the server. Without
+    /// [`details`](Self::details), the server offers that id only.
+    #[cfg(feature = "signed")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+    pub fn with_signing_key(self, key: SigningKey) -> Self {
+        Self {
+            signing_key: Some(key),
+            ..self
+        }
+    }
+
+    /// Sets the [`details_limit`](Self::details_limit).
+    pub fn with_details_limit(self, details_limit: Option<RateLimit>) -> Self {
+        Self {
+            details_limit,
+            ..self
+        }
+    }
+
+    /// Sets the [`signature_limit`](Self::signature_limit).
+    #[cfg(feature = "signed")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "signed")))]
+    pub fn with_signature_limit(self, signature_limit: Option<RateLimit>) -> Self {
+        Self {
+            signature_limit,
+            ..self
+        }
+    }
 }
 
 impl Default for Config {
@@ -278,6 +404,12 @@ impl Default for Config {
             ipv6: true,
             multicast: true,
             shared_port: false,
+            details: None,
+            #[cfg(feature = "signed")]
+            signing_key: None,
+            details_limit: Some(DEFAULT_DETAILS_LIMIT),
+            #[cfg(feature = "signed")]
+            signature_limit: Some(DEFAULT_SIGNATURE_LIMIT),
         }
     }
 }

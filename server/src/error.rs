@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind};
 
 use thiserror::Error;
+use udp_discovery_protocol::{DetailsTooLong, ServerId};
 
 /// Why a server could not be bound.
 #[derive(Debug, Error)]
@@ -32,6 +33,13 @@ pub enum BindError {
     /// The configuration advertises port 0, which no service can have.
     #[error("port 0 cannot be advertised")]
     AdvertisePortZero,
+    /// The configured details cannot be offered.
+    #[error(transparent)]
+    Details {
+        /// Why.
+        #[from]
+        source: OfferError,
+    },
     /// The socket could not be opened or bound for another reason. For example, the process has no
     /// file descriptors left.
     #[error("the server's socket could not be opened")]
@@ -39,6 +47,27 @@ pub enum BindError {
         /// The system's error.
         #[from]
         source: io::Error,
+    },
+}
+
+/// Why a server cannot offer the details of its configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum OfferError {
+    /// An answer would be too long.
+    #[error(transparent)]
+    TooLong {
+        /// How long, and how many bytes are too many.
+        #[from]
+        source: DetailsTooLong,
+    },
+    /// The details have another id than the signing key.
+    #[error("the details have the id {id}, but the signing key has {key}")]
+    OtherId {
+        /// The id of the details.
+        id: ServerId,
+        /// The id of the key.
+        key: ServerId,
     },
 }
 

@@ -24,6 +24,15 @@ pub enum Event<'a> {
         /// The address that the answer was sent from.
         local: IpAddr,
     },
+    /// A request for details was answered.
+    DetailsAnswered {
+        /// The client.
+        client: SocketAddr,
+        /// What the answer names.
+        response: Response,
+        /// The address that the answer was sent from.
+        local: IpAddr,
+    },
     /// A datagram was dropped.
     Dropped {
         /// The source address that it carries, or `None` if the system did not report one.
@@ -93,6 +102,14 @@ impl fmt::Display for Event<'_> {
                 response,
                 local,
             } => write!(f, "answered {client} with {response} from {local}"),
+            Self::DetailsAnswered {
+                client,
+                response,
+                local,
+            } => write!(
+                f,
+                "answered {client} with details of {response} from {local}"
+            ),
             Self::Dropped {
                 source,
                 reason,

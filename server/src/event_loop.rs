@@ -83,9 +83,10 @@ impl<T: Transport> EventLoop<T> {
             return Ok(());
         }
         let message = config.settings().codec().message();
+        let details = self.responder.offers_details();
         self.sockets
             .iter()
-            .try_for_each(|it| it.socket.filter(message))
+            .try_for_each(|it| it.socket.filter(message, details))
     }
 
     /// Records that the socket at `index` may have datagrams.
@@ -266,12 +267,27 @@ impl<T> Monitored<T> {
 /// Counts and reports the result of sending `reply`. Returns whether the system refused to send it.
 fn report_sent(reporter: &mut Reporter, reply: &Reply, result: io::Result<()>) -> bool {
     let Err(error) = result else {
-        reporter.count(Counter::Answered);
-        reporter.report(&Event::Answered {
-            client: reply.destination,
-            response: reply.response,
-            local: reply.local,
-        });
+        let Reply {
+            destination: client,
+            response,
+            local,
+            ..
+        } = *reply;
+        if reply.details {
+            reporter.count(Counter::DetailsAnswered);
+            reporter.report(&Event::DetailsAnswered {
+                client,
+                response,
+                local,
+            });
+        } else {
+            reporter.count(Counter::Answered);
+            reporter.report(&Event::Answered {
+                client,
+                response,
+                local,
+            });
+        }
         return false;
     };
     let refused = SendErrorKind::of(&error) == SendErrorKind::Refused;

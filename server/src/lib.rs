@@ -27,6 +27,8 @@
 //! - [`Config`] holds what can be set, [`Server`] binds the port, [`Handle`] is a server on its own
 //!   thread, [`Control`] stops and observes a server from anywhere.
 //! - [`Event`] reports what happens to an event handler, [`Stats`] counts it.
+//! - [`Details`](protocol::Details) say who a server is, to clients that ask: an id, a name and properties,
+//!   optionally signed.
 //! - [`Responder`] decides about each datagram. It has no socket and no clock: drive it on another
 //!   runtime or in a test.
 //! - [`compat`] has the functions of the Python package django-udp-discovery.
@@ -34,14 +36,15 @@
 //! | feature | adds |
 //! |---|---|
 //! | `serde` | [`Config`] in the application's own configuration file, `Serialize` for [`Stats`] |
+//! | `signed` | answers with details that are signed with Ed25519 |
 //! | `tokio` | `Server::serve` and `Server::serve_with_shutdown` |
 //! | `tracing` | events with fields, for the application's subscriber |
 //!
 //! All are off by default.
 //!
 //! # Non-goals
-//! - Authentication and secrecy. The wire format has neither; authenticate the service itself, for
-//!   example with TLS.
+//! - Authentication and secrecy of the service. A signature says who answered a search, not who answers a
+//!   later connection; authenticate the service itself, for example with TLS.
 //! - Other networks. Only clients on the link are answered, unless more are [allowed](Allow).
 //! - Configuration files, environment variables and log files: the application has its own.
 //!
@@ -91,6 +94,34 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Say who the server is. Clients that ask get the id, the name and the properties beside the address:
+//!
+//! ```
+//! # use udp_discovery_server::Config;
+//! use udp_discovery_server::protocol::{Details, RunId, ServerId};
+//!
+//! let id = ServerId::new([7; 32]); // 32 random bytes that the application keeps
+//! let details = Details::new(id, RunId::new([0; 8])) // the server draws the run
+//!     .with_name("Printer, 2nd floor")?
+//!     .with_property("version", "1.2")?;
+//! let config = Config::default().with_details(details);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! With the feature `signed`, sign the answers, so that clients recognize the server by its id:
+//!
+//! ```
+//! # #[cfg(feature = "signed")] {
+//! # use udp_discovery_server::Config;
+//! use udp_discovery_server::protocol::{Details, RunId, SigningKey};
+//!
+//! let key = SigningKey::from_bytes(&[9; 32]); // random bytes, or SigningKey::from_pem of a file
+//! let details = Details::new(key.id(), RunId::new([0; 8])).with_name("Printer, 2nd floor")?;
+//! let config = Config::default().with_details(details).with_signing_key(key);
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! The folder `examples` has whole programs: a blocking server, one beside axum on tokio, settings
 //! in the application's own file, and the core on smol.
 //!
@@ -107,6 +138,8 @@
 //!   would let a stranger direct traffic at a victim (RFC 6762, sections 5.5 and 11).
 //! - **Answers are limited** for each source, by a table of fixed size. See
 //!   [`Config::rate_limit`].
+//! - **Details have limits of their own**, for each source and for all signatures, so that requests for them
+//!   never cost a plain answer. An answer with details is never longer than its request.
 //! - **Input from the network is never an error.** It is counted and reported as an [`Event`].
 //! - **Nothing is allocated for a datagram**, and an idle server is never woken.
 //! - **Interfaces are read when they change.** On Linux the kernel reports changes of links and
@@ -122,6 +155,7 @@ mod event;
 mod event_loop;
 mod lifecycle;
 mod memberships;
+mod offer;
 mod rate_limit;
 mod reporter;
 mod responder;
@@ -132,7 +166,7 @@ mod sys;
 mod tokio;
 
 pub use config::{Allow, Config};
-pub use error::{BindError, RunError, SpawnError};
+pub use error::{BindError, OfferError, RunError, SpawnError};
 pub use event::Event;
 pub use lifecycle::State;
 pub use rate_limit::RateLimit;

@@ -109,6 +109,11 @@ fn trace(event: &Event<'_>) {
             response,
             local,
         } => debug!(%client, %response, %local, "answered a request"),
+        Event::DetailsAnswered {
+            client,
+            response,
+            local,
+        } => debug!(%client, %response, %local, "answered a request for details"),
         Event::Dropped {
             source,
             reason,

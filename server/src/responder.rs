@@ -8,10 +8,13 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use udp_discovery_protocol::{
-    Codec, DecodeError, HostIp, Interface, InterfaceAddress, Message, Response, Word,
+    Codec, DETAILS_LEN, DecodeError, DetailsRequestError, HostIp, Interface, InterfaceAddress,
+    Message, Nonce, Response,
 };
 
 use crate::config::Config;
+use crate::error::OfferError;
+use crate::offer::Offer;
 use crate::rate_limit::{Source, SourceLimit, TotalLimit};
 use crate::stats::DropReason;
 
@@ -42,7 +45,7 @@ use crate::stats::DropReason;
 ///
 /// let mut eth0 = Interface::new("eth0", 2);
 /// eth0.addresses.push(InterfaceAddress::new("192.168.1.7".parse()?, 24)?);
-/// let mut responder = Responder::new(Config::default(), 9999, [1, 2]);
+/// let mut responder = Responder::new(Config::default(), 9999, [1, 2])?;
 /// responder.set_interfaces(vec![eth0]);
 ///
 /// let datagram = Datagram {
@@ -62,6 +65,8 @@ pub struct Responder {
     port: u16,
     source_limit: Option<SourceLimit>,
     total_limit: Option<TotalLimit>,
+    /// Details, for clients that ask for them.
+    offer: Option<Offer>,
     /// Sorted by index.
     interfaces: Vec<Interface>,
     /// Whether the last datagram did not fit the interfaces.
@@ -120,6 +125,8 @@ pub struct Reply {
     pub interface: Option<u32>,
     /// What the answer names.
     pub response: Response,
+    /// Whether the answer carries details.
+    pub details: bool,
     /// The encoded answer.
     pub payload: Payload,
 }
@@ -132,8 +139,8 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// The longest answer: a prefix, an IPv6 address in brackets, a colon and a port.
-    const MAX_LEN: usize = Word::MAX_LEN + 41 + 6;
+    /// The longest answer is one with details.
+    const MAX_LEN: usize = DETAILS_LEN;
 
     pub(crate) fn new(payload: &[u8]) -> Self {
         let mut bytes = [0; Self::MAX_LEN];
@@ -163,10 +170,18 @@ impl Responder {
     /// A responder with the configuration `config`, for a socket bound to `port`.
     ///
     /// The `seed` is a secret that nobody on the network can guess. It only decides the place of a
-    /// source in the table of the rate limit.
-    pub fn new(config: Config, port: u16, seed: [u64; 2]) -> Self {
+    /// source in the tables of the rate limits.
+    ///
+    /// Answers with details carry the [`run`](udp_discovery_protocol::Details::run) of
+    /// [`Config::details`], which must be drawn for each start.
+    ///
+    /// # Errors
+    /// [`OfferError`], if an answer with the configured details is too long, or if their id is not that
+    /// of the signing key.
+    pub fn new(config: Config, port: u16, seed: [u64; 2]) -> Result<Self, OfferError> {
         let source_limit = |limit| SourceLimit::new(limit, seed);
-        Self {
+        Ok(Self {
+            offer: Offer::new(&config, seed)?,
             source_limit: config.rate_limit().map(source_limit),
             total_limit: config.total_limit().map(TotalLimit::new),
             config,
@@ -174,7 +189,7 @@ impl Responder {
             interfaces: Vec::new(),
             needs_interfaces: true,
             scratch: BytesMut::with_capacity(Payload::MAX_LEN),
-        }
+        })
     }
 
     /// The configuration.
@@ -194,6 +209,11 @@ impl Responder {
     /// The interfaces that were set last, sorted by index.
     pub fn interfaces(&self) -> &[Interface] {
         &self.interfaces
+    }
+
+    /// Whether requests for details are answered.
+    pub(crate) fn offers_details(&self) -> bool {
+        self.offer.is_some()
     }
 
     /// Whether the interfaces should be set before the last datagram is handled again.
@@ -236,7 +256,7 @@ impl Responder {
     }
 
     fn decide(&mut self, now: Instant, datagram: &Datagram<'_>) -> Result<Reply, DropReason> {
-        self.check_payload(datagram)?;
+        let nonce = self.read_request(datagram)?;
         let source = datagram.source;
         self.check_source(source)?;
         let interface = self.arrival_interface(datagram)?;
@@ -251,28 +271,55 @@ impl Responder {
         let pinned =
             (on_link && self.must_leave_by(interface, source.ip())).then_some(interface.index);
         let response = self.response_from(local)?;
-        self.check_limits(now, Source::of(source, on_link))?;
+        let client = Source::of(source, on_link);
+        let payload = if let (Some(nonce), Some(offer)) = (nonce, &mut self.offer) {
+            offer.check_limits(now, client)?;
+            let codec = self.config.settings().codec();
+            offer.encode(codec, response, nonce, datagram.payload)
+        } else {
+            self.check_limits(now, client)?;
+            self.encode(response)
+        };
         Ok(Reply {
             destination: source,
             local,
             interface: pinned,
             response,
-            payload: self.encode(response),
+            details: nonce.is_some(),
+            payload,
         })
     }
 
-    /// Accepts only the exact request.
-    fn check_payload(&self, datagram: &Datagram<'_>) -> Result<(), DropReason> {
+    /// Accepts only the exact request, and if details are offered, the request for them, which has a
+    /// nonce.
+    fn read_request(&self, datagram: &Datagram<'_>) -> Result<Option<Nonce>, DropReason> {
         if datagram.truncated {
             return Err(DropReason::TooLong);
         }
+        if self.offer.is_some()
+            && let Some(request) = self.details_request(datagram.payload)
+        {
+            return request.map(Some);
+        }
         match self.codec().decode(datagram.payload) {
-            Ok(Message::Request(_)) => Ok(()),
+            Ok(Message::Request(_)) => Ok(None),
             Ok(Message::Response(_)) => Err(DropReason::IsResponse),
             Err(DecodeError::Empty) => Err(DropReason::Empty),
             Err(DecodeError::TooLong { .. }) => Err(DropReason::TooLong),
             Err(_) => Err(DropReason::NotRequest),
         }
+    }
+
+    /// Reads a request for details, if it begins like one.
+    fn details_request(&self, payload: &[u8]) -> Option<Result<Nonce, DropReason>> {
+        Some(match self.codec().decode_details_request(payload) {
+            Ok(nonce) => Ok(nonce),
+            Err(DetailsRequestError::Length { .. }) => Err(DropReason::DetailsLength),
+            Err(DetailsRequestError::UnknownVersion) => Err(DropReason::DetailsVersion),
+            Err(DetailsRequestError::MalformedNonce) => Err(DropReason::DetailsNonce),
+            Err(DetailsRequestError::Padding) => Err(DropReason::DetailsPadding),
+            Err(_) => return None,
+        })
     }
 
     /// Refuses sources that no client has, on any interface.

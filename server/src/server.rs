@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token, Waker};
 use socket2::SockRef;
-use udp_discovery_protocol::{Interface, InterfaceAddress, Response};
+use udp_discovery_protocol::{Interface, InterfaceAddress, Response, RunId};
 
 use crate::config::Config;
 use crate::error::{BindError, RunError, SpawnError};
@@ -79,6 +79,8 @@ impl Server {
     /// - [`BindError::SharedPortUnsupported`], if the port is shared and the system cannot.
     /// - [`BindError::NotPermitted`], if this user may not listen on the port.
     /// - [`BindError::AdvertisePortZero`], if `config` advertises port 0.
+    /// - [`BindError::Details`], if the details of `config` do not fit into an answer, or have another id
+    ///   than its signing key.
     /// - [`BindError::Socket`], for any other error of the system.
     pub fn bind(config: Config) -> Result<Self, BindError> {
         check_advertised_port(&config)?;
@@ -109,6 +111,8 @@ impl Server {
     ///
     /// # Errors
     /// - [`BindError::AdvertisePortZero`], if `config` advertises port 0.
+    /// - [`BindError::Details`], if the details of `config` do not fit into an answer, or have another id
+    ///   than its signing key.
     /// - [`BindError::Socket`], if the socket is not bound, cannot be waited for, or is bound to
     ///   every IPv6 address without `IPV6_V6ONLY`: IPv4 clients would reach it and get no answer.
     pub fn from_socket(socket: UdpSocket, config: Config) -> Result<Self, BindError> {
@@ -168,13 +172,14 @@ impl Server {
         let (mut local_addrs, mut registered) = (Vec::new(), Vec::new());
         for (index, socket) in sockets.into_iter().enumerate() {
             local_addrs.push(socket.local_addr()?);
-            let mut socket = sys::Socket::new(socket, config.settings().buffer_size().get())?;
+            let mut socket = sys::Socket::new(socket, config.settings().buffer_size().capacity())?;
             socket.register(poll.registry(), Token(index))?;
             let group = group_to_join(&config, local_addrs[index]);
             registered.push((socket, group));
         }
         let port = local_addrs[0].port();
         let logging = config.settings().logging();
+        let responder = Responder::new(config.with_run(random_run()), port, random_seed())?;
         let control = Control {
             lifecycle: Arc::new(Lifecycle::new()),
             stats: Arc::new(LiveStats::new()),
@@ -182,7 +187,7 @@ impl Server {
         };
         let event_loop = EventLoop::new(
             registered,
-            Responder::new(config, port, random_seed()),
+            responder,
             InterfaceReader::new(Interface::list),
             Reporter::new(Arc::clone(&control.stats), logging),
         );
@@ -387,6 +392,11 @@ fn group_to_join(config: &Config, local: SocketAddr) -> Option<Family> {
 fn random_seed() -> [u64; 2] {
     let state = RandomState::new();
     [state.hash_one(0), state.hash_one(1)]
+}
+
+/// What tells this start of the server from others. It is no secret.
+fn random_run() -> RunId {
+    RunId::new(RandomState::new().hash_one(0).to_be_bytes())
 }
 
 impl Control {

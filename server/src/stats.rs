@@ -61,6 +61,18 @@ counters! {
         RateLimited => "source over its limit",
         /// All sources together are over the total limit.
         TotalLimited => "over the total limit",
+        /// It is a request for details, but does not have 512 bytes.
+        DetailsLength => "details request of another length",
+        /// It is a request for details of another version.
+        DetailsVersion => "details request of another version",
+        /// It is a request for details with a malformed nonce.
+        DetailsNonce => "details request with a malformed nonce",
+        /// It is a request for details with other padding than spaces.
+        DetailsPadding => "details request with other padding",
+        /// Its source is over the limit of answers with details.
+        DetailsLimited => "source over its limit of details",
+        /// All sources together are over the limit of signatures.
+        SignatureLimited => "over the limit of signatures",
         /// The system did not report where it arrived.
         NoPacketInfo => "arrival not reported",
     }
@@ -73,8 +85,10 @@ counters! {
     Counter {
         /// Datagrams received.
         Received => "received",
-        /// Answers sent.
+        /// Plain answers sent.
         Answered => "answered",
+        /// Answers with details sent.
+        DetailsAnswered => "answered with details",
         /// Answers that the system had no room for (`ENOBUFS`, `ENOMEM`, `EAGAIN`).
         SendOverloaded => "answers without room to send",
         /// Answers that the system refused to send for another reason.
@@ -110,9 +124,14 @@ impl Stats {
         self.counter(Counter::Received)
     }
 
-    /// The number of answers sent.
+    /// The number of plain answers sent.
     pub fn answered(&self) -> u64 {
         self.counter(Counter::Answered)
+    }
+
+    /// The number of answers with details sent.
+    pub fn details_answered(&self) -> u64 {
+        self.counter(Counter::DetailsAnswered)
     }
 
     /// The value of `counter`.

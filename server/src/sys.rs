@@ -81,11 +81,12 @@ pub(crate) trait Transport {
     /// The system's error; `WouldBlock` if there is no datagram.
     fn receive(&mut self, each: &mut dyn FnMut(Received<'_>)) -> io::Result<()>;
 
-    /// Makes the kernel drop every datagram that is not `message`, where it can.
+    /// Makes the kernel drop every datagram that is not `message` or, with `details`, resembles a
+    /// request for details, where it can.
     ///
     /// # Errors
     /// The system's error.
-    fn filter(&self, message: &Word) -> io::Result<()>;
+    fn filter(&self, message: &Word, details: bool) -> io::Result<()>;
 
     /// Joins the multicast group of the socket's family on an interface.
     ///

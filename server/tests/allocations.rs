@@ -5,7 +5,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use allocation_counter::measure;
-use udp_discovery_server::protocol::{Interface, InterfaceAddress};
+use bytes::BytesMut;
+use udp_discovery_server::protocol::{
+    Codec, Details, Interface, InterfaceAddress, Nonce, RunId, ServerId,
+};
 use udp_discovery_server::{Arrival, Config, Datagram, Responder, Server};
 
 /// How many requests are under way at once.
@@ -79,15 +82,15 @@ fn a_running_server_allocates_nothing_for_a_datagram() {
     assert!(many < few + 100, "{few} {many}");
 }
 
-#[test]
-fn a_decision_allocates_nothing() {
-    let mut responder = Responder::new(Config::default(), 9999, [1, 2]);
+/// How many allocations `config` makes for 1,000 decisions about `payload`, all of them answers.
+fn allocations_of_decisions(config: Config, payload: &[u8]) -> u64 {
+    let mut responder = Responder::new(config, 9999, [1, 2]).unwrap();
     let mut eth0 = Interface::new("eth0", 2);
     let address = InterfaceAddress::new([192, 168, 1, 7].into(), 24).unwrap();
     eth0.addresses.push(address);
     responder.set_interfaces(vec![eth0]);
     let datagram = Datagram {
-        payload: b"DISCOVER_SERVER",
+        payload,
         truncated: false,
         source: ([192, 168, 1, 20], 4000).into(),
         arrival: Arrival {
@@ -95,11 +98,38 @@ fn a_decision_allocates_nothing() {
             ..Arrival::default()
         },
     };
-    let now = Instant::now();
+    let start = Instant::now();
     let allocated = measure(|| {
-        for _ in 0..1000 {
-            let _ = std::hint::black_box(responder.handle_datagram(now, &datagram));
+        for second in 0..1000 {
+            let now = start + Duration::from_secs(second);
+            let reply = responder.handle_datagram(now, &datagram);
+            assert!(std::hint::black_box(reply).is_ok());
         }
     });
-    assert_eq!(allocated.count_total, 0);
+    allocated.count_total
+}
+
+fn details_request() -> BytesMut {
+    let mut request = BytesMut::new();
+    Codec::default().encode_details_request(Nonce::new([5; 15], 0), &mut request);
+    request
+}
+
+#[test]
+fn a_decision_allocates_nothing() {
+    let plain = allocations_of_decisions(Config::default(), b"DISCOVER_SERVER");
+    assert_eq!(plain, 0);
+    let details = Details::new(ServerId::new([7; 32]), RunId::new([1; 8]))
+        .with_name("printer")
+        .unwrap();
+    let config = Config::default().with_details(details);
+    assert_eq!(allocations_of_decisions(config, &details_request()), 0);
+}
+
+#[cfg(feature = "signed")]
+#[test]
+fn a_signed_answer_allocates_nothing() {
+    let key = udp_discovery_server::protocol::SigningKey::from_bytes(&[9; 32]);
+    let config = Config::default().with_signing_key(key);
+    assert_eq!(allocations_of_decisions(config, &details_request()), 0);
 }

@@ -1,10 +1,15 @@
 //! Starting and stopping on real sockets, all of them on loopback or with nothing sent.
 
-use std::net::{Ipv4Addr, UdpSocket};
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use udp_discovery_server::compat::is_port_in_use;
+use udp_discovery_server::protocol::{
+    BufferSize, Codec, Details, Nonce, RunId, ServerId, Settings,
+};
 use udp_discovery_server::{BindError, Config, Counter, DropReason, Event, Handle, Server, State};
 
 /// Far more than a stop needs, far less than a polling interval of the old packages.
@@ -354,6 +359,72 @@ fn a_socket_of_either_family_is_served() {
     #[cfg(target_os = "linux")]
     assert_eq!(stats.counter(Counter::KernelDrops), 1);
     assert_eq!(stats.answered(), 1);
+}
+
+/// What a server with details answers to a client that asks for them on its port, by these addresses.
+fn details_of(server: &Handle, hosts: &[IpAddr]) -> Vec<(ServerId, RunId)> {
+    let codec = Codec::default();
+    let (mut request, nonce) = (BytesMut::new(), Nonce::new([5; 15], 0));
+    codec.encode_details_request(nonce, &mut request);
+    let ask = |host: &IpAddr| {
+        let client = UdpSocket::bind((*host, 0)).unwrap();
+        let timeout = Some(Duration::from_secs(2));
+        client.set_read_timeout(timeout).unwrap();
+        let server = (*host, server.local_addr().port());
+        client.connect(server).unwrap();
+        client.send(&request[..511]).unwrap();
+        client.send(&[&request[..], b" "].concat()).unwrap();
+        client.send(&request).unwrap();
+        let mut answer = [0; 1024];
+        let len = client.recv(&mut answer).unwrap();
+        let answer = codec.decode_details(&answer[..len]).unwrap();
+        assert_eq!(answer.nonce, nonce);
+        assert_eq!(answer.response.ip(), *host);
+        (answer.id, answer.run)
+    };
+    hosts.iter().map(ask).collect()
+}
+
+#[test]
+fn each_start_has_a_run_of_its_own_and_one_id_in_both_families_and_with_the_least_buffer() {
+    let id = ServerId::new([7; 32]);
+    let (mut runs, mut started) = (HashSet::new(), 0);
+    for filtered in [true, false] {
+        let settings = Settings::default().with_buffer_size(BufferSize::MIN);
+        let config = Config::from(settings.with_port(0))
+            .with_kernel_filter(filtered)
+            .with_details(Details::new(id, RunId::new([0; 8])));
+        for _ in 0..2 {
+            let server = Server::bind(config.clone()).unwrap().spawn().unwrap();
+            let loopback = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+            let hosts = &loopback[..server.local_addrs().len()];
+            for (answered, run) in details_of(&server, hosts) {
+                assert_eq!(answered, id);
+                runs.insert(run);
+            }
+            started += 1;
+            let stats = server.shutdown().unwrap();
+            let asked = hosts.len() as u64;
+            assert_eq!((stats.details_answered(), stats.answered()), (asked, 0));
+            let in_kernel = filtered && cfg!(target_os = "linux");
+            let dropped = if in_kernel { 0 } else { 2 * asked };
+            assert_eq!(stats.dropped_in_total(), dropped, "{stats}");
+            let reasons = [DropReason::DetailsLength, DropReason::TooLong];
+            let counted: u64 = reasons.iter().map(|reason| stats.dropped(*reason)).sum();
+            assert_eq!(counted, dropped, "{stats}");
+        }
+    }
+    assert_eq!(runs.len(), started);
+}
+
+#[test]
+fn details_that_do_not_fit_are_an_error_when_the_server_is_bound() {
+    let details = Details::new(ServerId::new([7; 32]), RunId::new([0; 8]));
+    let details = details.with_property("v", &"x".repeat(400)).unwrap();
+    let config = Config::default().with_port(0).with_details(details);
+    let error = Server::bind(config).unwrap_err();
+    assert!(matches!(error, BindError::Details { .. }), "{error}");
+    assert!(error.to_string().contains("bytes too many"), "{error}");
 }
 
 fn bound_to(ip: &str, port: u16) -> UdpSocket {

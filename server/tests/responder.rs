@@ -25,7 +25,7 @@ struct Host {
 
 impl Host {
     fn new(config: Config) -> Self {
-        let mut responder = Responder::new(config, 9999, [1, 2]);
+        let mut responder = Responder::new(config, 9999, [1, 2]).unwrap();
         let mut lo = interface("lo", LO, &[("127.0.0.1", 8)]);
         lo.flags.loopback = true;
         let eth0 = interface("eth0", ETH0, &[("192.168.1.7", 24), ("192.168.1.8", 24)]);
@@ -360,7 +360,7 @@ fn a_broadcast_is_answered_from_the_interface_that_it_arrived_on_though_the_syst
 
 #[test]
 fn every_kind_of_prefix_is_decided_right() {
-    let mut responder = Responder::new(Config::default(), 9999, [1, 2]);
+    let mut responder = Responder::new(Config::default(), 9999, [1, 2]).unwrap();
     let addresses = [
         ("10.0.0.0", 31),
         ("10.1.0.1", 32),
@@ -381,7 +381,7 @@ fn every_kind_of_prefix_is_decided_right() {
     let broadcast = claim(&mut host, "10.2.0.3:4000");
     assert_eq!(broadcast, Err(DropReason::SourceNotAHost));
 
-    let mut responder = Responder::new(Config::default(), 9999, [1, 2]);
+    let mut responder = Responder::new(Config::default(), 9999, [1, 2]).unwrap();
     responder.set_interfaces(vec![interface("eth0", ETH0, &[("10.0.0.1", 0)])]);
     let mut host = Host { responder };
     assert_eq!(claim(&mut host, "203.0.113.9:4000"), named("10.0.0.1"));
@@ -400,7 +400,7 @@ fn the_far_end_of_a_tunnel_is_on_its_link() {
 #[test]
 fn the_hosts_routes_decide_unless_the_source_is_on_the_link_of_several_interfaces() {
     let pinned = |interfaces: &[Interface], index: u32, source: &str| {
-        let mut responder = Responder::new(Config::default(), 9999, [1, 2]);
+        let mut responder = Responder::new(Config::default(), 9999, [1, 2]).unwrap();
         responder.set_interfaces(interfaces.to_vec());
         let mut host = Host { responder };
         host.broadcast(index, source).unwrap().interface
@@ -439,7 +439,7 @@ fn named_without_an_interface(
     interfaces: Vec<Interface>,
     source: &str,
 ) -> Result<IpAddr, DropReason> {
-    let mut responder = Responder::new(Config::default().with_allow(allow), 9999, [1, 2]);
+    let mut responder = Responder::new(Config::default().with_allow(allow), 9999, [1, 2]).unwrap();
     responder.set_interfaces(interfaces);
     let mut datagram = broadcast(REQUEST, ETH0, source);
     datagram.arrival = Arrival::default();
@@ -485,7 +485,7 @@ fn a_source_on_loopback_or_of_ours_is_this_server_only_by_its_port() {
 
 #[test]
 fn setting_interfaces_says_whether_they_changed() {
-    let mut responder = Responder::new(Config::default(), 9999, [1, 2]);
+    let mut responder = Responder::new(Config::default(), 9999, [1, 2]).unwrap();
     let eth0 = interface("eth0", ETH0, &[("192.168.1.7", 24)]);
     let eth1 = interface("eth1", ETH1, &[("10.0.0.7", 8)]);
     assert!(responder.set_interfaces(vec![eth1.clone(), eth0.clone()]));
@@ -652,7 +652,8 @@ fn the_answers_to_a_source_that_floods_take_100_kbit_a_second_at_most() {
 
 /// Whether `source` is answered by the interface `index` after 500 answers to `others`.
 fn answered_after(index: u32, others: &str, source: &str) -> bool {
-    let mut responder = Responder::new(Config::default().with_allow(Allow::Any), 9999, [1, 2]);
+    let mut responder =
+        Responder::new(Config::default().with_allow(Allow::Any), 9999, [1, 2]).unwrap();
     let both =
         |name, index, network: &str| interface(name, index, &[("fe80::1", 64), (network, 64)]);
     responder.set_interfaces(vec![
@@ -743,7 +744,7 @@ proptest! {
 
 #[test]
 fn a_source_that_a_route_leads_to_is_answered_whether_or_not_the_interface_is_known() {
-    let mut responder = Responder::new(Config::default(), 9999, [1, 2]);
+    let mut responder = Responder::new(Config::default(), 9999, [1, 2]).unwrap();
     let mut eth0 = interface("eth0", ETH0, &[("10.77.0.2", 32)]);
     let network = "10.77.0.1/32".parse().unwrap();
     eth0.routes.extend(InterfaceRoute::new(network, None));
@@ -767,7 +768,7 @@ fn a_source_that_a_route_leads_to_is_answered_whether_or_not_the_interface_is_kn
 
 /// A host with a global and a link-local address on eth0, and the same link-local address on eth1.
 fn ipv6_host(config: Config) -> Host {
-    let mut responder = Responder::new(config, 9999, [1, 2]);
+    let mut responder = Responder::new(config, 9999, [1, 2]).unwrap();
     let mut lo = interface("lo", LO, &[("127.0.0.1", 8), ("::1", 128)]);
     lo.flags.loopback = true;
     let eth0 = [("192.168.1.7", 24), ("fe80::7", 64), ("2001:db8::7", 64)];
@@ -839,7 +840,7 @@ fn ipv6_sources_that_no_client_there_has_are_dropped() {
 
 #[test]
 fn another_host_may_have_our_link_local_address_on_another_link() {
-    let mut responder = Responder::new(Config::default(), 9999, [1, 2]);
+    let mut responder = Responder::new(Config::default(), 9999, [1, 2]).unwrap();
     let eth0 = interface("eth0", ETH0, &[("fe80::7", 64)]);
     let eth1 = interface("eth1", ETH1, &[("fe80::8", 64)]);
     responder.set_interfaces(vec![eth0, eth1]);

@@ -5,10 +5,11 @@ use std::net::UdpSocket;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
-use udp_discovery_server::protocol::Settings;
+use udp_discovery_server::protocol::{Codec, Details, Nonce, RunId, ServerId, Settings};
 use udp_discovery_server::{Config, Server};
 
 /// Collects events as text: the level and the fields.
@@ -51,9 +52,14 @@ impl Subscriber for Log {
     fn exit(&self, _: &Id) {}
 }
 
-/// What a server logs while it drops one datagram and answers one request.
+/// What a server logs while it drops one datagram, and answers a request and one for details.
 fn logged(logging: bool) -> Vec<String> {
-    let config = Config::from(Settings::default().with_logging(logging)).with_kernel_filter(false);
+    let details = Details::new(ServerId::new([7; 32]), RunId::new([0; 8]));
+    let config = Config::from(Settings::default().with_logging(logging))
+        .with_kernel_filter(false)
+        .with_details(details);
+    let mut request = BytesMut::new();
+    Codec::default().encode_details_request(Nonce::new([5; 15], 0), &mut request);
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let server = Server::from_socket(socket, config).unwrap();
     let (address, control) = (server.local_addr(), server.control());
@@ -66,6 +72,8 @@ fn logged(logging: bool) -> Vec<String> {
         client.send(b"x\r\n\x1b[2J").unwrap();
         client.send(b"DISCOVER_SERVER").unwrap();
         client.recv(&mut [0; 100]).expect("the request is answered");
+        client.send(&request).unwrap();
+        client.recv(&mut [0; 512]).expect("with details too");
         control.stop();
     });
     let log = Log::default();
@@ -87,7 +95,10 @@ fn events_have_fields_and_bytes_from_the_network_are_escaped() {
         "reason=not the request",
         r#"payload="x\r\n\x1b[2J""#,
     ]);
-    has(&["DEBUG", "client=127.0.0.1:", "response=127.0.0.1"]);
+    for what in ["answered a request", "answered a request for details"] {
+        let what = format!("message={what} client=127.0.0.1:");
+        has(&["DEBUG", &what, "response=127.0.0.1"]);
+    }
     assert!(lines.iter().all(|line| !line.contains('\x1b')));
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use udp_discovery_tests::lab::raw::Datagram;
 use udp_discovery_tests::lab::{Host, Lab};
 
-use crate::bench::{Bench, CLIENT_CPU, Failure, SERVER_CPU, output, pin};
+use crate::bench::{Bench, CLIENT_CPU, Failure, SERVER_CPU, output, pin, role};
 use crate::results::{Goal, Line, Results, Row, Unit, float};
 use crate::roles::Found;
 
@@ -38,11 +38,11 @@ pub(crate) fn measure(bench: &Bench, results: &mut Results) -> Result<(), Failur
     for size in sizes {
         let (mut numbers, mut times) = (Vec::new(), Vec::new());
         for _ in 0..bench.either(3, 1) {
-            let search = search(bench, &client, &crowd, *size)?;
-            numbers.push(float(search.found));
+            let search = search(&client, &crowd, *size)?;
+            numbers.push(float(search.servers));
             times.push(search.last);
-            found.push([float(*size), float(search.found)]);
-            memory.push([float(search.found), search.memory / 1e6]);
+            found.push([float(*size), float(search.servers)]);
+            memory.push([float(search.servers), search.memory / 1e6]);
         }
         let what = format!("servers found of {size}");
         let id = format!("crowd/found/{size}");
@@ -73,7 +73,7 @@ pub(crate) fn measure(bench: &Bench, results: &mut Results) -> Result<(), Failur
 }
 
 /// One search, of a process of its own.
-fn search(bench: &Bench, client: &Host, crowd: &Host, size: usize) -> Result<Found, Failure> {
+fn search(client: &Host, crowd: &Host, size: usize) -> Result<Found, Failure> {
     let mac = client.raw("eth0").mac();
     let sender = crowd.raw("eth0");
     let frames: Vec<Vec<u8>> = (0..size)
@@ -90,7 +90,9 @@ fn search(bench: &Bench, client: &Host, crowd: &Host, size: usize) -> Result<Fou
             if let Ok((_, SocketAddr::V4(from))) = socket.recv_from(&mut [0; 64])
                 && from == SocketAddrV4::new(CLIENT, CLIENT_PORT)
             {
-                frames.iter().for_each(|frame| sender.send_frame(frame));
+                for frame in &frames {
+                    sender.send_frame(frame);
+                }
             }
         }
         Ok::<(), Failure>(())
@@ -104,7 +106,7 @@ fn search(bench: &Bench, client: &Host, crowd: &Host, size: usize) -> Result<Fou
         &CLIENT_PORT.to_string(),
     ];
     // The searcher has the processor of servers to itself.
-    let printed = output(client, bench.role(SERVER_CPU, &words)?);
+    let printed = output(client, role(SERVER_CPU, &words)?);
     over.store(true, Ordering::Relaxed);
     answering.join().map_err(|_| "the crowd failed")??;
     Ok(serde_json::from_str(&printed?)?)

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use udp_discovery_client::{Client, Config};
 use udp_discovery_tests::lab::{Host, Lab};
 
-use crate::bench::{Bench, CLIENT_CPU, Failure, SERVER_CPU, on, start};
+use crate::bench::{Bench, CLIENT_CPU, Failure, SERVER_CPU, on, role, start};
 use crate::results::{Goal, Line, Results, Row, Summary, Unit, float, quantile};
 
 const PORT: u16 = 9999;
@@ -19,10 +19,7 @@ pub(crate) fn measure(bench: &Bench, results: &mut Results) -> Result<(), Failur
     let lab = Lab::new();
     let (server, client) = (lab.host("server"), lab.host("client"));
     server.connect(&client, "eth0", ["10.77.1.2/24", "10.77.1.1/24"]);
-    let _server = start(
-        &server,
-        bench.role(SERVER_CPU, &["server", "9999", "no limits"])?,
-    );
+    let _server = start(&server, role(SERVER_CPU, &["server", "9999", "no limits"])?);
     on(&client, CLIENT_CPU, || first_answer(bench, results))?;
     set_up(bench, &client, 1, 0.3e-3, results)?;
     set_up(bench, &many_links(&lab), 8, 1e-3, results)

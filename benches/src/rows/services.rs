@@ -7,7 +7,7 @@ use std::process::Command;
 
 use udp_discovery_tests::lab::{Host, Lab, Process};
 
-use crate::bench::{Bench, CLIENT_CPU, Failure, SERVER_CPU, output, pinned, start};
+use crate::bench::{Bench, CLIENT_CPU, Failure, SERVER_CPU, output, pinned, role, start};
 use crate::results::{Results, Row, Unit};
 use crate::roles::Found;
 
@@ -56,7 +56,7 @@ async def main():
     except asyncio.TimeoutError:
         pass
     end = time.monotonic() - start
-    print(json.dumps({"found": len(found), "first": min(times, default=0),
+    print(json.dumps({"servers": len(found), "first": min(times, default=0),
         "last": max(times, default=0), "end": end, "memory": 0}), flush=True)
     import os
     os._exit(0)
@@ -69,7 +69,7 @@ from discovery_client import ClientConfig, discover
 start = time.monotonic()
 found = len(discover(ClientConfig(timeout=1.0)))
 end = time.monotonic() - start
-print(json.dumps({"found": found, "first": end, "last": end, "end": end, "memory": 0}), flush=True)
+print(json.dumps({"servers": found, "first": end, "last": end, "end": end, "memory": 0}), flush=True)
 "#;
 /// How long multicast DNS may search, in seconds.
 const LIMIT: &str = "5";
@@ -86,19 +86,17 @@ pub(crate) fn measure(bench: &Bench, results: &mut Results) -> Result<(), Failur
     for count in bench.either(&[1, 10, 100, 1000][..], &[1, 100]) {
         let count = *count;
         let number = &count.to_string();
-        let ours = site.publish(bench.role(SERVER_CPU, &["servers", number])?);
+        let ours = site.publish(role(SERVER_CPU, &["servers", number])?);
         let most = (count + 1).to_string();
         let words = ["search", "9999", "1000", &most, "9998"];
-        site.find(results, count, "this project", || {
-            bench.role(CLIENT_CPU, &words)
-        })?;
+        site.find(results, count, "this project", || role(CLIENT_CPU, &words))?;
         site.find(results, count, "the Python client", || {
             site.python(CLIENT_CPU, CLIENT, &[])
         })?;
         drop(ours);
-        let rival = site.publish(bench.role(SERVER_CPU, &["mdns-publish", number])?);
+        let rival = site.publish(role(SERVER_CPU, &["mdns-publish", number])?);
         let words = ["mdns-browse", number, LIMIT];
-        site.find(results, count, "mdns-sd", || bench.role(CLIENT_CPU, &words))?;
+        site.find(results, count, "mdns-sd", || role(CLIENT_CPU, &words))?;
         drop(rival);
         let publish = site.python(SERVER_CPU, PUBLISH, &[number]);
         let rival = publish.map(|command| site.publish(command));
@@ -146,8 +144,8 @@ impl Site<'_> {
                 }
             };
             let found: Found = serde_json::from_str(&output(&self.client, command)?)?;
-            if found.found < count {
-                note = format!("found {} in {:.1} s", found.found, found.end);
+            if found.servers < count {
+                note = format!("found {} in {:.1} s", found.servers, found.end);
                 break;
             }
             times.push(found.last);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use udp_discovery_client::{Client, Config};
 use udp_discovery_tests::lab::{Host, Lab};
 
-use crate::bench::{Bench, CLIENT_CPU, Failure, SERVER_CPU, on, output, pinned, start};
+use crate::bench::{Bench, CLIENT_CPU, Failure, SERVER_CPU, on, output, pinned, role, start};
 use crate::results::{Goal, Line, Results, Row, Unit, float};
 
 const PORT: u16 = 9999;
@@ -55,7 +55,7 @@ pub(crate) fn measure(bench: &Bench, results: &mut Results) -> Result<(), Failur
     }
     let _server = start(
         &far,
-        bench.role(SERVER_CPU, &["server", &PORT.to_string(), "any"])?,
+        role(SERVER_CPU, &["server", &PORT.to_string(), "any"])?,
     );
     let (mut ours_line, mut bare_line) = (Vec::new(), Vec::new());
     for swept in Swept::all() {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use udp_discovery_client::{Client, Config, WatchEvent, WatchInterval, Watcher};
 use udp_discovery_tests::lab::Lab;
 
-use crate::bench::{Bench, CLIENT_CPU, Failure, SERVER_CPU, on, start};
+use crate::bench::{Bench, CLIENT_CPU, Failure, SERVER_CPU, on, role, start};
 use crate::results::{Goal, Results, Row, Unit, float};
 
 /// The time between two rounds: the shortest.
@@ -27,7 +27,7 @@ pub(crate) fn measure(bench: &Bench, results: &mut Results) -> Result<(), Failur
             let phase = ROUND.mul_f64(float(round) / float(rounds));
             watch.next_timeout(Duration::from_millis(50) + phase);
             let words = ["server", "9999", "no limits"];
-            let running = start(&server, bench.role(SERVER_CPU, &words)?);
+            let running = start(&server, role(SERVER_CPU, &words)?);
             appeared.push(until(&mut watch, |event| {
                 matches!(event, WatchEvent::Appeared(_))
             })?);

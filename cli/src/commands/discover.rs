@@ -14,7 +14,7 @@ use udp_discovery_client::{
     Client, Config, DiscoverError, DiscoveredServer, Report, Search, SweepReport, TimedOut,
 };
 
-use crate::diagnosis::{Diagnosis, estimate, explain};
+use crate::diagnosis::{Diagnosis, alarms, estimate, explain};
 use crate::failure::Failure;
 use crate::options::{FileOption, SharedOptions, Verbosity};
 use crate::output::{Format, Output};
@@ -27,14 +27,22 @@ use crate::stop;
 const NOT_FOUND: u8 = 1;
 /// The exit code after Ctrl-C: 128 and the number of SIGINT, as in a shell.
 const INTERRUPTED: u8 = 130;
+/// The exit code if another id answered under the name of a known server, which did not answer.
+const ALARM: u8 = 3;
 
 const NOTES: &str = "\
 Servers are told apart by address and port: a server on two networks may count twice, and two \
-behind one forwarded address count once.
+behind one forwarded address count once. With --details they are told apart by id, if they have one, \
+and a server on two networks has two addresses.
+
+--name, --where, --pin and --known-servers imply --details. Names and properties are claims of the \
+server. ✓ marks one that signed its answer with the key that is its id. Anybody can make a key: only --pin \
+and --known-servers tell whose it is.
 
 Ctrl-C ends the search and prints what was found so far.
 
-Exit codes: 0 found (with --expect: as many as expected), 1 not found, 2 error, 130 interrupted.";
+Exit codes: 0 found (with --expect: as many as expected), 1 not found, 2 error, 3 another server \
+answered in the name of a known one, 130 interrupted.";
 
 /// Find the servers on the networks of this host
 #[derive(Debug, Args)]
@@ -211,15 +219,22 @@ fn policies() -> PossibleValuesParser {
 struct Outcome {
     found: usize,
     /// What it did; `None` if it was interrupted.
-    report: Option<Report>,
+    over: Option<Over>,
+}
+
+/// How a search ended that was not interrupted.
+struct Over {
+    outcome: Result<(), DiscoverError>,
+    report: Report,
+    servers: Vec<DiscoveredServer>,
 }
 
 /// What the main thread waits for.
 enum Message {
-    Found(DiscoveredServer),
+    Found(Box<DiscoveredServer>),
     /// How far a sweep is.
     Asked(SweepReport),
-    Over(Result<Report, DiscoverError>),
+    Over(Box<Over>),
     Interrupted,
 }
 
@@ -236,30 +251,48 @@ pub(crate) fn run(args: &DiscoverArgs) -> Result<ExitCode, Failure> {
     {
         say::warn(line);
     }
-    let Outcome { found, report } = collect(args, &config, search)?;
+    let Outcome { found, over } = collect(args, &config, search)?;
     let expected = config.expect().map_or(1, usize::from);
-    if !args.verbosity.quiet {
-        if found > 0 && found < expected {
-            say::warn(format_args!(
-                "found {found} of the {expected} servers expected, by address and port"
-            ));
-        }
-        match &report {
-            None => say::warn(format_args!("interrupted; found so far: {found}")),
-            Some(report) => {
-                let diagnosis = Diagnosis {
-                    config: &config,
-                    found,
-                    report,
-                };
-                diagnosis.lines(args.verbosity).iter().for_each(say::warn);
-            }
-        }
+    if !args.verbosity.quiet && found > 0 && found < expected {
+        let how = if config.details() {
+            ""
+        } else {
+            ", by address and port"
+        };
+        say::warn(format_args!(
+            "found {found} of the {expected} servers expected{how}"
+        ));
     }
-    Ok(match report {
-        None => ExitCode::from(INTERRUPTED),
-        Some(_) if found < expected => ExitCode::from(NOT_FOUND),
-        Some(_) => ExitCode::SUCCESS,
+    let Some(Over {
+        outcome, report, ..
+    }) = over
+    else {
+        if !args.verbosity.quiet {
+            say::warn(format_args!("interrupted; found so far: {found}"));
+        }
+        return Ok(ExitCode::from(INTERRUPTED));
+    };
+    let alarms = alarms(&config, &report);
+    alarms.iter().for_each(say::warn);
+    match outcome.map_err(explain) {
+        // An alarm is worse.
+        Err(failure) if !alarms.is_empty() => say::warn(failure),
+        outcome => outcome?,
+    }
+    if !args.verbosity.quiet {
+        let diagnosis = Diagnosis {
+            config: &config,
+            found,
+            report: &report,
+        };
+        diagnosis.lines(args.verbosity).iter().for_each(say::warn);
+    }
+    Ok(if !alarms.is_empty() {
+        ExitCode::from(ALARM)
+    } else if found < expected {
+        ExitCode::from(NOT_FOUND)
+    } else {
+        ExitCode::SUCCESS
     })
 }
 
@@ -276,7 +309,7 @@ fn collect(args: &DiscoverArgs, config: &Config, search: Search) -> Result<Outco
         // Nobody listens any more after Ctrl-C.
         .spawn(move || run_search(search, &sender))?;
 
-    let mut output = Output::new(args.format, io::stdout());
+    let mut output = Output::new(args.format, config.details(), io::stdout());
     let progress = progress(args, config.settings().timeout(), sweep.as_ref());
     let mut found = 0;
     let over = loop {
@@ -284,17 +317,18 @@ fn collect(args: &DiscoverArgs, config: &Config, search: Search) -> Result<Outco
             Message::Found(server) => {
                 found += 1;
                 progress.found(found);
-                output.add(server).map_err(OutputError::from)?;
+                output.add(*server).map_err(OutputError::from)?;
             }
             Message::Asked(asked) => progress.asked(&asked),
-            Message::Over(result) => break Some(result),
+            Message::Over(over) => break Some(*over),
             Message::Interrupted => break None,
         }
     };
     drop(progress);
-    output.finish().map_err(OutputError::from)?;
-    let report = over.transpose().map_err(explain)?;
-    Ok(Outcome { found, report })
+    let servers = over.as_ref().map(|it| it.servers.clone());
+    found = servers.as_ref().map_or(found, Vec::len);
+    output.finish(servers).map_err(OutputError::from)?;
+    Ok(Outcome { found, over })
 }
 
 /// Sends what happens until the end. Returns `None` before it if nobody listens.
@@ -302,7 +336,7 @@ fn run_search(mut search: Search, messages: &Sender<Message>) -> Option<()> {
     let mut told = Instant::now();
     loop {
         match search.next_timeout(TICK) {
-            Ok(Some(server)) => messages.send(Message::Found(server)).ok()?,
+            Ok(Some(server)) => messages.send(Message::Found(Box::new(server))).ok()?,
             Ok(None) => break,
             Err(TimedOut) => {}
         }
@@ -313,8 +347,12 @@ fn run_search(mut search: Search, messages: &Sender<Message>) -> Option<()> {
             messages.send(Message::Asked(sweep)).ok()?;
         }
     }
-    let outcome = search.outcome().map(|()| search.report().clone());
-    messages.send(Message::Over(outcome)).ok()
+    let over = Over {
+        outcome: search.outcome(),
+        report: search.report().clone(),
+        servers: search.servers().cloned().collect(),
+    };
+    messages.send(Message::Over(Box::new(over))).ok()
 }
 
 /// The progress of a search with a table at its end.

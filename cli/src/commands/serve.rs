@@ -16,12 +16,13 @@ use udp_discovery_server::{Allow, BindError, Config, Control, Event, RateLimit, 
 use crate::event_log::EventLog;
 use crate::failure::Failure;
 use crate::lossy_writer::LossyWriter;
+use crate::offer::Offer;
 use crate::options::{FileOption, SharedOptions, Verbosity};
 #[cfg(target_os = "linux")]
 use crate::port_holder::mark::Mark;
 use crate::port_holder::{Holders, PortTaken};
 use crate::replace::replace;
-use crate::settings::{self, Side};
+use crate::settings::{self, Side, Sources};
 #[cfg(target_os = "linux")]
 use crate::systemd;
 use crate::{ERROR, log, stop};
@@ -125,6 +126,34 @@ struct ServeSettings {
     /// Don't join the multicast groups
     #[arg(long = "no-multicast", num_args = 0, default_missing_value = "false")]
     multicast: Option<String>,
+
+    /// Tell clients that ask this name, at most 63 bytes. It is for people and need not be unique
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+
+    /// Tell clients that ask this property. Everybody on the network can read it. Repeatable
+    #[arg(long = "property", value_name = "KEY=VALUE")]
+    properties: Vec<String>,
+
+    /// Keep the id of this server in FILE, which is made if there is none; two servers must not have
+    /// copies of one [default: a new id at each start]
+    #[arg(long, value_name = "FILE")]
+    id_file: Option<String>,
+
+    /// Sign what clients that ask are told with the key in FILE, which `udp-discovery keygen` makes. Its
+    /// public key is the id
+    #[arg(long = "key", value_name = "FILE", conflicts_with = "id_file")]
+    key_file: Option<String>,
+
+    /// Tell each client at most N times a second who this server is, with bursts of 5 times as many; or
+    /// `off` [default: 20, with bursts of 40]
+    #[arg(long, value_name = "N|off", allow_negative_numbers = true)]
+    details_limit: Option<String>,
+
+    /// Sign for all clients together at most N times a second, with bursts of 5 times as many; or `off`
+    /// [default: 500, with bursts of 500]
+    #[arg(long, value_name = "N|off", allow_negative_numbers = true)]
+    signature_limit: Option<String>,
 }
 
 fn parse_duration(text: &str) -> Result<Duration, Box<dyn Error + Send + Sync>> {
@@ -157,7 +186,9 @@ pub(crate) fn run(args: &ServeArgs) -> Result<ExitCode, Failure> {
 
 fn serve(args: &ServeArgs, output: &LossyWriter, log: &LossyWriter) -> Result<(), Failure> {
     let file = args.file.config.as_deref();
-    let config: Config = settings::load(Side::Server, file, env::vars_os(), &args.settings)?;
+    let sources = Sources::read(Side::Server, file, env::vars_os(), &args.settings)?;
+    let offer: Offer = sources.load(Side::Details)?;
+    let config = offer.add_to(sources.load(Side::Server)?)?;
     // systemd's sockets are never shared.
     #[cfg(target_os = "linux")]
     let config = if args.socket_activation {
@@ -197,6 +228,9 @@ fn serve(args: &ServeArgs, output: &LossyWriter, log: &LossyWriter) -> Result<()
     configuration(&config, level, &server)
         .into_iter()
         .for_each(print);
+    if offer.has_new_id() {
+        print("the id is new at each start; --id-file or --key keeps one".into());
+    }
     let limit = args.duration.map(duration::format);
     let limit = limit.map_or(String::new(), |duration| format!(" for {duration}"));
     let addresses: Vec<String> = server
@@ -226,7 +260,8 @@ fn serve(args: &ServeArgs, output: &LossyWriter, log: &LossyWriter) -> Result<()
 fn open(args: &ServeArgs, config: Config) -> Result<Server, Failure> {
     #[cfg(target_os = "linux")]
     if args.socket_activation {
-        return Ok(Server::from_sockets(systemd::handed_over()?, config)?);
+        let server = Server::from_sockets(systemd::handed_over()?, config.clone());
+        return server.map_err(|error| explain(error, config, false));
     }
     Server::bind(config.clone()).map_err(|error| explain(error, config, args.replace))
 }
@@ -251,6 +286,7 @@ fn configuration(config: &Config, level: LevelFilter, server: &Server) -> Vec<St
         line("logging", level.to_string()),
         line("answers", answers(config)),
     ];
+    lines.extend(details(config).map(|(name, value)| line(name, value)));
     let responses = server.responses();
     for (interface, response) in &responses {
         let names = line(
@@ -266,6 +302,19 @@ fn configuration(config: &Config, level: LevelFilter, server: &Server) -> Vec<St
         lines.push("no interface is up; it answers as soon as one is".into());
     }
     lines
+}
+
+/// What clients that ask are told, if anything.
+fn details(config: &Config) -> impl Iterator<Item = (&'static str, String)> {
+    let signed = config.signing_key().map_or("", |_| ", signed");
+    let details = config.details().into_iter();
+    details.flat_map(move |details| {
+        let name = details.name().map(|name| ("name", name.to_owned()));
+        let properties = details.properties();
+        let properties = properties.map(|(key, value)| ("property", format!("{key}={value}")));
+        let id = ("id", format!("{}{signed}", details.id()));
+        [id].into_iter().chain(name).chain(properties)
+    })
 }
 
 /// Which clients are answered, and how often.
@@ -302,6 +351,9 @@ fn counters(control: &Control) -> String {
 fn explain(error: BindError, config: Config, replaced: bool) -> Failure {
     let port = match error {
         BindError::PortInUse { port, .. } => port,
+        BindError::Details { .. } => {
+            return Failure::from(error).with_hint("shorten the name or the properties");
+        }
         BindError::NotPermitted { .. } => {
             return Failure::from(error).with_hint("choose a port above 1023 with --port");
         }

@@ -10,20 +10,23 @@ use udp_discovery_protocol::duration;
 pub(crate) enum Side {
     Both,
     Server,
+    /// The server's, of who it is. They are in the server's table, but not in the library's
+    /// configuration.
+    Details,
     Client,
 }
 
 impl Side {
     /// Whether `other` has the settings of this side.
     pub(crate) fn includes(self, other: Self) -> bool {
-        self == Self::Both || self == other
+        self == Self::Both || self == other || (self, other) == (Self::Details, Self::Server)
     }
 
     /// What its environment variables begin with.
     pub(crate) fn prefix(self) -> &'static str {
         match self {
             Self::Both => "DISCOVERY_",
-            Self::Server => "DISCOVERY_SERVER_",
+            Self::Server | Self::Details => "DISCOVERY_SERVER_",
             Self::Client => "DISCOVERY_CLIENT_",
         }
     }
@@ -53,6 +56,8 @@ pub(crate) enum Kind {
     Text,
     /// Texts with commas between them.
     List,
+    /// As a list, but a comma is part of the text of an option.
+    Properties,
     Bool,
     /// A number, or a word in its place.
     Number,
@@ -74,6 +79,14 @@ const BOOL: &str = "true or false";
 const HOST: &str = "the address of a host, such as 192.168.1.7";
 const ALLOW: &str = "a list of networks such as 10.15.0.0/16 and addresses, or any";
 const LIMIT: &str = "a number of answers a second from 1, or off";
+const SIGNATURES: &str = "a number of signatures a second from 1, or off";
+const NAME: &str = "at most 63 bytes of text without control characters";
+const PROPERTIES: &str = "a list of properties, each KEY=VALUE, or in a file a table of texts; keys are \
+                          printable ASCII, each once, and not id, run, name or sig; values have no \
+                          control characters";
+const WANTED: &str = "a list of properties, each KEY=VALUE";
+const IDS: &str = "a list of ids of 43 characters, as `udp-discovery id` prints them";
+const FILE: &str = "the path of a file";
 const INTERVAL: &str = "a duration such as 2s, or a range such as 1s..5s, from 1 s to a day";
 const NAMES: &str = "a list of interface names, or patterns with * and ?";
 const TARGETS: &str = "a list of hosts, each a name or an address, with or without a port, and of \
@@ -84,8 +97,8 @@ const POLICY: &str = "auto, claim, source or match";
 /// The settings of both sides, then the server's, then the client's.
 #[rustfmt::skip]
 pub(crate) static SETTINGS: &[Setting] = {
-    use Kind::{Bool, List, Number, Port, Retries, Text, Timeout, Word};
-    use Side::{Both, Client, Server};
+    use Kind::{Bool, List, Number, Port, Properties, Retries, Text, Timeout, Word};
+    use Side::{Both, Client, Details, Server};
     &[
         setting(Both, "port", Port, "DISCOVERY_PORT", &["PORT"], "--port", PORT),
         setting(Both, "message", Word, "DISCOVERY_MESSAGE", &["MESSAGE"], "--message", WORD),
@@ -103,6 +116,13 @@ pub(crate) static SETTINGS: &[Setting] = {
         setting(Server, "ipv6", Bool, "", &["IPV6"], "--no-ipv6", BOOL),
         setting(Server, "multicast", Bool, "", &["MULTICAST"], "--no-multicast", BOOL),
         setting(Server, "shared_port", Bool, "", &["SHARED_PORT"], "--share-port", BOOL),
+        setting(Server, "details_limit", Number, "", &["DETAILS_LIMIT"], "--details-limit", LIMIT),
+        setting(Server, "signature_limit", Number, "", &["SIGNATURE_LIMIT"], "--signature-limit", SIGNATURES),
+
+        setting(Details, "name", Word, "", &["NAME"], "--name", NAME),
+        setting(Details, "properties", Properties, "", &["PROPERTIES"], "--property", PROPERTIES),
+        setting(Details, "id_file", Text, "", &["ID_FILE"], "--id-file", FILE),
+        setting(Details, "key_file", Text, "", &["KEY_FILE"], "--key", FILE),
 
         setting(Client, "probes", Number, "", &["PROBES"], "--probes", "a number from 1 to 255"),
         setting(Client, "probes", Retries, "", &["RETRIES"], "", "a number from 0 to 254"),
@@ -124,12 +144,12 @@ pub(crate) static SETTINGS: &[Setting] = {
         setting(Client, "multicast", Bool, "", &["MULTICAST"], "--multicast", BOOL),
         setting(Client, "pace", Number, "", &["PACE"], "--pace", "a number of datagrams a second from 1"),
         setting(Client, "large_sweeps", Bool, "", &["LARGE_SWEEPS"], "--force", BOOL),
-        setting(Client, "remember", Text, "", &["REMEMBER"], "--remember", "the path of a file"),
+        setting(Client, "remember", Text, "", &["REMEMBER"], "--remember", FILE),
         setting(Client, "details", Bool, "", &["DETAILS"], "--details", BOOL),
-        setting(Client, "wanted_name", Text, "", &["WANTED_NAME"], "--name", "a name, or a pattern with * and ?"),
-        setting(Client, "wanted_properties", List, "", &["WANTED_PROPERTIES"], "--where", "a list of properties, each KEY=VALUE"),
-        setting(Client, "pinned_ids", List, "", &["PINNED_IDS"], "--pin", "a list of ids of 43 characters"),
-        setting(Client, "known_servers", Text, "", &["KNOWN_SERVERS"], "--known-servers", "the path of a file"),
+        setting(Client, "wanted_name", Word, "", &["WANTED_NAME"], "--name", "a name, or a pattern with * and ?"),
+        setting(Client, "wanted_properties", Properties, "", &["WANTED_PROPERTIES"], "--where", WANTED),
+        setting(Client, "pinned_ids", List, "", &["PINNED_IDS"], "--pin", IDS),
+        setting(Client, "known_servers", Text, "", &["KNOWN_SERVERS"], "--known-servers", FILE),
     ]
 };
 
@@ -197,7 +217,7 @@ impl Kind {
         match self {
             Self::Word => text.into(),
             Self::Text | Self::Timeout => trimmed.into(),
-            Self::List => {
+            Self::List | Self::Properties => {
                 let names = trimmed.split(',').map(str::trim);
                 let names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();
                 // An empty list would mean every interface, not none.

@@ -37,6 +37,9 @@ pub(super) struct Fields {
     ipv6: bool,
     multicast: bool,
     shared_port: bool,
+    details_limit: Limit,
+    #[cfg(feature = "signed")]
+    signature_limit: Limit,
 }
 
 impl Default for Fields {
@@ -64,6 +67,9 @@ impl From<Config> for Fields {
             ipv6: config.ipv6,
             multicast: config.multicast,
             shared_port: config.shared_port,
+            details_limit: Limit(config.details_limit),
+            #[cfg(feature = "signed")]
+            signature_limit: Limit(config.signature_limit),
         }
     }
 }
@@ -88,6 +94,12 @@ impl TryFrom<Fields> for Config {
             ipv6: fields.ipv6,
             multicast: fields.multicast,
             shared_port: fields.shared_port,
+            details: None,
+            #[cfg(feature = "signed")]
+            signing_key: None,
+            details_limit: fields.details_limit.0,
+            #[cfg(feature = "signed")]
+            signature_limit: fields.signature_limit.0,
         })
     }
 }
@@ -225,7 +237,7 @@ mod tests {
             "port = 0\nadvertise_ip = \"10.0.0.7\"\nadvertise_port = 8000\n\
              allow = [\"10.15.0.0/16\", \"10.1.2.3\"]\nrate_limit = 10\n\
              total_limit = { rate = 100, burst = 300 }\nkernel_filter = false\nipv6 = false\n\
-             multicast = false\nshared_port = true",
+             multicast = false\nshared_port = true\ndetails_limit = 7",
         );
         let networks = ["10.15.0.0/16", "10.1.2.3/32"].map(|text| text.parse().unwrap());
         let expected = Config::default()
@@ -239,7 +251,8 @@ mod tests {
             .with_kernel_filter(false)
             .with_ipv6(false)
             .with_multicast(false)
-            .with_shared_port(true);
+            .with_shared_port(true)
+            .with_details_limit(Some(rate(7)));
         assert_eq!(config, Ok(expected.clone()));
         assert_eq!(read(""), Ok(Config::default()));
 
@@ -256,6 +269,18 @@ mod tests {
         assert_eq!(config.rate_limit(), None);
         let written = toml::to_string(&config).unwrap();
         assert_eq!(read(&written), Ok(config));
+    }
+
+    #[test]
+    #[cfg(feature = "signed")]
+    fn what_is_of_one_instance_is_not_written() {
+        use udp_discovery_protocol::SigningKey;
+
+        let plain = read("signature_limit = \"off\"").unwrap();
+        assert_eq!(plain.signature_limit(), None);
+        let key = SigningKey::from_bytes(&[9; 32]);
+        let written = toml::to_string(&plain.clone().with_signing_key(key)).unwrap();
+        assert_eq!(read(&written), Ok(plain));
     }
 
     #[test]

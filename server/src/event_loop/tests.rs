@@ -57,7 +57,7 @@ impl Transport for FailingSocket {
         Ok(())
     }
 
-    fn filter(&self, _message: &Word) -> io::Result<()> {
+    fn filter(&self, _message: &Word, _details: bool) -> io::Result<()> {
         Ok(())
     }
 
@@ -124,7 +124,7 @@ impl Bench {
         let stats = Arc::new(LiveStats::new());
         let mut event_loop = EventLoop::new(
             [(FailingSocket::default(), Some(Family::V4))],
-            Responder::new(Config::default(), 9999, [1, 2]),
+            Responder::new(Config::default(), 9999, [1, 2]).unwrap(),
             InterfaceReader::new(list_interfaces),
             Reporter::new(Arc::clone(&stats), true),
         );

@@ -190,8 +190,8 @@ impl Transport for Socket {
         result
     }
 
-    fn filter(&self, message: &Word) -> io::Result<()> {
-        filter::attach(&self.inner, message)
+    fn filter(&self, message: &Word, details: bool) -> io::Result<()> {
+        filter::attach(&self.inner, message, details)
     }
 
     fn join(&self, link: Link) -> io::Result<()> {

@@ -66,6 +66,7 @@ fn reply(destination: SocketAddr, local: IpAddr) -> Reply {
         local,
         interface: None,
         response: Response::new(HostIp::new(local).unwrap(), None),
+        details: false,
         payload: Payload::new(b"answer"),
     }
 }
@@ -165,7 +166,7 @@ mod answers {
 
     /// The reply to the request that `socket` has received, with the interfaces of this host.
     fn answer(socket: &mut dyn Transport, port: u16) -> Result<(), String> {
-        let mut responder = Responder::new(Config::default(), port, [1, 2]);
+        let mut responder = Responder::new(Config::default(), port, [1, 2]).unwrap();
         responder.set_interfaces(Interface::list().unwrap());
         let mut replies = Vec::new();
         let received = socket.receive(&mut |received| {

@@ -135,7 +135,7 @@ impl Transport for Socket {
         Ok(())
     }
 
-    fn filter(&self, _message: &Word) -> io::Result<()> {
+    fn filter(&self, _message: &Word, _details: bool) -> io::Result<()> {
         Ok(())
     }
 

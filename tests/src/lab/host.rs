@@ -1,6 +1,7 @@
 //! A host of the laboratory.
 
 use std::fs;
+use std::net::Ipv6Addr;
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -115,6 +116,31 @@ impl Host {
                 assert!(Instant::now() < deadline, "{interface} stays down");
                 thread::yield_now();
             }
+        }
+    }
+
+    /// Adds an IPv6 address (`fd77::1/64`), and waits until other hosts can resolve it.
+    ///
+    /// The kernel joins the group of an address only after it has added it (RFC 4861, section 7.2.1). Who
+    /// tries to resolve it before tries again only after a second.
+    ///
+    /// # Panics
+    /// If the system refuses it.
+    pub fn add_ipv6(&self, interface: &str, address: &str) {
+        self.ip(&format!("address add {address} dev {interface} nodad"));
+        let ip = address.split('/').next().unwrap_or_default();
+        let ip: Ipv6Addr = ip.parse().expect("it is an IPv6 address");
+        let group = format!("ff0200000000000000000001ff{:06x}", ip.to_bits() & 0xff_ffff);
+        let is_joined = || {
+            // Columns: the index, the name, the group.
+            let groups = fs::read_to_string("/proc/thread-self/net/igmp6").unwrap_or_default();
+            let mut lines = groups.lines().map(|line| line.split_whitespace().skip(1));
+            lines.any(|it| it.take(2).eq([interface, group.as_str()]))
+        };
+        let deadline = Instant::now() + JOIN_LIMIT;
+        while !self.run(is_joined) {
+            assert!(Instant::now() < deadline, "{address} stays unused");
+            thread::yield_now();
         }
     }
 

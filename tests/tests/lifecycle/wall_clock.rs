@@ -52,7 +52,7 @@ fn after_a_day_asleep_a_source_has_its_burst_and_no_more() {
         .rate_limit()
         .expect("there is one by default");
     let (rate, burst) = (limit.rate().get() as usize, limit.burst().get() as usize);
-    let mut responder = Responder::new(Config::default(), 9999, [1, 2]);
+    let mut responder = Responder::new(Config::default(), 9999, [1, 2]).unwrap();
     responder.set_interfaces(vec![eth0()]);
     let datagram = Datagram {
         payload: b"DISCOVER_SERVER",

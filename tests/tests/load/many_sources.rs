@@ -93,7 +93,7 @@ fn responder() -> Responder {
     let mut eth0 = Interface::new("eth0", 2);
     let address = InterfaceAddress::new((*site::address().ip()).into(), PREFIX_LEN).unwrap();
     eth0.addresses.push(address);
-    let mut responder = Responder::new(Config::default(), site::address().port(), [1, 2]);
+    let mut responder = Responder::new(Config::default(), site::address().port(), [1, 2]).unwrap();
     responder.set_interfaces(vec![eth0]);
     responder
 }

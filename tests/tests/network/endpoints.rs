@@ -243,21 +243,32 @@ pub(crate) struct FakeServer {
 }
 
 impl FakeServer {
-    /// Calls `answer` for each request, with its socket and the client's address.
+    /// Calls `answer` for each plain request, with its socket and the client's address. There must be no
+    /// other datagrams.
     pub(crate) fn on(
         host: &Host,
         mut answer: impl FnMut(&UdpSocket, SocketAddr) + Send + 'static,
     ) -> Self {
+        Self::on_any(host, move |socket, request, client| {
+            assert_eq!(request, REQUEST);
+            answer(socket, client);
+        })
+    }
+
+    /// Calls `answer` for each datagram.
+    pub(crate) fn on_any(
+        host: &Host,
+        mut answer: impl FnMut(&UdpSocket, &[u8], SocketAddr) + Send + 'static,
+    ) -> Self {
         let socket = host.run(|| UdpSocket::bind("0.0.0.0:9999")).unwrap();
         let thread = host.spawn_thread(move || {
-            let mut buffer = [0; 64];
+            let mut buffer = [0; 513];
             loop {
                 let (len, client) = socket.recv_from(&mut buffer).unwrap();
                 match &buffer[..len] {
                     b"stop" => return,
-                    request => assert_eq!(request, REQUEST),
+                    request => answer(&socket, request, client),
                 }
-                answer(&socket, client);
             }
         });
         Self {

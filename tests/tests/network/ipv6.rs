@@ -80,7 +80,7 @@ pub(crate) fn answer6(ip: &str) -> (String, std::net::IpAddr) {
 /// Gives `interface` of `host` these addresses, which are used at once.
 pub(crate) fn add(host: &Host, interface: &str, addresses: &[&str]) {
     for address in addresses {
-        host.ip(&format!("address add {address} dev {interface} nodad"));
+        host.add_ipv6(interface, address);
     }
 }
 

@@ -69,9 +69,7 @@ pub(crate) fn with_ipv6<const N: usize>(hosts: [Host; N]) -> [Host; N] {
 /// The only link-local address of the interface ends in `number`.
 pub(crate) fn give_ipv6(host: &Host, interface: &str, number: u16) {
     host.ip(&format!("-6 address flush dev {interface}"));
-    host.ip(&format!(
-        "address add fe80::{number}/64 dev {interface} nodad"
-    ));
+    host.add_ipv6(interface, &format!("fe80::{number}/64"));
 }
 
 fn without_ipv4(host: &Host) {

@@ -48,7 +48,7 @@ fn two_hundred_searches_at_once_from_one_address_all_find_the_server() {
 }
 
 /// Calls `send` `rate` times a second while `body` runs, for at most 20 s.
-fn while_sending<T>(rate: u32, send: impl Fn() + Send, body: impl FnOnce() -> T) -> T {
+pub(crate) fn while_sending<T>(rate: u32, send: impl Fn() + Send, body: impl FnOnce() -> T) -> T {
     const LIMIT: Duration = Duration::from_secs(20);
     const REST: Duration = Duration::from_millis(1);
     let (done, is_done) = mpsc::channel::<()>();

@@ -6,6 +6,8 @@
 
 mod addresses;
 mod changes;
+mod details;
+mod details_search;
 mod endpoints;
 mod ipv6;
 mod ipv6_search;

@@ -189,7 +189,9 @@ fn an_interface_that_is_replaced_while_the_server_is_busy_is_joined_again() {
         let server = b.run(|| Server::bind(Config::default())).unwrap();
         let mut hold = Some((busy, released));
         let server = server.on_event(move |event| {
-            if let (Event::Answered { .. }, Some((busy, released))) = (event, hold.take()) {
+            if let Event::Answered { .. } = event
+                && let Some((busy, released)) = hold.take()
+            {
                 busy.send(()).unwrap();
                 let _ = released.recv();
             }

@@ -160,9 +160,7 @@ fn a_network_of_ipv6_is_swept() {
     lab::run(|| {
         let [client, server] = pair();
         for (host, number) in [(&client, 1), (&server, 0xe7)] {
-            host.ip(&format!(
-                "-6 address add fd00:77::{number:x}/120 dev eth0 nodad"
-            ));
+            host.add_ipv6("eth0", &format!("fd00:77::{number:x}/120"));
         }
         let _server = Serving::on(&server, server::Config::default());
         let found = search(&client, sweep(["fd00:77::/120"], 1));

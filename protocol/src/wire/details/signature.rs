@@ -20,7 +20,7 @@ const CONTEXT: &[u8] = b"udp-discovery/1\0";
 const MAX_LEN: usize = CONTEXT.len() + 2 + 2 * DETAILS_LEN;
 
 /// The Ed25519 key of a server, whose public key is its [`ServerId`]. It is overwritten when dropped.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SigningKey(ed25519_dalek::SigningKey);
 
 /// A text is not an Ed25519 key in a PEM file (PKCS #8, RFC 8410).
