@@ -72,6 +72,8 @@ pub(crate) struct Driver<S> {
     discovery: Discovery,
     sockets: Vec<Option<S>>,
     buffer: Vec<u8>,
+    /// Whether the sockets keep the errors of earlier datagrams.
+    keeps_errors: bool,
     /// Room for the links that may have more datagrams. Empty between two passes.
     readable: Vec<usize>,
     /// How many more datagrams and errors are received before the next yield.
@@ -148,6 +150,7 @@ impl<S: Endpoint> Driver<S> {
             discovery,
             sockets,
             buffer: vec![0; config.settings().buffer_size().capacity()],
+            keeps_errors: unicasts,
             readable: Vec::new(),
             budget: BUDGET,
             memory,
@@ -236,6 +239,9 @@ impl<S: Endpoint> Driver<S> {
     /// Receives the errors of earlier datagrams: which targets refuse, and which neighbors there are
     /// not.
     fn receive_errors(&mut self) {
+        if !self.keeps_errors {
+            return;
+        }
         for socket in self.sockets.iter().flatten() {
             self.budget -= take_errors(socket, &mut self.discovery, self.budget);
         }
@@ -456,6 +462,7 @@ mod tests {
             .unwrap(),
             sockets,
             buffer: vec![0; BufferSize::default().capacity()],
+            keeps_errors: true,
             readable: Vec::new(),
             budget: BUDGET,
             memory: None,
@@ -753,6 +760,7 @@ mod tests {
             discovery: Discovery::new(Instant::now(), &config, &host, [0; 15]).unwrap(),
             sockets: vec![Some(socket)],
             buffer: vec![0; BufferSize::default().capacity()],
+            keeps_errors: true,
             readable: Vec::new(),
             budget: BUDGET,
             memory: None,
