@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use humantime::FormattedDuration;
 use udp_discovery_client::{
-    Alarm, Config, Counts, DiscoverError, LastResort, Link, Report, SWEEP_LIMIT, SkipReason,
-    Skipped, TargetReport,
+    Alarm, Config, Counts, DiscoverError, EngineReport, LastResort, Link, Origin, Report,
+    SWEEP_LIMIT, SkipReason, Skipped, TargetReport,
 };
 
 use crate::escape::escaped;
@@ -42,6 +42,7 @@ impl Diagnosis<'_> {
         lines.extend(self.unmatched());
         lines.extend(self.remembered());
         lines.extend(self.unfinished_sweep());
+        lines.extend(self.failed_engines());
         lines.extend(self.repeated_ids());
         lines.extend(self.other_ids());
         if self.found == 0 || verbosity.verbose > 0 {
@@ -64,6 +65,8 @@ impl Diagnosis<'_> {
             lines.push(format!("asked on {}", link(each)));
         }
         lines.extend(self.report.targets.iter().map(target));
+        let engines = self.report.engines.iter();
+        lines.extend(engines.map(|it| format!("{}: {} found", looked_for(it), it.found)));
         if !self.report.skipped.is_empty() {
             lines.push(format!("not asked: {}", list(&self.report.skipped)));
         }
@@ -115,6 +118,15 @@ impl Diagnosis<'_> {
             too_short(sweep.estimate)
         };
         (!enough).then(|| format!("warning: {asked}; {why}"))
+    }
+
+    /// What other engines could not look for.
+    fn failed_engines(&self) -> impl Iterator<Item = String> {
+        let engines = self.report.engines.iter();
+        engines.filter_map(|engine| {
+            let error = escaped(engine.error.as_deref()?);
+            Some(format!("warning: {}: {error}", looked_for(engine)))
+        })
     }
 
     /// The ids that several servers have.
@@ -382,6 +394,15 @@ fn dropped(counts: &Counts) -> String {
     .map(|(count, what)| format!("{count} {what}"))
     .collect();
     texts.join(", ")
+}
+
+/// What an engine looked for, and where.
+fn looked_for(engine: &EngineReport) -> String {
+    let place = match engine.origin {
+        Origin::Mdns => "by multicast DNS",
+        _ => "in the DNS",
+    };
+    format!("looked for {} {place}", engine.service)
 }
 
 #[cfg(test)]

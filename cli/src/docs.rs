@@ -252,7 +252,7 @@ fn what_the_python_packages_have_has_a_counterpart_that_is_there() {
         // Tables of settings: their fourth column is the key.
         if cells.len() == 5 {
             for key in names(cells[3]) {
-                assert!(Setting::of(key).is_some(), "{key}");
+                assert!(Setting::of(key, Side::Both).is_some(), "{key}");
             }
         }
     }

@@ -1,11 +1,13 @@
 //! What a server tells clients that ask who it is.
 
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 use thiserror::Error;
 use udp_discovery_protocol::{Details, InvalidDetails, RunId, ServerId};
 use udp_discovery_server::Config;
+use udp_discovery_server::mdns::{Service, ServiceType};
 
 use crate::failure::Failure;
 use crate::identity;
@@ -18,6 +20,7 @@ pub(crate) struct Offer {
     properties: Properties,
     id_file: Option<PathBuf>,
     key_file: Option<PathBuf>,
+    mdns: Vec<ServiceType>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -44,6 +47,10 @@ enum InvalidProperties {
     #[error(transparent)]
     Invalid(#[from] InvalidDetails),
 }
+
+#[derive(Debug, Error)]
+#[error("multicast DNS needs the port of the service")]
+struct NoPort;
 
 #[derive(Debug, Error)]
 #[error("a key file and an id file cannot be used together")]
@@ -78,12 +85,54 @@ impl Offer {
         is_offered && self.key_file.is_none() && self.id_file.is_none()
     }
 
+    /// What is announced by multicast DNS.
+    pub(crate) fn services(&self, config: &Config) -> Result<Vec<Service>, Failure> {
+        if self.mdns.is_empty() {
+            return Ok(Vec::new());
+        }
+        let port = config.advertise_port().and_then(NonZeroU16::new);
+        let port = port.ok_or_else(|| {
+            Failure::from(NoPort).with_hint("name the port of the service with --advertise-port")
+        })?;
+        let name = self.name.as_ref().map(|Name(name)| name.clone());
+        let name = name.filter(|it| !it.is_empty()).unwrap_or_else(host_name);
+        let service = |kind: &ServiceType| {
+            let service = Service::new(kind.clone(), name.clone(), port);
+            let properties = self.properties.0.iter();
+            properties.fold(service, |service, (key, value)| {
+                service.with_property(key, value)
+            })
+        };
+        Ok(self.mdns.iter().map(service).collect())
+    }
+
     fn details(&self, id: ServerId) -> Result<Details, InvalidDetails> {
         let mut details = details(id, &self.properties.0)?;
         if let Some(Name(name)) = &self.name {
             details = details.with_name(name)?;
         }
         Ok(details)
+    }
+}
+
+/// The name of this host, without its domain, at most 63 bytes of it.
+fn host_name() -> String {
+    #[cfg(unix)]
+    let name = rustix::system::uname();
+    #[cfg(unix)]
+    let name = name.nodename().to_string_lossy();
+    #[cfg(not(unix))]
+    let name = std::env::var("COMPUTERNAME").unwrap_or_default();
+    let name = name.split('.').next().unwrap_or_default();
+    let name: String = name
+        .chars()
+        .filter(|it| !it.is_control())
+        .take(15)
+        .collect();
+    if name.is_empty() {
+        "udp-discovery".to_owned()
+    } else {
+        name
     }
 }
 

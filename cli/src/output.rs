@@ -275,11 +275,11 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines[0],
-            r#"{"ip":"192.168.1.20","port":null,"claimed_ip":"192.168.1.20","source":"192.168.1.20:9999","interface":"eth0","rtt_ms":1.234,"raw":"SERVER_IP:192.168.1.20","id":null,"run":null,"name":null,"properties":{},"verified":false,"endpoints":[]}"#
+            r#"{"ip":"192.168.1.20","port":null,"claimed_ip":"192.168.1.20","source":"192.168.1.20:9999","interface":"eth0","rtt_ms":1.234,"raw":"SERVER_IP:192.168.1.20","origin":"answer","id":null,"run":null,"name":null,"properties":{},"verified":false,"endpoints":[]}"#
         );
         assert_eq!(
             lines[1],
-            r#"{"ip":"192.168.1.7","port":8000,"claimed_ip":"172.17.0.1","source":"192.168.1.7:9999","interface":"eth0","rtt_ms":1.234,"raw":"SERVER_IP:172.17.0.1: 8000\n","id":null,"run":null,"name":null,"properties":{},"verified":false,"endpoints":[]}"#
+            r#"{"ip":"192.168.1.7","port":8000,"claimed_ip":"172.17.0.1","source":"192.168.1.7:9999","interface":"eth0","rtt_ms":1.234,"raw":"SERVER_IP:172.17.0.1: 8000\n","origin":"answer","id":null,"run":null,"name":null,"properties":{},"verified":false,"endpoints":[]}"#
         );
     }
 

@@ -80,7 +80,7 @@ impl Sources {
             all = read_file(path, side)?;
         }
         all.extend(read_environment(side, environment)?);
-        all.extend(read_options(options));
+        all.extend(read_options(side, options));
         Ok(Self(all))
     }
 
@@ -242,7 +242,7 @@ fn parse(path: &Path) -> Result<Dict, SettingsError> {
 
 /// The values of a table, if all its keys are settings of `side`.
 fn read_table(values: Dict, side: Side, place: &str) -> Result<Vec<Given>, SettingsError> {
-    let read = |(key, value): (String, Value)| match Setting::of(&key) {
+    let read = |(key, value): (String, Value)| match Setting::of(&key, side) {
         Some(setting) if setting.side.includes(side) => Ok(Given::in_file(setting, value, place)),
         other => Err(SettingsError::Unknown {
             what: "key",
@@ -311,11 +311,11 @@ fn read_environment(
 }
 
 /// The options that were given.
-fn read_options(options: &impl Serialize) -> Vec<Given> {
+fn read_options(side: Side, options: &impl Serialize) -> Vec<Given> {
     let options = Value::serialize(options).ok().and_then(Value::into_dict);
     let options = options.expect("options have names");
     let read = |(key, value): (String, Value)| {
-        let setting = Setting::of(&key).expect("options that are settings have their names");
+        let setting = Setting::of(&key, side).expect("options that are settings have their names");
         let text = match value {
             Value::String(_, text) => text,
             Value::Array(_, texts) if !texts.is_empty() => {

@@ -57,7 +57,10 @@ struct Row<'a> {
 /// names, and a row for each endpoint.
 pub(crate) fn table(servers: &[DiscoveredServer], width: Option<usize>) -> String {
     let rows: Vec<Row<'_>> = servers.iter().flat_map(rows).collect();
-    let layouts: &[&[Column]] = if servers.iter().any(|server| server.id.is_some()) {
+    let layouts: &[&[Column]] = if servers
+        .iter()
+        .any(|server| server.name.is_some() || server.id.is_some())
+    {
         &LAYOUTS_WITH_DETAILS
     } else {
         &LAYOUTS
@@ -164,8 +167,11 @@ impl Column {
             Address => server.ip_text(),
             Port => server.port.map_or(NONE.into(), |port| port.to_string()),
             Url => if_port(server.url("http").to_string()),
+            Interface if server.interface.is_empty() => NONE.into(),
             Interface => server.interface.clone(),
-            RoundTrip => format!("{:.2} ms", server.rtt.as_secs_f64() * 1e3),
+            RoundTrip => server.rtt.map_or(NONE.into(), |rtt| {
+                format!("{:.2} ms", rtt.as_secs_f64() * 1e3)
+            }),
         }
     }
 }

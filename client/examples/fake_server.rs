@@ -49,6 +49,6 @@ mod tests {
         directory.add(again.with_rtt(Duration::from_millis(1)));
         assert_eq!(directory.servers.len(), 1);
         let nearest = directory.nearest().unwrap();
-        assert_eq!(nearest.rtt, Duration::from_millis(1));
+        assert_eq!(nearest.rtt, Some(Duration::from_millis(1)));
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::net::UdpSocket;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Token, Waker};
 use thiserror::Error;
 
 use crate::config::Config;
@@ -52,18 +52,24 @@ impl Search {
         let start = Instant::now();
         let config = &round.config;
         let targets = resolve::targets(config, config.settings().timeout())?;
-        let poll = Poll::new().map_err(|error| DiscoverError::OpenSocket {
+        let open_error = |error| DiscoverError::OpenSocket {
             source: Arc::new(error),
-        })?;
-        let driver = Driver::start(round, start, targets, Instant::now, |link, socket| {
+        };
+        let poll = Poll::new().map_err(open_error)?;
+        let mut driver = Driver::start(round, start, targets, Instant::now, |link, socket| {
             let mut socket = UdpSocket::from_std(socket);
             let readable = Interest::READABLE;
             poll.registry()
                 .register(&mut socket, Token(link), readable)?;
             Ok(socket)
         })?;
+        if driver.has_engines() {
+            let waker = Waker::new(poll.registry(), Token(usize::MAX)).map_err(open_error)?;
+            // It fails only if the search is gone.
+            driver.start_engines(move || waker.wake().unwrap_or_default());
+        }
         Ok(Self {
-            events: Events::with_capacity(driver.discovery().links().len()),
+            events: Events::with_capacity(driver.discovery().links().len().max(1)),
             driver,
             poll,
         })

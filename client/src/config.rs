@@ -6,6 +6,8 @@ use std::time::Duration;
 
 #[cfg(feature = "signed")]
 use udp_discovery_protocol::ServerId;
+#[cfg(feature = "mdns")]
+use udp_discovery_protocol::ServiceType;
 use udp_discovery_protocol::{Settings, WordsError};
 
 use crate::address::AddressPolicy;
@@ -118,6 +120,8 @@ pub struct Config {
     pinned_ids: Vec<ServerId>,
     #[cfg(feature = "signed")]
     known_servers: Option<PathBuf>,
+    #[cfg(feature = "mdns")]
+    mdns: Vec<ServiceType>,
 }
 
 impl Config {
@@ -375,6 +379,17 @@ impl Config {
         self.known_servers.as_deref()
     }
 
+    /// The types of services, such as `_http._tcp`, to look for by multicast DNS (RFC 6762) too, on the
+    /// interfaces of the search. Default: none.
+    ///
+    /// What is found has the origin [`Origin::Mdns`](crate::Origin::Mdns). If another program has the port
+    /// of multicast DNS for itself, [`Report::engines`](crate::Report::engines) says so.
+    #[cfg(feature = "mdns")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "mdns")))]
+    pub fn mdns(&self) -> &[ServiceType] {
+        &self.mdns
+    }
+
     /// Sets the [`settings`](Self::settings).
     pub fn with_settings(self, settings: Settings) -> Self {
         Self { settings, ..self }
@@ -576,6 +591,16 @@ impl Config {
         }
     }
 
+    /// Sets the services to look for by [multicast DNS](Self::mdns).
+    #[cfg(feature = "mdns")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "mdns")))]
+    pub fn with_mdns(self, services: impl IntoIterator<Item = ServiceType>) -> Self {
+        Self {
+            mdns: services.into_iter().collect(),
+            ..self
+        }
+    }
+
     /// Sets [`first`](Self::first).
     pub fn with_first(self, first: bool) -> Self {
         Self { first, ..self }
@@ -643,6 +668,8 @@ impl Default for Config {
             pinned_ids: Vec::new(),
             #[cfg(feature = "signed")]
             known_servers: None,
+            #[cfg(feature = "mdns")]
+            mdns: Vec::new(),
         }
     }
 }

@@ -15,18 +15,19 @@ use udp_discovery_protocol::{
 };
 
 use crate::address::{AddressSelector, is_of_any_link};
-use crate::config::Config;
+use crate::config::{Config, Family};
 use crate::error::DiscoverError;
 use crate::found::{Found, Identity};
 use crate::host::Host;
 use crate::nonces::{Nonces, probe_number};
+use crate::origins::{Event, Instance, NOT_IN_TIME, Service};
 use crate::probes::{Pending, Schedule};
 use crate::report::{
-    Destination, DestinationKind, DropReason, Link, MalformedDatagram, Remembered, Report,
-    SweepReport, TargetReport,
+    Destination, DestinationKind, DropReason, EngineReport, Link, MalformedDatagram, Remembered,
+    Report, SweepReport, TargetReport,
 };
 use crate::select::{Asked, Selection};
-use crate::server::{DiscoveredServer, ServerKey};
+use crate::server::{DiscoveredServer, Origin, ServerKey};
 use crate::sweep::{Ask, Sweep, SweepRange};
 use crate::trace::Trace;
 use crate::trust::Trust;
@@ -125,6 +126,7 @@ pub struct Discovery {
     owed: Option<Owed>,
     trust: Trust,
     wanted: Wanted,
+    family: Family,
     report: Report,
     trace: Trace,
 }
@@ -252,6 +254,8 @@ impl Discovery {
                 target_reports[target].addresses += len;
             }
         }
+        let engines = Service::all(config).into_iter();
+        let engines = engines.map(EngineReport::new);
         let addresses = AddressSelector::new(config.address_policy(), interfaces, |interface| {
             selection.asks_on(interface)
         });
@@ -301,6 +305,7 @@ impl Discovery {
             owed: None,
             trust: Trust::new(config, host),
             wanted: Wanted::new(config),
+            family: config.family(),
             report: Report {
                 targets: target_reports,
                 sweep: sweep.as_ref().map(SweepReport::new),
@@ -312,6 +317,7 @@ impl Discovery {
                 skipped: selection.skipped,
                 unmatched: selection.unmatched,
                 last_resort: selection.last_resort,
+                engines: engines.collect(),
                 ..Report::default()
             },
             sweep,
@@ -350,7 +356,9 @@ impl Discovery {
     /// If the search is over and sent no probe: [`DiscoverError::NothingSent`], or
     /// [`DiscoverError::OpenSocket`] if it had no usable socket.
     pub fn outcome(&self) -> Result<(), DiscoverError> {
-        if !self.is_over() || !self.nothing_was_sent() {
+        let engines = &self.report.engines;
+        let has_worked = |it: &EngineReport| it.found > 0 || it.error.is_none();
+        if !self.is_over() || !self.nothing_was_sent() || engines.iter().any(has_worked) {
             return Ok(());
         }
         let links = &self.report.links;
@@ -363,7 +371,22 @@ impl Discovery {
             (Some(source), _) => Err(DiscoverError::NothingSent { source }),
             (None, Some(source)) => Err(DiscoverError::OpenSocket { source }),
             // The driver sent nothing.
-            (None, None) => Ok(()),
+            (None, None) => self.engines_outcome(),
+        }
+    }
+
+    /// The error of the first engine.
+    fn engines_outcome(&self) -> Result<(), DiscoverError> {
+        match self.report.engines.first() {
+            Some(EngineReport {
+                service,
+                error: Some(message),
+                ..
+            }) => Err(DiscoverError::Engine {
+                service: service.clone(),
+                message: message.clone(),
+            }),
+            _ => Ok(()),
         }
     }
 
@@ -799,10 +822,11 @@ impl Discovery {
             scope_id: key.scope_id,
             port: key.port,
             claimed_ip,
-            source: arrival.source,
+            source: Some(arrival.source),
             interface: self.report.links[arrival.link].interface.clone(),
-            rtt: arrival.now.saturating_duration_since(sent_at),
-            raw: Bytes::copy_from_slice(arrival.payload),
+            rtt: Some(arrival.now.saturating_duration_since(sent_at)),
+            raw: Some(Bytes::copy_from_slice(arrival.payload)),
+            origin: Origin::Answer,
             id: None,
             run: None,
             name: None,
@@ -821,6 +845,64 @@ impl Discovery {
             SocketAddr::new(source.ip(), self.port)
         };
         sweep.asked_details_at(asked, probe)
+    }
+
+    /// Handles a server that another engine found. If it is new, [`poll_event`](Self::poll_event) returns it.
+    ///
+    /// It is not verified. If servers are pinned or its name is that of a known server, it is dropped.
+    pub fn handle_instance(&mut self, now: Instant, origin: Origin, instance: Instance) {
+        self.advance(now);
+        let family = self.family;
+        let is_wanted = |ip: IpAddr| match family {
+            Family::V4 => ip.is_ipv4(),
+            Family::V6 => ip.is_ipv6(),
+            _ => true,
+        };
+        let links = &self.report.links;
+        let interface = |index: u32| {
+            let link = links.iter().find(|it| it.index == index && index != 0);
+            link.map_or_else(String::new, |it| it.interface.clone())
+        };
+        let server = instance.server(origin, is_wanted, interface);
+        let Some(server) = server.filter(|_| !self.is_over()) else {
+            return;
+        };
+        let properties = server.properties.iter();
+        let properties = properties.map(|(key, value)| (key.as_str(), value.as_str()));
+        let name = server.name.as_deref();
+        if !self.trust.accepts_unsigned(name) || !self.wanted.contains_server(name, &properties) {
+            self.report.counts.unwanted += 1;
+            return;
+        }
+        match self.found.add_instance(server.clone()) {
+            Ok(true) => {
+                self.trace.found(&server);
+                self.count_new();
+            }
+            Ok(false) => {}
+            Err(_) => self.report.counts.over_the_cap += 1,
+        }
+    }
+
+    /// Handles what an engine of [`Report::engines`] says.
+    pub(crate) fn handle_engine(&mut self, now: Instant, engine: usize, event: Event) {
+        let Some(report) = self.report.engines.get_mut(engine) else {
+            return;
+        };
+        match event {
+            Event::Found(instance) => {
+                report.found += 1;
+                let origin = report.origin;
+                self.handle_instance(now, origin, instance);
+            }
+            Event::Failed(error) => {
+                report.error.get_or_insert(error);
+            }
+            Event::Ended => {
+                report.ended = true;
+                self.end_if_over();
+            }
+        }
     }
 
     /// Handles a refusal: the host with the address `destination` of a target has nobody who listens
@@ -970,10 +1052,21 @@ impl Discovery {
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
         self.update_sweep();
-        if now >= self.deadline || self.quiet_end().is_some_and(|end| end <= now) {
+        if now >= self.deadline {
+            self.report_late_engines();
+            self.end();
+        } else if self.quiet_end().is_some_and(|end| end <= now) {
             self.end();
         } else if !self.ended {
             self.start_probe_if_due();
+        }
+    }
+
+    /// At the deadline, the DNS should have answered. Multicast DNS never ends.
+    fn report_late_engines(&mut self) {
+        let engines = self.report.engines.iter_mut().filter(|_| !self.ended);
+        for engine in engines.filter(|it| it.origin == Origin::Dns && !it.ended) {
+            engine.error.get_or_insert_with(|| NOT_IN_TIME.to_owned());
         }
     }
 
@@ -1037,9 +1130,12 @@ impl Discovery {
                 && self.links.iter().all(|it| it.pending.is_empty())
                 && self.sweep.as_ref().is_none_or(Sweep::is_over)
         };
-        self.ended
-            || self.report.links.iter().all(|link| link.given_up.is_some())
-            || (self.nothing_was_sent() && every_probe_was_tried())
+        let given_up = |link: &Link| link.given_up.is_some();
+        let none_can_be_found = || {
+            self.report.links.iter().all(given_up)
+                || (self.nothing_was_sent() && every_probe_was_tried())
+        };
+        self.ended || (self.report.engines.iter().all(|it| it.ended) && none_can_be_found())
     }
 
     fn nothing_was_sent(&self) -> bool {

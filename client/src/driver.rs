@@ -17,6 +17,7 @@ use crate::host::{Host, ResolvedTarget};
 #[cfg(feature = "signed")]
 use crate::known::KnownServers;
 use crate::neighbors;
+use crate::origins::{Engines, Plan};
 use crate::refusals::{self, Queued};
 use crate::remember::Memory;
 use crate::report::Link;
@@ -80,6 +81,9 @@ pub(crate) struct Driver<S> {
     budget: usize,
     /// The file of addresses, until what answered is saved.
     memory: Option<Memory>,
+    /// What the other engines do once they are started.
+    plan: Plan,
+    engines: Option<Engines>,
     /// The file of known servers, until the new ones are saved, and why they were not.
     #[cfg(feature = "signed")]
     known: Option<KnownServers>,
@@ -154,6 +158,8 @@ impl<S: Endpoint> Driver<S> {
             readable: Vec::new(),
             budget: BUDGET,
             memory,
+            plan: Plan::new(config, &host.interfaces),
+            engines: None,
             #[cfg(feature = "signed")]
             known,
             #[cfg(feature = "signed")]
@@ -161,6 +167,16 @@ impl<S: Endpoint> Driver<S> {
         };
         driver.send(clock);
         Ok(driver)
+    }
+
+    /// Whether other engines are to be started.
+    pub(crate) fn has_engines(&self) -> bool {
+        !self.plan.services.is_empty()
+    }
+
+    /// Starts the other engines. They call `wake` when there is something to take.
+    pub(crate) fn start_engines(&mut self, wake: impl Fn() + Send + Sync + 'static) {
+        self.engines = Some(Engines::start(&self.plan, wake));
     }
 
     pub(crate) fn discovery(&self) -> &Discovery {
@@ -195,6 +211,7 @@ impl<S: Endpoint> Driver<S> {
         // After the end nothing is received, but the caller still gets what was found.
         if self.discovery.poll_timeout().is_none() {
             self.save();
+            self.engines = None;
             return self.discovery.poll_event().map_or(Step::Over, Step::Found);
         }
         if self.budget == 0 {
@@ -204,6 +221,7 @@ impl<S: Endpoint> Driver<S> {
         // Receive first: the caller may spend much time on each server, and the sockets hold little.
         self.receive_errors();
         self.receive(&clock);
+        self.take_events(&clock);
         self.discovery.handle_timeout(clock());
         let all_sent = self.send(&clock);
         if self.discovery.poll_timeout().is_none() {
@@ -244,6 +262,16 @@ impl<S: Endpoint> Driver<S> {
         }
         for socket in self.sockets.iter().flatten() {
             self.budget -= take_errors(socket, &mut self.discovery, self.budget);
+        }
+    }
+
+    /// Takes what the other engines say, up to the budget.
+    fn take_events(&mut self, clock: impl Fn() -> Instant) {
+        while self.budget > 0
+            && let Some((engine, event)) = self.engines.as_ref().and_then(Engines::next)
+        {
+            self.budget -= 1;
+            self.discovery.handle_engine(clock(), engine, event);
         }
     }
 
@@ -466,6 +494,8 @@ mod tests {
             readable: Vec::new(),
             budget: BUDGET,
             memory: None,
+            plan: Plan::new(&Config::default(), &[]),
+            engines: None,
             #[cfg(feature = "signed")]
             known: None,
             #[cfg(feature = "signed")]
@@ -764,6 +794,8 @@ mod tests {
             readable: Vec::new(),
             budget: BUDGET,
             memory: None,
+            plan: Plan::new(&Config::default(), &[]),
+            engines: None,
             #[cfg(feature = "signed")]
             known: None,
             #[cfg(feature = "signed")]

@@ -91,6 +91,14 @@ pub enum DiscoverError {
         /// The system's error, or what is wrong with the file.
         source: Arc<io::Error>,
     },
+    /// The search asked only other engines, and all of them failed.
+    #[error("cannot look for `{service}`: {message}")]
+    Engine {
+        /// The service that the first of them looked for.
+        service: String,
+        /// What failed.
+        message: String,
+    },
     /// The system gave no random bytes for the requests for details.
     #[error("the system gave no random bytes, which requests for details need")]
     NoRandomBytes {

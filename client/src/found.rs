@@ -48,10 +48,10 @@ pub(crate) struct Found {
 /// Who has a key.
 #[derive(Clone, Copy, Debug)]
 enum Owner {
-    /// The plain answer at this position.
+    /// The plain answer, or what another engine found, at this position.
     Plain(usize),
-    /// At least one server with details.
-    Details,
+    /// At least one server with details, and whether all of them are verified.
+    Details { all_verified: bool },
 }
 
 /// What an answer with details changed.
@@ -142,6 +142,47 @@ impl Found {
         self.len += 1;
     }
 
+    /// Lists a server that another engine found. If there is one at an address of it that is not verified,
+    /// they are one server, which gets the name, the properties and the endpoints that it lacks. Returns
+    /// whether it is new.
+    pub(crate) fn add_instance(
+        &mut self,
+        mut server: DiscoveredServer,
+    ) -> Result<bool, DropReason> {
+        let keys: Vec<ServerKey> = server.endpoints.iter().map(Endpoint::key).collect();
+        let owners = keys.iter().filter_map(|key| self.keys.get(key).copied());
+        for owner in owners {
+            match owner {
+                Owner::Plain(at) => {
+                    if let Some(listed) = &mut self.listed[at] {
+                        complete(listed, server);
+                        for key in keys {
+                            self.keys.entry(key).or_insert(owner);
+                        }
+                        return Ok(false);
+                    }
+                }
+                Owner::Details {
+                    all_verified: false,
+                } => return Ok(false),
+                Owner::Details { all_verified: true } => {}
+            }
+        }
+        let held = keys.iter().find_map(|key| self.held.remove(key));
+        if let Some((_, mut held)) = held {
+            complete(&mut held, server);
+            server = held;
+        } else {
+            self.check_cap(keys.iter().any(|key| self.expected.0.contains(key)))?;
+        }
+        let at = self.listed.len();
+        for key in keys {
+            self.keys.entry(key).or_insert(Owner::Plain(at));
+        }
+        self.list(server);
+        Ok(true)
+    }
+
     /// Holds a new server of a plain answer until its details come, or [`take_held`](Self::take_held).
     pub(crate) fn hold(&mut self, server: DiscoveredServer) {
         self.held.insert(server.key(), (self.held_before, server));
@@ -162,11 +203,13 @@ impl Found {
             self.distrusted.insert((source, key));
         }
         let held = self.held.get(&key);
-        if held.is_some_and(|(_, it)| it.source == source) {
+        if held.is_some_and(|(_, it)| it.source == Some(source)) {
             return self.held.remove(&key).is_some();
         }
         if let Some(Owner::Plain(at)) = self.keys.get(&key)
-            && self.listed[*at].take_if(|it| it.source == source).is_some()
+            && self.listed[*at]
+                .take_if(|it| it.source == Some(source))
+                .is_some()
         {
             self.keys.remove(&key);
             self.len -= 1;
@@ -192,10 +235,20 @@ impl Found {
         server: DiscoveredServer,
     ) -> Result<Change, DropReason> {
         let key = server.key();
-        let replaced_held = self.held.remove(&key).is_some();
-        let plain = match self.keys.get(&key) {
-            Some(Owner::Plain(at)) => Some(*at),
-            Some(Owner::Details) | None => None,
+        let held = self.held.get(&key);
+        let replaced_held = held.is_some_and(|(_, it)| it.source == server.source);
+        if replaced_held {
+            self.held.remove(&key);
+        }
+        let (plain, all_verified) = match self.keys.get(&key) {
+            Some(Owner::Plain(at)) => {
+                let may_be = self.listed[*at]
+                    .as_ref()
+                    .is_some_and(|it| may_replace(it, &server));
+                (Some(*at).filter(|_| may_be), true)
+            }
+            Some(Owner::Details { all_verified }) => (None, *all_verified),
+            None => (None, true),
         };
         let known = self.identities.get(&identity).copied();
         if let Some(at) = known {
@@ -207,6 +260,10 @@ impl Found {
                 add_endpoint(known, server);
             }
         } else if let Some(at) = plain {
+            let mut server = server;
+            if let Some(replaced) = &self.listed[at] {
+                server.origin = replaced.origin;
+            }
             self.listed[at] = Some(server);
             self.identities.insert(identity, at);
         } else {
@@ -214,7 +271,8 @@ impl Found {
             self.identities.insert(identity, self.listed.len());
             self.list(server);
         }
-        self.keys.insert(key, Owner::Details);
+        let all_verified = all_verified && identity.2;
+        self.keys.insert(key, Owner::Details { all_verified });
         Ok(Change {
             is_new: known.is_none() && plain.is_none(),
             replaced_held,
@@ -226,6 +284,32 @@ impl Found {
     fn repeats_id(&mut self, (id, run, verified): Identity) -> bool {
         let (first, repeated) = self.runs.entry((id, verified)).or_insert((run, false));
         *first != run && !mem::replace(repeated, true)
+    }
+}
+
+/// Whether an answer with details and what is listed at its address are one server: a plain answer from the
+/// same source, or what another engine found, unless the answer is verified.
+fn may_replace(listed: &DiscoveredServer, answer: &DiscoveredServer) -> bool {
+    match listed.source {
+        Some(_) => listed.source == answer.source,
+        None => !answer.verified,
+    }
+}
+
+/// Adds to a server what it lacks and another engine found.
+fn complete(server: &mut DiscoveredServer, found: DiscoveredServer) {
+    if server.name.is_none() && server.properties.is_empty() {
+        server.name = found.name;
+        server.properties = found.properties;
+    }
+    if server.endpoints.is_empty() {
+        server.endpoints.push(server.endpoint());
+    }
+    for endpoint in found.endpoints {
+        let has_it = server.endpoints.iter().any(|it| it.key() == endpoint.key());
+        if !has_it && server.endpoints.len() < MAX_ENDPOINTS {
+            server.endpoints.push(endpoint);
+        }
     }
 }
 
@@ -247,7 +331,7 @@ fn add_endpoint(server: &mut DiscoveredServer, mut answer: DiscoveredServer) {
 /// scope.
 fn rank(endpoint: &Endpoint) -> (bool, bool) {
     (
-        endpoint.ip != endpoint.source.ip(),
+        endpoint.source.map(|it| it.ip()) != Some(endpoint.ip),
         is_link_local(endpoint.ip),
     )
 }

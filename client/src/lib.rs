@@ -204,6 +204,25 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Look a service up in the DNS as well, and what hosts announce by multicast DNS (features `dns` and
+//! `mdns`). All of it comes in one stream, with where it came from:
+//!
+//! ```no_run
+//! # #[cfg(all(feature = "dns", feature = "mdns"))] {
+//! use std::time::Duration;
+//! use udp_discovery_client::{Client, Config};
+//!
+//! let config = Config::default()
+//!     .with_targets(["dns:_http._tcp.example.org".parse()?])
+//!     .with_mdns(["_http._tcp".parse()?])
+//!     .with_timeout(Duration::from_secs(2));
+//! for server in Client::new(config).search()? {
+//!     println!("{server}, found by {:?}", server.origin);
+//! }
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! A program that is a server too renames one of the two `Config`s:
 //!
 //! ```
@@ -273,6 +292,8 @@
 //!
 //! # Features
 //! All are off by default.
+//! - `dns`: targets that name a service in the DNS, such as `dns:_http._tcp.example.org` ([`Target`]).
+//! - `mdns`: `Config::with_mdns`, a search by multicast DNS beside the broadcasts.
 //! - `serde`: `Deserialize` and `Serialize` for [`Config`], `Serialize` for [`DiscoveredServer`] and
 //!   [`Report`].
 //! - `signed`: verifies the signatures of servers with details: `Config::pinned_ids`,
@@ -306,6 +327,7 @@ mod interval;
 mod known;
 mod neighbors;
 mod nonces;
+mod origins;
 mod probes;
 mod refusals;
 mod remember;
@@ -336,13 +358,14 @@ pub use discovery::{Discovery, Transmit};
 pub use error::DiscoverError;
 pub use host::{DEFAULT_MAX_SILENT, Host, ResolvedTarget, Route};
 pub use interval::{LONGEST_INTERVAL, SHORTEST_INTERVAL, WatchInterval, WatchIntervalError};
+pub use origins::Instance;
 #[cfg(feature = "signed")]
 pub use report::Alarm;
 pub use report::{
-    Counts, Destination, DestinationKind, LastResort, Link, MalformedDatagram, Remembered, Report,
-    SkipReason, Skipped, SweepReport, TargetReport,
+    Counts, Destination, DestinationKind, EngineReport, LastResort, Link, MalformedDatagram,
+    Remembered, Report, SkipReason, Skipped, SweepReport, TargetReport,
 };
-pub use server::{DiscoveredServer, Endpoint, ServerKey};
+pub use server::{DiscoveredServer, Endpoint, Origin, ServerKey};
 pub use target::{ParseTargetError, Target};
 pub use udp_discovery_protocol as protocol;
 pub use watch::{Round, Watch, WatchError, WatchEvent, WatchLink};

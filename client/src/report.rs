@@ -9,6 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use udp_discovery_protocol::ServerId;
 
+use crate::origins::Service;
+use crate::server::Origin;
 use crate::sweep::Sweep;
 use crate::target::Target;
 
@@ -40,6 +42,9 @@ pub struct Report {
     pub unmatched: Vec<String>,
     /// What the search asks on only because there is nothing else.
     pub last_resort: Option<LastResort>,
+    /// The services that other engines look for, in the order of [`Config::targets`](crate::Config::targets),
+    /// then those of multicast DNS.
+    pub engines: Vec<EngineReport>,
     /// How many datagrams were received, by what became of them.
     pub counts: Counts,
     /// The ids that answered with several runs, which are listed as several servers: a server was started
@@ -59,6 +64,35 @@ impl Report {
     /// [`Config::max_servers`](crate::Config::max_servers) allows.
     pub fn capped(&self) -> bool {
         self.counts.over_the_cap > 0
+    }
+}
+
+/// What another engine than the search found of a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct EngineReport {
+    /// The engine.
+    pub origin: Origin,
+    /// The name of the service in the DNS, or its type in multicast DNS.
+    pub service: String,
+    /// How many instances it found. Some of them may be servers that were known.
+    pub found: u32,
+    /// Whether it has ended, so that nothing more is to come.
+    pub ended: bool,
+    /// What failed first, such as that no DNS server answers.
+    pub error: Option<String>,
+}
+
+impl EngineReport {
+    pub(crate) fn new(service: Service) -> Self {
+        Self {
+            origin: service.origin,
+            service: service.name,
+            found: 0,
+            ended: false,
+            error: None,
+        }
     }
 }
 

@@ -64,6 +64,7 @@ pub(crate) fn targets(
     config
         .targets()
         .iter()
+        .filter(|target| target.service().is_none())
         .map(|target| {
             let port = target.port_or(config.settings().port());
             // An address that no route leads to is missing in the report.

@@ -12,8 +12,9 @@ use wildmatch::WildMatch;
 use crate::config::{Config, Family, LARGE_SWEEP_LIMIT, SWEEP_LIMIT};
 use crate::error::DiscoverError;
 use crate::host::{Host, ResolvedTarget, Route};
+use crate::origins::Service;
 use crate::report::{Destination, DestinationKind, LastResort, Link, SkipReason, Skipped};
-use crate::server::DiscoveredServer;
+use crate::server::{DiscoveredServer, Origin};
 use crate::sweep::{Exclusions, Range, SweepRange, hosts_here, is_neighbor, number, of_network};
 use crate::target::Target;
 
@@ -54,6 +55,13 @@ struct Kinds {
     loopback: bool,
 }
 
+/// The names of the interfaces that a search asks on by broadcast, or would ask on.
+pub(crate) fn names_of_interfaces(config: &Config, interfaces: &[Interface]) -> Vec<String> {
+    let selection = Selection::new(config, interfaces).unwrap_or_default();
+    let names: HashSet<String> = selection.links.into_iter().map(|it| it.interface).collect();
+    names.into_iter().collect()
+}
+
 impl Selection {
     /// The links of a search on `host`, with its targets.
     pub(crate) fn of_host(config: &Config, host: &Host) -> Result<Self, DiscoverError> {
@@ -69,14 +77,25 @@ impl Selection {
         let may_be_asked = |target: &ResolvedTarget| {
             target.target.network().is_some() || !target.routes.is_empty()
         };
+        let services = Service::all(config);
+        // Multicast DNS needs an interface too.
+        let has_services = if config.broadcast() {
+            services.iter().any(|it| it.origin == Origin::Dns)
+        } else {
+            !services.is_empty()
+        };
         let has_targets = targets.iter().any(may_be_asked) || !remembered.is_empty();
         let mut selection = if config.broadcast() {
             match Self::new(config, interfaces) {
                 // The targets are asked after all.
-                Err(DiscoverError::NoUsableInterface { skipped }) if has_targets => Self {
-                    skipped,
-                    ..Self::default()
-                },
+                Err(DiscoverError::NoUsableInterface { skipped })
+                    if has_targets || has_services =>
+                {
+                    Self {
+                        skipped,
+                        ..Self::default()
+                    }
+                }
                 other => other?,
             }
         } else {
@@ -106,7 +125,7 @@ impl Selection {
         }
         let ranges = selection.sweep(config, host, &asked);
         selection.keep_families(&host.expected);
-        match selection.links.is_empty() {
+        match selection.links.is_empty() && !has_services {
             true if config.broadcast() => Err(DiscoverError::NoUsableInterface {
                 skipped: selection.skipped,
             }),

@@ -12,13 +12,9 @@ pub(crate) fn text<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok,
     serializer.serialize_str(&String::from_utf8_lossy(bytes))
 }
 
-/// A duration as milliseconds, rounded to microseconds.
-pub(crate) fn milliseconds<S: Serializer>(
-    duration: &Duration,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    let microseconds = (duration.as_secs_f64() * 1e6).round();
-    serializer.serialize_f64(microseconds / 1e3)
+/// A duration in milliseconds, rounded to microseconds.
+pub(crate) fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
 /// An error as the text that it displays.

@@ -55,12 +55,14 @@ pub struct DiscoveredServer {
     /// The address in the answer. It differs from [`ip`](Self::ip) if it is useless here, such as
     /// the address of a container bridge.
     pub claimed_ip: IpAddr,
-    /// The address that the answer came from.
-    pub source: SocketAddr,
-    /// The name of the interface that received the answer.
+    /// The address that the answer came from. `None` if another engine found the server.
+    pub source: Option<SocketAddr>,
+    /// The name of the interface that received the answer. Empty if another engine found the server, unless
+    /// its address is link-local.
     pub interface: String,
     /// The time between the probe and the answer. An answer with [details](crate::Config::details) names the
-    /// probe. For a plain answer it is the time since the last probe sent from that interface address.
+    /// probe. For a plain answer it is the time since the last probe sent from that interface address. `None`
+    /// if another engine found the server.
     ///
     /// Plain answers do not name the probe that they belong to. If an answer takes longer than the
     /// interval between two probes, this value is too short by a multiple of that interval.
@@ -68,9 +70,11 @@ pub struct DiscoveredServer {
     /// For an address that a sweep asked, it is the time since the sweep asked it last, if that is among
     /// the sweep's last 16,384 requests. Otherwise, on an interface address that sent no probe besides
     /// the sweep, it is the time since the start of the search.
-    pub rtt: Duration,
-    /// The received datagram.
-    pub raw: Bytes,
+    pub rtt: Option<Duration>,
+    /// The received datagram. `None` if another engine found the server.
+    pub raw: Option<Bytes>,
+    /// Who told of the server first.
+    pub origin: Origin,
     /// The identity of the server. It and the following fields are known only of an answer with
     /// [details](crate::Config::details).
     pub id: Option<ServerId>,
@@ -109,13 +113,30 @@ pub struct Endpoint {
     pub port: Option<NonZeroU16>,
     /// The address in the answer.
     pub claimed_ip: IpAddr,
-    /// The address that the answer came from.
-    pub source: SocketAddr,
+    /// The address that the answer came from. `None` if another engine found it.
+    pub source: Option<SocketAddr>,
     /// The name of the interface that received the answer.
     pub interface: String,
     /// The time between the probe that the answer names, sent to this server or broadcast, and the
-    /// answer.
-    pub rtt: Duration,
+    /// answer. `None` if another engine found it.
+    pub rtt: Option<Duration>,
+}
+
+/// Who told of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "lowercase")
+)]
+#[non_exhaustive]
+pub enum Origin {
+    /// The server itself: it answered a request.
+    Answer,
+    /// The DNS ([`Target`](crate::Target)).
+    Dns,
+    /// Multicast DNS.
+    Mdns,
 }
 
 /// What identifies a server: the address to use and the port. The wire format has no other name
@@ -153,10 +174,11 @@ impl DiscoveredServer {
             scope_id: 0,
             port,
             claimed_ip: ip,
-            source: SocketAddr::new(ip, DEFAULT_PORT),
+            source: Some(SocketAddr::new(ip, DEFAULT_PORT)),
             interface: String::new(),
-            rtt: Duration::ZERO,
-            raw: format!("{DEFAULT_RESPONSE_PREFIX}{key}").into(),
+            rtt: Some(Duration::ZERO),
+            raw: Some(format!("{DEFAULT_RESPONSE_PREFIX}{key}").into()),
+            origin: Origin::Answer,
             id: None,
             run: None,
             name: None,
@@ -178,6 +200,7 @@ impl DiscoveredServer {
     /// Sets the [`source`](Self::source).
     #[must_use]
     pub fn with_source(self, source: SocketAddr) -> Self {
+        let source = Some(source);
         Self { source, ..self }
     }
 
@@ -193,7 +216,7 @@ impl DiscoveredServer {
     /// Sets the [`scope_id`](Self::scope_id), and that of a link-local [`source`](Self::source).
     #[must_use]
     pub fn with_scope_id(self, scope_id: u32) -> Self {
-        let source = scoped(self.source.ip(), self.source.port(), scope_id);
+        let source = self.source.map(|it| scoped(it.ip(), it.port(), scope_id));
         Self {
             scope_id,
             source,
@@ -204,6 +227,7 @@ impl DiscoveredServer {
     /// Sets the [`rtt`](Self::rtt).
     #[must_use]
     pub fn with_rtt(self, rtt: Duration) -> Self {
+        let rtt = Some(rtt);
         Self { rtt, ..self }
     }
 
@@ -211,7 +235,7 @@ impl DiscoveredServer {
     #[must_use]
     pub fn with_raw(self, raw: impl Into<Bytes>) -> Self {
         Self {
-            raw: raw.into(),
+            raw: Some(raw.into()),
             ..self
         }
     }
@@ -232,7 +256,7 @@ impl DiscoveredServer {
         }
     }
 
-    fn endpoint(&self) -> Endpoint {
+    pub(crate) fn endpoint(&self) -> Endpoint {
         Endpoint {
             ip: self.ip,
             scope_id: self.scope_id,
@@ -258,6 +282,7 @@ impl DiscoveredServer {
         endpoints
             .map(|it| (it.source, it.interface.as_str()))
             .chain([(self.source, self.interface.as_str())])
+            .filter_map(|(source, interface)| Some((source?, interface)))
     }
 
     /// The address and port to connect to, if the port is known.
@@ -411,7 +436,8 @@ impl fmt::Display for ServerKey {
 mod serialized {
     use serde::Serializer;
 
-    use super::{Bytes, Duration, IpAddr, NonZeroU16, RunId, ServerId, SocketAddr};
+    use super::{IpAddr, NonZeroU16, RunId, ServerId, SocketAddr};
+    use crate::serialize::milliseconds;
 
     /// A server as it is serialized.
     #[derive(serde::Serialize)]
@@ -419,12 +445,11 @@ mod serialized {
         ip: String,
         port: Option<NonZeroU16>,
         claimed_ip: IpAddr,
-        source: SocketAddr,
+        source: Option<SocketAddr>,
         interface: String,
-        #[serde(rename = "rtt_ms", serialize_with = "crate::serialize::milliseconds")]
-        rtt: Duration,
-        #[serde(serialize_with = "crate::serialize::text")]
-        raw: Bytes,
+        rtt_ms: Option<f64>,
+        raw: Option<String>,
+        origin: super::Origin,
         id: Option<ServerId>,
         run: Option<RunId>,
         name: Option<String>,
@@ -440,10 +465,9 @@ mod serialized {
         ip: String,
         port: Option<NonZeroU16>,
         claimed_ip: IpAddr,
-        source: SocketAddr,
+        source: Option<SocketAddr>,
         interface: String,
-        #[serde(rename = "rtt_ms", serialize_with = "crate::serialize::milliseconds")]
-        rtt: Duration,
+        rtt_ms: Option<f64>,
     }
 
     fn map<S: Serializer>(pairs: &[(String, String)], serializer: S) -> Result<S::Ok, S::Error> {
@@ -458,7 +482,7 @@ mod serialized {
                 claimed_ip: endpoint.claimed_ip,
                 source: endpoint.source,
                 interface: endpoint.interface,
-                rtt: endpoint.rtt,
+                rtt_ms: endpoint.rtt.map(milliseconds),
             }
         }
     }
@@ -471,8 +495,11 @@ mod serialized {
                 claimed_ip: server.claimed_ip,
                 source: server.source,
                 interface: server.interface,
-                rtt: server.rtt,
-                raw: server.raw,
+                rtt_ms: server.rtt.map(milliseconds),
+                raw: server
+                    .raw
+                    .map(|raw| String::from_utf8_lossy(&raw).into_owned()),
+                origin: server.origin,
                 id: server.id,
                 run: server.run,
                 name: server.name,
@@ -525,7 +552,7 @@ mod tests {
             Some("[fe80::7%2]:8000".parse().unwrap())
         );
         assert_eq!(found.key().to_string(), "[fe80::7%2]:8000");
-        assert_eq!(found.source, "[fe80::7%2]:9999".parse().unwrap());
+        assert_eq!(found.source, "[fe80::7%2]:9999".parse().ok());
         assert_ne!(found.key(), found.clone().with_scope_id(3).key());
 
         let unnamed = server("fe80::7", None)
@@ -569,15 +596,21 @@ mod tests {
     fn a_made_up_server_is_like_one_that_was_found() {
         let source = "192.168.1.9:9999".parse().unwrap();
         let server = server("192.168.1.7", 8000);
-        assert_eq!(server.source, "192.168.1.7:9999".parse().unwrap());
-        assert_eq!(&server.raw[..], b"SERVER_IP:192.168.1.7:8000");
+        assert_eq!(server.source, "192.168.1.7:9999".parse().ok());
+        assert_eq!(
+            server.raw.as_deref(),
+            Some(&b"SERVER_IP:192.168.1.7:8000"[..])
+        );
         let server = server
             .with_claimed_ip([172, 17, 0, 1])
             .with_source(source)
             .with_raw("SERVER_IP:172.17.0.1:8000");
         assert_eq!(server.claimed_ip.to_string(), "172.17.0.1");
-        assert_eq!(server.source, source);
-        assert_eq!(&server.raw[..], b"SERVER_IP:172.17.0.1:8000");
+        assert_eq!(server.source, Some(source));
+        assert_eq!(
+            server.raw.as_deref(),
+            Some(&b"SERVER_IP:172.17.0.1:8000"[..])
+        );
         assert_eq!(server.to_string(), "192.168.1.7:8000");
     }
 
@@ -591,7 +624,7 @@ mod tests {
             .with_raw("SERVER_IP:172.17.0.1:8000\n");
         assert_eq!(
             serde_json::to_string(&found).unwrap(),
-            r#"{"ip":"192.168.1.7","port":8000,"claimed_ip":"172.17.0.1","source":"192.168.1.7:9999","interface":"eth0","rtt_ms":1.234,"raw":"SERVER_IP:172.17.0.1:8000\n","id":null,"run":null,"name":null,"properties":{},"verified":false,"endpoints":[]}"#
+            r#"{"ip":"192.168.1.7","port":8000,"claimed_ip":"172.17.0.1","source":"192.168.1.7:9999","interface":"eth0","rtt_ms":1.234,"raw":"SERVER_IP:172.17.0.1:8000\n","origin":"answer","id":null,"run":null,"name":null,"properties":{},"verified":false,"endpoints":[]}"#
         );
         let link_local = server("fe80::7", 8000)
             .with_interface("eth0")

@@ -10,13 +10,18 @@ use udp_discovery_protocol::{HostIp, IpNet};
 
 use crate::address::is_link_local;
 
-/// A host to ask by unicast, a name or an address, with or without a port; or a network, each address
-/// of which is asked.
+/// A host to ask by unicast, a name or an address, with or without a port; a network, each address
+/// of which is asked; or, with the feature `dns`, a service to look up in the DNS.
 ///
 /// Without a port, the search asks the port of its
 /// [`Settings`](udp_discovery_protocol::Settings::port). A link-local IPv6 address needs the name or the
 /// index of its interface (RFC 4007, section 11). A network is an address and a prefix length. The bits
 /// after the prefix do not matter: `10.15.3.7/18` is the network `10.15.0.0/18`.
+///
+/// A service is `dns:` and its name, such as `dns:_http._tcp.example.org`. Its instances are looked up with
+/// the DNS servers of the system (DNS-SD, RFC 6763: PTR, SRV, TXT and addresses). If it has no instances,
+/// SRV records of the name itself count, as of a service in Consul or Kubernetes. The name is absolute: the
+/// system's list of domains to search is not used.
 ///
 /// ```
 /// use udp_discovery_client::Target;
@@ -56,6 +61,8 @@ enum TargetHost {
     /// A link-local address and its interface.
     LinkLocal(HostIp, String),
     Network(IpNet),
+    /// The name of a service in the DNS.
+    Service(String),
 }
 
 /// Why a text is not a [`Target`].
@@ -67,6 +74,12 @@ pub enum ParseTargetError {
         "the target `{target}` is not a host name or an IP address, with or without a port, or a network such as 10.15.0.0/18"
     )]
     Malformed {
+        /// The text.
+        target: String,
+    },
+    /// It names a service in the DNS, and the feature `dns` is off.
+    #[error("the target `{target}` needs the feature `dns`")]
+    WithoutDns {
         /// The text.
         target: String,
     },
@@ -105,7 +118,15 @@ impl Target {
     pub(crate) fn name(&self) -> Option<&str> {
         match &self.host {
             TargetHost::Name(name) => Some(name),
-            TargetHost::Ip(_) | TargetHost::LinkLocal(..) | TargetHost::Network(_) => None,
+            _ => None,
+        }
+    }
+
+    /// The service to look up in the DNS, if the target is one.
+    pub(crate) fn service(&self) -> Option<&str> {
+        match &self.host {
+            TargetHost::Service(name) => Some(name),
+            _ => None,
         }
     }
 
@@ -113,7 +134,7 @@ impl Target {
     pub(crate) fn interface(&self) -> Option<&str> {
         match &self.host {
             TargetHost::LinkLocal(_, interface) => Some(interface),
-            TargetHost::Name(_) | TargetHost::Ip(_) | TargetHost::Network(_) => None,
+            _ => None,
         }
     }
 
@@ -121,15 +142,15 @@ impl Target {
     pub(crate) fn network(&self) -> Option<IpNet> {
         match &self.host {
             TargetHost::Network(network) => Some(*network),
-            TargetHost::Name(_) | TargetHost::Ip(_) | TargetHost::LinkLocal(..) => None,
+            _ => None,
         }
     }
 
     /// The address, if the target has one.
     pub(crate) fn ip(&self) -> Option<IpAddr> {
         match &self.host {
-            TargetHost::Name(_) | TargetHost::Network(_) => None,
             TargetHost::Ip(ip) | TargetHost::LinkLocal(ip, _) => Some(ip.get()),
+            _ => None,
         }
     }
 
@@ -143,6 +164,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.host, self.port) {
             (TargetHost::Name(name), None) => f.write_str(name),
+            (TargetHost::Service(name), _) => write!(f, "dns:{name}"),
             (TargetHost::Name(name), Some(port)) => write!(f, "{name}:{port}"),
             (TargetHost::Ip(ip), None) => ip.fmt(f),
             (TargetHost::Network(network), _) => network.fmt(f),
@@ -167,6 +189,11 @@ impl FromStr for Target {
         if let Some((address, prefix_len)) = text.split_once('/') {
             let host = network(text, address, prefix_len)?;
             return Ok(Self { host, port: None });
+        }
+        if let Some(service) = text.strip_prefix("dns:")
+            && parse_port(service).is_none()
+        {
+            return service_target(text, service);
         }
         let (host, port) = split(text).ok_or_else(malformed)?;
         let port = port
@@ -205,6 +232,19 @@ impl FromStr for Target {
         };
         Ok(Self { host, port })
     }
+}
+
+/// The target of a service in the DNS.
+fn service_target(text: &str, service: &str) -> Result<Target, ParseTargetError> {
+    let target = text.to_owned();
+    if !is_name(service) {
+        return Err(ParseTargetError::Malformed { target });
+    }
+    if !cfg!(feature = "dns") {
+        return Err(ParseTargetError::WithoutDns { target });
+    }
+    let host = TargetHost::Service(service.to_owned());
+    Ok(Target { host, port: None })
 }
 
 /// The network, or the host that is the whole of it.

@@ -21,8 +21,8 @@ use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use ::tokio::io::Interest;
@@ -99,6 +99,8 @@ pub async fn discover_one(timeout: Duration) -> Result<Option<DiscoveredServer>,
 #[must_use = "a search finds servers only while it is polled"]
 pub struct Search {
     driver: Driver<Registered>,
+    /// The task that polls the search, for the other engines.
+    task: Arc<Mutex<Option<Waker>>>,
     timer: Pin<Box<Sleep>>,
 }
 
@@ -121,12 +123,18 @@ impl Search {
         } else {
             resolve::targets(config, timeout)?
         };
-        let driver = Driver::start(round, start, targets, now, |_, socket| {
+        let mut driver = Driver::start(round, start, targets, now, |_, socket| {
             Registered::new(socket)
         })?;
+        let task = Arc::new(Mutex::new(None));
+        if driver.has_engines() {
+            let task = Arc::clone(&task);
+            driver.start_engines(move || wake(&task));
+        }
         let deadline = time::Instant::from_std(driver.discovery().deadline());
         Ok(Self {
             driver,
+            task,
             timer: Box::pin(time::sleep_until(deadline)),
         })
     }
@@ -171,6 +179,11 @@ impl Search {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<DiscoveredServer>> {
+        if self.driver.has_engines() {
+            // Before what they say is taken, so that nothing is missed.
+            let waker = context.waker().clone();
+            *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker);
+        }
         loop {
             match self.driver.step(now) {
                 Step::Found(server) => return Poll::Ready(Some(server)),
@@ -217,6 +230,13 @@ impl Stream for Search {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.get_mut().poll(context)
+    }
+}
+
+fn wake(task: &Mutex<Option<Waker>>) {
+    let waker = task.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }
 

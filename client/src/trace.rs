@@ -48,9 +48,10 @@ impl Trace {
             tracing::debug!(
                 %server,
                 claimed_ip = %server.claimed_ip,
-                source = %server.source,
+                source = server.source.map(tracing::field::display),
+                origin = ?server.origin,
                 interface = server.interface,
-                rtt = ?server.rtt,
+                rtt = server.rtt.map(tracing::field::debug),
                 "server found"
             );
         }

@@ -54,6 +54,11 @@ mod signed {
             !self.pinned.is_empty()
         }
 
+        /// Whether a server with this name may be listed that another engine found, which nobody signed.
+        pub(crate) fn accepts_unsigned(&self, name: Option<&str>) -> bool {
+            !self.pins() && !name.is_some_and(|name| self.known.contains_key(name))
+        }
+
         /// Drops what cannot be of a pinned server, before its signature is verified.
         pub(crate) fn check_pins(&self, answer: &DetailsAnswer<'_>) -> Result<(), DropReason> {
             if !self.pins() {
@@ -179,6 +184,10 @@ mod unsigned {
 
         pub(crate) fn pins(&self) -> bool {
             false
+        }
+
+        pub(crate) fn accepts_unsigned(&self, _: Option<&str>) -> bool {
+            true
         }
 
         pub(crate) fn check_pins(&self, _: &DetailsAnswer<'_>) -> Result<(), DropReason> {

@@ -25,11 +25,21 @@ impl Wanted {
         self.name.is_none() && self.properties.is_empty()
     }
 
-    /// Whether the server of an answer is wanted. Of properties with the same key, the first counts.
+    /// Whether the server of an answer is wanted.
     pub(crate) fn contains(&self, answer: &DetailsAnswer<'_>) -> bool {
-        let has_name = |pattern: &WildMatch| answer.name.is_some_and(|name| pattern.matches(name));
+        self.contains_server(answer.name, &answer.properties)
+    }
+
+    /// Whether a server with this name and these properties is wanted. Of properties with the same key,
+    /// the first counts.
+    pub(crate) fn contains_server<'a>(
+        &self,
+        name: Option<&str>,
+        properties: &(impl Iterator<Item = (&'a str, &'a str)> + Clone),
+    ) -> bool {
+        let has_name = |pattern: &WildMatch| name.is_some_and(|name| pattern.matches(name));
         let has_property = |(key, value): &(String, String)| {
-            let mut properties = answer.properties.clone();
+            let mut properties = properties.clone();
             let first = properties.find(|(other, _)| other.eq_ignore_ascii_case(key));
             first.is_some_and(|(_, other)| other == value)
         };

@@ -247,7 +247,7 @@ impl Watch {
             asks: asked.iter().copied().collect(),
             changed: false,
         });
-        let source = |identity: &Identity| Some(self.known.get(identity)?.server.source);
+        let source = |identity: &Identity| self.known.get(identity)?.server.source;
         Some(Round {
             config,
             known: self.servers().cloned().collect(),
@@ -538,11 +538,25 @@ fn is_without_network(error: &DiscoverError) -> bool {
     )
 }
 
+/// What it means that no engine found a server that one found before. It cannot be asked itself, so it is
+/// missing for a while before it is gone.
+fn silence_of_engine(report: &Report, server: &DiscoveredServer) -> Silence {
+    let mut engines = report.engines.iter();
+    if engines.any(|it| it.origin == server.origin && it.error.is_some()) {
+        Silence::Unknown
+    } else {
+        Silence::OutOfReach
+    }
+}
+
 /// What the silence of `server` means in a round with this report, in which each link had to send
 /// `needed` probes.
 fn silence(report: &Report, server: &DiscoveredServer, needed: u32) -> Silence {
+    let Some(source) = server.source else {
+        return silence_of_engine(report, server);
+    };
     let links = report.links.iter().filter(|link| {
-        link.interface == server.interface && link.local.is_ipv4() == server.source.is_ipv4()
+        link.interface == server.interface && link.local.is_ipv4() == source.is_ipv4()
     });
     if links.clone().any(|link| link.probes_sent >= needed) {
         Silence::Asked

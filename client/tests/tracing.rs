@@ -71,7 +71,7 @@ fn a_search_has_events_with_fields() {
     let expected = [
         "DEBUG udp_discovery_client::trace: search started links=1 skipped=0",
         "DEBUG udp_discovery_client::trace: server found server=10.0.0.7:8000 claimed_ip=10.0.0.7 \
-         source=10.0.0.7:9999 interface=\"eth0\" rtt=0ns",
+         source=10.0.0.7:9999 origin=Answer interface=\"eth0\" rtt=0ns",
         "DEBUG udp_discovery_client::trace: datagram dropped interface=\"eth0\" \
          source=10.0.0.7:9999 payload=junk reason=not a response",
         "DEBUG udp_discovery_client::trace: a probe could not be sent interface=\"eth0\" \

@@ -547,8 +547,8 @@ impl Run {
         let expected = self.expected.pop_front();
         assert_eq!(event.is_some(), expected.is_some());
         if let Some((event, expected)) = event.zip(expected) {
-            assert!(event.rtt <= self.now - self.start);
-            assert!(event.raw.len() <= wire::MAX_LEN);
+            assert!(event.rtt.expect("it answered") <= self.now - self.start);
+            assert!(event.raw.as_ref().expect("it answered").len() <= wire::MAX_LEN);
             assert_eq!(expected, Expected::from(event));
         }
     }
@@ -692,9 +692,9 @@ impl From<DiscoveredServer> for Expected {
             scope_id: server.scope_id,
             port: server.port,
             claim: server.claimed_ip,
-            source: server.source,
+            source: server.source.expect("it answered"),
             interface: server.interface,
-            raw: server.raw.to_vec(),
+            raw: server.raw.expect("it answered").to_vec(),
         }
     }
 }

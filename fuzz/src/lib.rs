@@ -10,6 +10,7 @@ pub mod details;
 pub mod discovery;
 pub mod host;
 pub mod input;
+pub mod instances;
 pub mod responder;
 pub mod round_trip;
 pub mod server_sequence;
@@ -22,10 +23,11 @@ pub mod wire;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("decode", decode::check),
     ("details", details::check),
     ("discovery", discovery::check),
+    ("instances", instances::check),
     ("responder", responder::check),
     ("round_trip", round_trip::check),
     ("server_sequence", server_sequence::check),

@@ -92,7 +92,10 @@ impl Who {
         assert_eq!(keys.first(), Some(&of(server.key())));
         let distinct: BTreeSet<&Key> = keys.iter().collect();
         assert_eq!(distinct.len(), keys.len(), "an endpoint twice");
-        let reachable = server.endpoints.iter().map(|it| it.ip == it.source.ip());
+        let reachable = server
+            .endpoints
+            .iter()
+            .map(|it| it.ip == it.source.expect("it answered").ip());
         assert!(reachable.is_sorted_by(|a, b| a >= b), "the reachable first");
         let answers = &self.answers[&(id, run)];
         assert!(keys.iter().all(|key| answers.contains(key)));

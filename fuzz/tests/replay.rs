@@ -61,6 +61,11 @@ fn discovery() {
 }
 
 #[test]
+fn instances() {
+    replay("instances");
+}
+
+#[test]
 fn responder() {
     replay("responder");
 }

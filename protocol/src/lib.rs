@@ -92,6 +92,7 @@
 //! - `std` (default): the standard library. Without it the crate needs only `alloc`.
 //! - `serde`: `Deserialize` and `Serialize` for the settings, and identities and durations as text.
 //! - `signed`: Ed25519 keys, and the signatures of details.
+//! - `mdns`: types of services, and whether this host's port of multicast DNS can be shared.
 //! - `interfaces`: `Interface::list`, which lists the interfaces of this host, and the kinds of
 //!   socket errors.
 
@@ -104,6 +105,8 @@ extern crate std;
 
 #[cfg(feature = "serde")]
 pub mod duration;
+#[cfg(feature = "mdns")]
+mod mdns;
 mod net;
 mod settings;
 mod wire;
@@ -112,6 +115,8 @@ mod wire;
 pub use ipnet::IpNet;
 /// A prefix length that an address of that family cannot have.
 pub use ipnet::PrefixLenError;
+#[cfg(feature = "mdns")]
+pub use mdns::{InvalidServiceType, MDNS_PORT, ServiceType, check_mdns_port};
 pub use net::{
     Interface, InterfaceAddress, InterfaceFlags, InterfaceRoute, MULTICAST_V4, MULTICAST_V6,
 };

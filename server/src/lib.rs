@@ -35,6 +35,7 @@
 //!
 //! | feature | adds |
 //! |---|---|
+//! | `mdns` | announcements by multicast DNS: the module `mdns` |
 //! | `serde` | [`Config`] in the application's own configuration file, `Serialize` for [`Stats`] |
 //! | `signed` | answers with details that are signed with Ed25519 |
 //! | `tokio` | `Server::serve` and `Server::serve_with_shutdown` |
@@ -154,6 +155,8 @@ mod error;
 mod event;
 mod event_loop;
 mod lifecycle;
+#[cfg(feature = "mdns")]
+pub mod mdns;
 mod memberships;
 mod offer;
 mod payload;

@@ -121,7 +121,7 @@ fn ours(swept: Swept) -> Result<f64, Failure> {
     let found = Client::new(config).discover()?;
     let time = start.elapsed().as_secs_f64();
     match &found[..] {
-        [server] if server.source.ip() == swept.address(swept.hosts()) => Ok(time),
+        [server] if server.ip == swept.address(swept.hosts()) => Ok(time),
         _ => Err(format!("the sweep of {target} found {found:?}").into()),
     }
 }

@@ -44,12 +44,12 @@ pub(crate) fn run() -> Result<ExitCode, Failure> {
 
     say(format_args!(
         "server: answered \"{}\"",
-        found.raw.escape_ascii()
+        found.raw.as_deref().unwrap_or_default().escape_ascii()
     ))?;
     say(format_args!(
         "client: found {found} on {} in {:.2} ms",
         found.interface,
-        found.rtt.as_secs_f64() * 1e3
+        found.rtt.unwrap_or_default().as_secs_f64() * 1e3
     ))?;
     server.shutdown()?;
     Ok(ExitCode::SUCCESS)

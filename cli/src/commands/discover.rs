@@ -103,9 +103,13 @@ pub(crate) struct SearchOptions {
     shared: SharedOptions,
 
     /// Ask this host too, a name or an address, with or without a port; or every address of a network
-    /// such as 10.15.0.0/18. Repeatable
-    #[arg(long = "target", value_name = "HOST[:PORT]|NETWORK")]
+    /// such as 10.15.0.0/18; or look a service up in the DNS, such as dns:_http._tcp.example.org. Repeatable
+    #[arg(long = "target", value_name = "HOST[:PORT]|NETWORK|dns:SERVICE")]
     targets: Vec<String>,
+
+    /// Look for this type of service by multicast DNS too, such as _http._tcp. Repeatable
+    #[arg(long, value_name = "TYPE")]
+    mdns: Vec<String>,
 
     /// How many addresses of networks to ask a second at most; on the link fewer [default: 2000]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
@@ -299,6 +303,8 @@ pub(crate) fn run(args: &DiscoverArgs) -> Result<ExitCode, Failure> {
 /// Prints the servers as they answer.
 fn collect(args: &DiscoverArgs, config: &Config, search: Search) -> Result<Outcome, Failure> {
     let sweep = search.report().sweep;
+    // What comes later may add to a server.
+    let grows = config.details() || !search.report().engines.is_empty();
     let (sender, messages) = mpsc::channel();
     let interrupts = sender.clone();
     stop::on_interrupt(move || {
@@ -309,7 +315,7 @@ fn collect(args: &DiscoverArgs, config: &Config, search: Search) -> Result<Outco
         // Nobody listens any more after Ctrl-C.
         .spawn(move || run_search(search, &sender))?;
 
-    let mut output = Output::new(args.format, config.details(), io::stdout());
+    let mut output = Output::new(args.format, grows, io::stdout());
     let progress = progress(args, config.settings().timeout(), sweep.as_ref());
     let mut found = 0;
     let over = loop {

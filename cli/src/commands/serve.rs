@@ -11,10 +11,11 @@ use serde::Serialize;
 use tracing::warn;
 use tracing_subscriber::filter::LevelFilter;
 use udp_discovery_protocol::duration;
+use udp_discovery_server::mdns::{Announcement, Service};
 use udp_discovery_server::{Allow, BindError, Config, Control, Event, RateLimit, Server};
 
 use crate::event_log::EventLog;
-use crate::failure::Failure;
+use crate::failure::{Failure, with_causes};
 use crate::lossy_writer::LossyWriter;
 use crate::offer::Offer;
 use crate::options::{FileOption, SharedOptions, Verbosity};
@@ -145,6 +146,11 @@ struct ServeSettings {
     #[arg(long = "key", value_name = "FILE", conflicts_with = "id_file")]
     key_file: Option<String>,
 
+    /// Announce the server by multicast DNS too, as a service of this type, such as _http._tcp, with the
+    /// --name, or the name of this host, and the properties. Needs --advertise-port. Repeatable
+    #[arg(long, value_name = "TYPE")]
+    mdns: Vec<String>,
+
     /// Tell each client at most N times a second who this server is, with bursts of 5 times as many; or
     /// `off` [default: 20, with bursts of 40]
     #[arg(long, value_name = "N|off", allow_negative_numbers = true)]
@@ -218,6 +224,7 @@ fn serve(args: &ServeArgs, output: &LossyWriter, log: &LossyWriter) -> Result<()
     // too, but cannot be replaced. With a socket of systemd's it never is.
     #[cfg(target_os = "linux")]
     let _mark = (!args.socket_activation).then(|| Mark::new(port));
+    let services = offer.services(&config)?;
     let server = open(args, config.clone())?;
     let control = server.control();
     // Before anything says that there is a server to stop.
@@ -230,6 +237,11 @@ fn serve(args: &ServeArgs, output: &LossyWriter, log: &LossyWriter) -> Result<()
         .for_each(print);
     if offer.has_new_id() {
         print("the id is new at each start; --id-file or --key keeps one".into());
+    }
+    // Until the end.
+    let announcements = announce(services);
+    for (text, _) in &announcements {
+        print(text.clone());
     }
     let limit = args.duration.map(duration::format);
     let limit = limit.map_or(String::new(), |duration| format!(" for {duration}"));
@@ -251,6 +263,25 @@ fn serve(args: &ServeArgs, output: &LossyWriter, log: &LossyWriter) -> Result<()
     let ended = server.on_event(events).run().map_err(Failure::from);
     print(counters(&control));
     ended
+}
+
+/// Announces the services by multicast DNS. The server answers without it.
+fn announce(services: Vec<Service>) -> Vec<(String, Announcement)> {
+    let announce = |service: Service| {
+        let text = format!(
+            "{:<12} {} by multicast DNS",
+            "announces",
+            service.full_name()
+        );
+        match service.announce(|event| warn!("{event}")) {
+            Ok(announcement) => Some((text, announcement)),
+            Err(error) => {
+                warn!("cannot announce {text}: {}", with_causes(&error));
+                None
+            }
+        }
+    };
+    services.into_iter().filter_map(announce).collect()
 }
 
 #[cfg_attr(

@@ -313,10 +313,10 @@ const INTERFACES: &str = "Check the settings interfaces and excluded_interfaces,
 fn servers(seen: &Observations) -> Vec<Finding> {
     let mut findings = Vec::new();
     for server in &seen.servers {
-        let source = server.source.ip();
-        if holds(seen, source) {
+        let source = server.source.map(|source| source.ip());
+        let Some(source) = source.filter(|source| !holds(seen, *source)) else {
             continue;
-        }
+        };
         findings.extend(unreachable_claim(seen, server, source));
         findings.extend(strange_source(seen, server, source));
     }

@@ -111,7 +111,7 @@ pub(crate) fn text(seen: &Observations, findings: &[Finding], width: usize) -> S
         page.item(&format!(
             "{server} on {}, {:.2} ms",
             server.interface,
-            server.rtt.as_secs_f64() * 1e3
+            server.rtt.unwrap_or_default().as_secs_f64() * 1e3
         ));
     }
     if seen.servers.is_empty() {

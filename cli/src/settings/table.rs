@@ -90,7 +90,8 @@ const FILE: &str = "the path of a file";
 const INTERVAL: &str = "a duration such as 2s, or a range such as 1s..5s, from 1 s to a day";
 const NAMES: &str = "a list of interface names, or patterns with * and ?";
 const TARGETS: &str = "a list of hosts, each a name or an address, with or without a port, and of \
-                       networks such as 10.15.0.0/18";
+                       networks such as 10.15.0.0/18 and services such as dns:_http._tcp.example.org";
+const SERVICES: &str = "a list of types of services, each such as _http._tcp";
 const FAMILY: &str = "auto, 4, 6 or both";
 const POLICY: &str = "auto, claim, source or match";
 
@@ -122,6 +123,7 @@ pub(crate) static SETTINGS: &[Setting] = {
         setting(Details, "name", Word, "", &["NAME"], "--name", NAME),
         setting(Details, "properties", Properties, "", &["PROPERTIES"], "--property", PROPERTIES),
         setting(Details, "id_file", Text, "", &["ID_FILE"], "--id-file", FILE),
+        setting(Details, "mdns", List, "", &["MDNS"], "--mdns", SERVICES),
         setting(Details, "key_file", Text, "", &["KEY_FILE"], "--key", FILE),
 
         setting(Client, "probes", Number, "", &["PROBES"], "--probes", "a number from 1 to 255"),
@@ -150,6 +152,7 @@ pub(crate) static SETTINGS: &[Setting] = {
         setting(Client, "wanted_properties", Properties, "", &["WANTED_PROPERTIES"], "--where", WANTED),
         setting(Client, "pinned_ids", List, "", &["PINNED_IDS"], "--pin", IDS),
         setting(Client, "known_servers", Text, "", &["KNOWN_SERVERS"], "--known-servers", FILE),
+        setting(Client, "mdns", List, "", &["MDNS"], "--mdns", SERVICES),
     ]
 };
 
@@ -194,9 +197,11 @@ pub(crate) fn variables(side: Side) -> Vec<(&'static Setting, String)> {
 }
 
 impl Setting {
-    /// The setting with this key.
-    pub(crate) fn of(key: &str) -> Option<&'static Self> {
-        SETTINGS.iter().find(|setting| setting.key == key)
+    /// The setting with this key: that of `side`, if several sides have one.
+    pub(crate) fn of(key: &str, side: Side) -> Option<&'static Self> {
+        let mut settings = SETTINGS.iter().filter(|setting| setting.key == key);
+        let first = settings.clone().next();
+        settings.find(|it| it.side.includes(side)).or(first)
     }
 
     /// The environment variables that set it for `side`. The last one wins.

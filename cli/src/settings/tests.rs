@@ -81,6 +81,18 @@ fn nothing_given_means_the_defaults() {
 }
 
 #[test]
+fn a_key_that_both_sides_have_counts_in_both_tables() {
+    let file = "[server]\nmulticast = false\n[client]\nmulticast = true\nmdns = [\"_a._tcp\"]";
+    let file = in_file(file);
+    assert!(!file.server().unwrap().multicast());
+    assert!(file.client().unwrap().multicast());
+    assert_eq!(file.client().unwrap().mdns()[0].as_str(), "_a._tcp");
+    let options = as_options(&[("multicast", "true"), ("mdns", "_a._tcp,_b._udp")]);
+    assert!(options.client().unwrap().multicast());
+    assert_eq!(options.client().unwrap().mdns().len(), 2);
+}
+
+#[test]
 fn each_source_overrides_the_one_before() {
     let given = |file, environment, options| {
         let given = Given {

@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 #[cfg(feature = "signed")]
 use udp_discovery_protocol::ServerId;
+#[cfg(feature = "mdns")]
+use udp_discovery_protocol::ServiceType;
 use udp_discovery_protocol::{BufferSize, Codec, Settings, Word, WordsConflict};
 
 use super::{Config, Family};
@@ -62,6 +64,8 @@ pub(super) struct Fields {
     #[cfg(feature = "signed")]
     #[serde(skip_serializing_if = "Option::is_none")]
     known_servers: Option<PathBuf>,
+    #[cfg(feature = "mdns")]
+    mdns: Vec<ServiceType>,
 }
 
 /// A duration that is written as text.
@@ -143,6 +147,8 @@ impl From<Config> for Fields {
             pinned_ids: config.pinned_ids,
             #[cfg(feature = "signed")]
             known_servers: config.known_servers,
+            #[cfg(feature = "mdns")]
+            mdns: config.mdns,
         }
     }
 }
@@ -189,6 +195,8 @@ impl TryFrom<Fields> for Config {
             pinned_ids: fields.pinned_ids,
             #[cfg(feature = "signed")]
             known_servers: fields.known_servers,
+            #[cfg(feature = "mdns")]
+            mdns: fields.mdns,
         })
     }
 }

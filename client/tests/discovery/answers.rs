@@ -79,10 +79,10 @@ fn fault_20_a_claim_that_differs_is_used_by_policy_and_reported() {
         assert_eq!(sim.counts().refused_address, u64::from(expected.is_none()));
         for server in sim.found {
             assert_eq!(server.claimed_ip.to_string(), claim);
-            assert_eq!(server.source.to_string(), "10.0.1.7:9999");
-            assert_eq!(&server.raw[..], answer.as_bytes());
+            assert_eq!(server.source, "10.0.1.7:9999".parse().ok());
+            assert_eq!(server.raw.as_deref(), Some(answer.as_bytes()));
             assert_eq!(server.interface, "eth0");
-            assert_eq!(server.rtt, MS);
+            assert_eq!(server.rtt, Some(MS));
         }
     }
 }

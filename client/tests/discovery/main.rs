@@ -5,6 +5,7 @@ mod datagrams;
 mod deadline;
 mod details;
 mod end;
+mod engines;
 mod family;
 mod links;
 mod offer;

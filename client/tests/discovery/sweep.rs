@@ -114,7 +114,7 @@ fn a_server_that_a_sweep_finds_has_the_time_since_its_address_was_asked() {
     // 10.15.0.3 is asked after 200 ms, 10.15.0.6 after 500 ms.
     sim.arrives(650 * MS, address("10.15.0.3:9999"), ANSWER);
     sim.run();
-    assert_eq!(sim.found[0].rtt, 450 * MS);
+    assert_eq!(sim.found[0].rtt, Some(450 * MS));
     assert_eq!(sim.search.report().targets[0].answered, 1);
 }
 

@@ -78,7 +78,7 @@ impl Searcher<'_> {
             .shared
             .addresses
             .permits(Instant::now(), network, claim);
-        if held && (server.source.ip(), server.source.port()) == (claim, PORT) {
+        if held && server.source.map(|it| (it.ip(), it.port())) == Some((claim, PORT)) {
             counters.count(Count::Right);
         } else {
             counters.failure(Count::Wrong, || {

@@ -12,7 +12,7 @@ use nix::sys::pthread::Pthread;
 use nix::unistd::{Pid, gettid};
 use udp_discovery_client::{Client, DiscoveredServer, Report};
 use udp_discovery_server::{Config, Control, RunError, Server, State, Stats};
-use udp_discovery_tests::lab::{Host, Lab};
+use udp_discovery_tests::lab::{self, Host, Lab};
 
 pub(crate) const REQUEST: &[u8] = b"DISCOVER_SERVER";
 /// Long enough for anything that should happen.
@@ -24,6 +24,15 @@ pub(crate) const LENIENCE: Duration = Duration::from_secs(2);
 /// How long a search that must find something lasts, in milliseconds: long enough on a busy
 /// machine.
 pub(crate) const ENOUGH: u64 = 1000;
+
+/// Whether one of these programs is missing, so that the test is skipped.
+pub(crate) fn lacks(programs: &[&str]) -> bool {
+    let missing = programs.iter().find(|program| !lab::have(program));
+    if let Some(program) = missing {
+        lab::skip(&format!("`{program}` is not installed"));
+    }
+    missing.is_some()
+}
 
 /// Two hosts, 10.77.1.1 and 10.77.1.2, on one network, with `eth0` each.
 pub(crate) fn pair() -> [Host; 2] {

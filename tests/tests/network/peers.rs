@@ -28,7 +28,7 @@ fn our_client_finds_the_python_server() {
         assert_eq!(found.texts(), ["10.77.1.2"]);
         let listed = &found.servers[0];
         assert_eq!((listed.ip, listed.port), (listed.claimed_ip, None));
-        assert_eq!(listed.source.to_string(), "10.77.1.2:9999");
+        assert_eq!(listed.source, "10.77.1.2:9999".parse().ok());
     });
 }
 
