@@ -1,6 +1,7 @@
 //! A search with its sockets. The caller waits, blocking or on a runtime.
 
 use std::io;
+use std::mem;
 use std::net::{SocketAddr, UdpSocket};
 use std::num::NonZeroU16;
 use std::sync::Arc;
@@ -72,6 +73,10 @@ pub(crate) struct Driver<S> {
     discovery: Discovery,
     sockets: Vec<Option<S>>,
     buffer: Vec<u8>,
+    /// Whether the sockets keep the errors of earlier datagrams.
+    keeps_errors: bool,
+    /// Room for the links that may have more datagrams. Empty between two passes.
+    readable: Vec<usize>,
     /// How many more datagrams and errors are received before the next yield.
     budget: usize,
     /// The file of addresses, until what answered is saved.
@@ -149,6 +154,8 @@ impl<S: Endpoint> Driver<S> {
             discovery,
             sockets,
             buffer: vec![0; config.settings().buffer_size().capacity()],
+            keeps_errors: unicasts,
+            readable: Vec::new(),
             budget: BUDGET,
             memory,
             plan: Plan::new(config, &host.interfaces),
@@ -250,6 +257,9 @@ impl<S: Endpoint> Driver<S> {
     /// Receives the errors of earlier datagrams: which targets refuse, and which neighbors there are
     /// not.
     fn receive_errors(&mut self) {
+        if !self.keeps_errors {
+            return;
+        }
         for socket in self.sockets.iter().flatten() {
             self.budget -= take_errors(socket, &mut self.discovery, self.budget);
         }
@@ -267,10 +277,13 @@ impl<S: Endpoint> Driver<S> {
 
     /// Receives up to the budget. Every socket gets the same share.
     fn receive(&mut self, clock: impl Fn() -> Instant) {
-        let mut readable: Vec<usize> = (0..self.sockets.len()).collect();
+        let mut readable = mem::take(&mut self.readable);
+        readable.extend(0..self.sockets.len());
         while self.budget > 0 && !readable.is_empty() {
             readable.retain(|&link| self.budget == 0 || self.receive_from(link, clock()));
         }
+        readable.clear();
+        self.readable = readable;
     }
 
     /// Receives one datagram. Returns whether there may be another.
@@ -477,6 +490,8 @@ mod tests {
             .unwrap(),
             sockets,
             buffer: vec![0; BufferSize::default().capacity()],
+            keeps_errors: true,
+            readable: Vec::new(),
             budget: BUDGET,
             memory: None,
             plan: Plan::new(&Config::default(), &[]),
@@ -775,6 +790,8 @@ mod tests {
             discovery: Discovery::new(Instant::now(), &config, &host, [0; 15]).unwrap(),
             sockets: vec![Some(socket)],
             buffer: vec![0; BufferSize::default().capacity()],
+            keeps_errors: true,
+            readable: Vec::new(),
             budget: BUDGET,
             memory: None,
             plan: Plan::new(&Config::default(), &[]),

@@ -2,15 +2,14 @@
 
 use std::time::Instant;
 
-use bytes::BytesMut;
 #[cfg(feature = "signed")]
 use udp_discovery_protocol::SigningKey;
-use udp_discovery_protocol::{Codec, DETAILS_LEN, EncodedDetails, Nonce, Response};
+use udp_discovery_protocol::{Codec, EncodedDetails, Nonce, Response};
 
 use crate::config::Config;
 use crate::error::OfferError;
+use crate::payload::{Payload, Payloads};
 use crate::rate_limit::{Source, SourceLimit, TotalLimit};
-use crate::responder::Payload;
 use crate::stats::DropReason;
 
 /// Details, encoded once, and the limits of the answers with them. Plain answers have limits of their
@@ -22,7 +21,7 @@ pub(crate) struct Offer {
     total_limit: Option<TotalLimit>,
     #[cfg(feature = "signed")]
     signer: Option<Signer>,
-    scratch: BytesMut,
+    payloads: Payloads,
 }
 
 #[cfg(feature = "signed")]
@@ -59,7 +58,7 @@ impl Offer {
                 key: key.clone(),
                 limit: config.signature_limit().map(TotalLimit::new),
             }),
-            scratch: BytesMut::with_capacity(DETAILS_LEN),
+            payloads: Payloads::new(),
         }))
     }
 
@@ -98,12 +97,12 @@ impl Offer {
         nonce: Nonce,
         request: &[u8],
     ) -> Payload {
-        self.scratch.clear();
-        codec.encode_details(response, nonce, &self.details, &mut self.scratch);
-        #[cfg(feature = "signed")]
-        if let Some(signer) = &self.signer {
-            signer.key.sign(request, &mut self.scratch);
-        }
-        Payload::new(&self.scratch)
+        self.payloads.write(|out| {
+            codec.encode_details(response, nonce, &self.details, out);
+            #[cfg(feature = "signed")]
+            if let Some(signer) = &self.signer {
+                signer.key.sign(request, out);
+            }
+        })
     }
 }

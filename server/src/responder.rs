@@ -1,20 +1,18 @@
 //! The pure core: who is answered, and what.
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
-use std::ops::Deref;
 use std::time::Instant;
 
-use bytes::BytesMut;
 use udp_discovery_protocol::{
-    Codec, DETAILS_LEN, DecodeError, DetailsRequestError, HostIp, Interface, InterfaceAddress,
-    Message, Nonce, Response,
+    Codec, DecodeError, DetailsRequestError, HostIp, Interface, InterfaceAddress, Message, Nonce,
+    Response,
 };
 
 use crate::config::Config;
 use crate::error::OfferError;
 use crate::offer::Offer;
+use crate::payload::{Payload, Payloads};
 use crate::rate_limit::{Source, SourceLimit, TotalLimit};
 use crate::stats::DropReason;
 
@@ -71,7 +69,7 @@ pub struct Responder {
     interfaces: Vec<Interface>,
     /// Whether the last datagram did not fit the interfaces.
     needs_interfaces: bool,
-    scratch: BytesMut,
+    payloads: Payloads,
 }
 
 /// A datagram as it reached the server.
@@ -131,41 +129,6 @@ pub struct Reply {
     pub payload: Payload,
 }
 
-/// An encoded answer, which dereferences to its bytes. It needs no allocation.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Payload {
-    bytes: [u8; Self::MAX_LEN],
-    len: usize,
-}
-
-impl Payload {
-    /// The longest answer is one with details.
-    const MAX_LEN: usize = DETAILS_LEN;
-
-    pub(crate) fn new(payload: &[u8]) -> Self {
-        let mut bytes = [0; Self::MAX_LEN];
-        bytes[..payload.len()].copy_from_slice(payload);
-        Self {
-            bytes,
-            len: payload.len(),
-        }
-    }
-}
-
-impl Deref for Payload {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-}
-
-impl fmt::Debug for Payload {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\"", self.escape_ascii())
-    }
-}
-
 impl Responder {
     /// A responder with the configuration `config`, for a socket bound to `port`.
     ///
@@ -188,7 +151,7 @@ impl Responder {
             port,
             interfaces: Vec::new(),
             needs_interfaces: true,
-            scratch: BytesMut::with_capacity(Payload::MAX_LEN),
+            payloads: Payloads::new(),
         })
     }
 
@@ -465,9 +428,7 @@ impl Responder {
     fn encode(&mut self, response: Response) -> Payload {
         let message = Message::Response(response);
         let codec = self.config.settings().codec();
-        self.scratch.clear();
-        codec.encode(message, &mut self.scratch);
-        Payload::new(&self.scratch)
+        self.payloads.write(|out| codec.encode(message, out))
     }
 
     fn codec(&self) -> &Codec {

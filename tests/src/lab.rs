@@ -34,8 +34,7 @@ mod program;
 pub mod raw;
 
 pub use available::{available, have, skip};
-pub(crate) use entry::is_inside;
-pub use entry::{DEFAULT_TIME_LIMIT, run, run_with_python, run_within, test_name};
+pub use entry::{DEFAULT_TIME_LIMIT, is_inside, run, run_with_python, run_within, test_name};
 pub use host::Host;
 pub use network::{Lab, Network};
 /// What [`Process::signal`] sends.

@@ -20,6 +20,9 @@ const PACKAGES: [&str; 3] = [
     "django-udp-discovery-client[network]==1.0.0",
 ];
 
+/// What the benchmarks compare with in addition.
+const RIVALS: [&str; 1] = ["zeroconf==0.154.0"];
+
 /// Fails unless the packages are installed.
 const IMPORTS: &str = "import cryptography, django_udp_discovery.conf, discovery_client";
 
@@ -76,7 +79,7 @@ pub fn details(interpreter: &Path, arguments: &[&str]) -> Command {
 /// # Panics
 /// If there is none and the environment has `CI=true`.
 pub fn peers(folder: &Path) -> Option<PathBuf> {
-    match install(folder) {
+    match install(folder, "python-peers", &PACKAGES, IMPORTS) {
         Ok(interpreter) => Some(interpreter),
         Err(why) => {
             skip(&format!("no Python peers: {why}"));
@@ -85,22 +88,36 @@ pub fn peers(folder: &Path) -> Option<PathBuf> {
     }
 }
 
+/// As [`peers`], with another implementation of multicast DNS, python-zeroconf, for the benchmarks.
+///
+/// # Errors
+/// Why there is none.
+pub fn rivals(folder: &Path) -> Result<PathBuf, String> {
+    let packages = [&PACKAGES[..], &RIVALS].concat();
+    install(
+        folder,
+        "python-rivals",
+        &packages,
+        &format!("{IMPORTS}, zeroconf"),
+    )
+}
+
 fn script(interpreter: &Path, script: &str, argument: &str) -> Command {
     let mut command = Command::new(interpreter);
     command.args(["-c", script, argument]);
     command
 }
 
-fn install(folder: &Path) -> Result<PathBuf, String> {
-    let home = folder.join("python-peers");
+fn install(folder: &Path, name: &str, packages: &[&str], imports: &str) -> Result<PathBuf, String> {
+    let home = folder.join(name);
     let interpreter = home.join("bin/python");
     // Written last: with it the installation is complete.
     let stamp = home.join("installed");
-    let contents = PACKAGES.join("\n");
+    let contents = packages.join("\n");
     // The Python that the environment uses may be gone, or belong to another user.
     let is_complete = || {
         fs::read_to_string(&stamp).is_ok_and(|text| text == contents)
-            && succeed(&mut script(&interpreter, IMPORTS, "")).is_ok()
+            && succeed(&mut script(&interpreter, imports, "")).is_ok()
     };
     if is_complete() {
         return Ok(interpreter);
@@ -118,7 +135,7 @@ fn install(folder: &Path) -> Result<PathBuf, String> {
     let mut pip = Command::new(&interpreter);
     pip.args(["-m", "pip", "install", "--quiet", "--no-input"])
         .args(["--retries", "1", "--timeout", "20"])
-        .args(PACKAGES);
+        .args(packages);
     succeed(&mut pip)?;
     fs::write(&stamp, contents).map_err(|error| format!("{}: {error}", stamp.display()))?;
     Ok(interpreter)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use udp_discovery_protocol::{HostIp, Interface, Response};
 
 use super::*;
-use crate::responder::Payload;
+use crate::payload::Payloads;
 
 /// A kind of socket, by its constructor.
 type Kind = fn(UdpSocket) -> io::Result<Box<dyn Transport>>;
@@ -67,7 +67,7 @@ fn reply(destination: SocketAddr, local: IpAddr) -> Reply {
         interface: None,
         response: Response::new(HostIp::new(local).unwrap(), None),
         details: false,
-        payload: Payload::new(b"answer"),
+        payload: Payloads::new().write(|out| out.extend_from_slice(b"answer")),
     }
 }
 

@@ -86,7 +86,7 @@ pub fn test_name<T>(_body: &T) -> &'static str {
 }
 
 /// Whether this process runs inside a laboratory.
-pub(crate) fn is_inside() -> bool {
+pub fn is_inside() -> bool {
     env::var_os(INSIDE).is_some()
 }
 
