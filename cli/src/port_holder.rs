@@ -41,6 +41,11 @@ impl Holders {
         Self::of(port)
     }
 
+    /// Whether there is more than one.
+    pub(crate) fn are_several(&self) -> bool {
+        self.seen.len() + usize::from(self.more) > 1
+    }
+
     /// Whether they are known, and all are udp-discovery services of the same user.
     pub(crate) fn are_all_ours(&self) -> bool {
         !self.more && !self.seen.is_empty() && self.seen.iter().all(|holder| holder.is_ours)

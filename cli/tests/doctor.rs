@@ -250,6 +250,18 @@ fn a_server_finds_itself_and_its_port() {
 }
 
 #[test]
+fn servers_that_share_a_port_are_told_with_what_reaches_only_one() {
+    lab::run(|| {
+        let [host, _other] = two_hosts();
+        let _servers =
+            ["8001", "8002"].map(|port| serve(&host, &["--share-port", "--advertise-port", port]));
+        let diagnosis = Diagnosis::on(&host, &[]);
+        diagnosis.assert_faults([]);
+        diagnosis.assert_says("port-serves", "message", "reaches only one");
+    });
+}
+
+#[test]
 fn loopback_alone_is_no_network() {
     lab::run(|| {
         let host = Lab::new().host("alone");

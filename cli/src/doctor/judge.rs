@@ -432,7 +432,13 @@ fn port(seen: &Observations) -> Finding {
             Finding::new(Note, Code::PortFree, message)
         }
         Port::Serves(holders) => {
-            let message = format!("UDP port {port} is in use{holders}: a server that answers.");
+            let what = if holders.are_several() {
+                "servers that share it. Each answers broadcasts and multicasts, and a request by unicast \
+                 reaches only one of them"
+            } else {
+                "a server that answers"
+            };
+            let message = format!("UDP port {port} is in use{holders}: {what}.");
             Finding::new(Note, Code::PortServes, message)
         }
         Port::Taken(holders) => {

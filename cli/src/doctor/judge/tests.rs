@@ -403,6 +403,18 @@ fn a_port_that_is_taken_by_what_does_not_answer_is_a_problem_that_names_it() {
     assert_eq!(faults(&seen), [""; 0]);
     let message = finding(&seen, Code::PortServes).message;
     assert!(message.contains("nc (pid 12)"), "{message}");
+    assert!(!message.contains("unicast"), "{message}");
+
+    let both = Holders {
+        more: true,
+        ..holders()
+    };
+    seen.port = Port::Serves(both);
+    let message = finding(&seen, Code::PortServes).message;
+    assert!(
+        message.contains("a request by unicast reaches only one"),
+        "{message}"
+    );
 }
 
 #[test]
