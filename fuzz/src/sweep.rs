@@ -11,7 +11,7 @@ use std::num::{NonZeroU8, NonZeroU32, NonZeroUsize};
 use std::time::{Duration, Instant};
 
 use udp_discovery_client::{Config, DiscoverError, Discovery, Host, ResolvedTarget, Route};
-use udp_discovery_protocol::{Interface, InterfaceAddress, IpNet};
+use udp_discovery_protocol::{DETAILS_LEN, Interface, InterfaceAddress, IpNet};
 
 use crate::input::Input;
 
@@ -122,6 +122,10 @@ struct Run {
     /// Addresses on link that are silent, and when they were asked.
     silent: HashMap<SocketAddr, Instant>,
     no_room: u64,
+    /// Whether a request for details follows each request.
+    details: bool,
+    /// The address whose request for details is next.
+    owed: Option<SocketAddr>,
 }
 
 impl Run {
@@ -132,7 +136,10 @@ impl Run {
             1 + usize::from(input.byte() % 8),
         ];
         let timeout = input.choose(&[10, 1, 100, 1000]) * SECOND;
-        let probes = 1 + input.byte() % 4;
+        let byte = input.byte();
+        let probes = 1 + byte % 4;
+        // The high bit, so that files of the corpus keep their meaning.
+        let details = byte & 0x80 != 0;
         let interfaces = interfaces(input.byte());
         let targets = targets(input, &interfaces);
         let remembered = remembered(input.byte());
@@ -146,6 +153,7 @@ impl Run {
             .with_timeout(timeout)
             .with_probes(NonZeroU8::new(probes).expect("it is at least 1"))
             .with_pace(NonZeroU32::new(pace).expect("it is not 0"))
+            .with_details(details)
             .with_remember("not opened by the core");
         let start = Instant::now();
         let addresses = expected(&interfaces, &targets, &remembered);
@@ -176,6 +184,8 @@ impl Run {
             requests: Vec::new(),
             silent: HashMap::new(),
             no_room: 0,
+            details,
+            owed: None,
         })
     }
 
@@ -220,8 +230,12 @@ impl Run {
         let address = transmit.destination;
         let found = self.addresses.get(&address);
         let asked = *found.unwrap_or_else(|| panic!("{address} is not to be asked"));
+        let is_for_details = transmit.payload.len() == DETAILS_LEN;
+        assert_eq!(is_for_details.then_some(address), self.owed.take());
         if !asked.probed {
-            self.check_pass(address, asked);
+            if !is_for_details {
+                self.check_pass(address, asked);
+            }
             self.check_pace();
         }
         let kind = match fate {
@@ -234,6 +248,17 @@ impl Run {
         }
         let (was_sent, now) = (kind.is_none(), self.now);
         let repeats = fate == 0 && !asked.probed;
+        if is_for_details {
+            // Without room for it, both requests are repeated.
+            if repeats {
+                let model = self.addresses.get_mut(&address).expect("it is asked");
+                model.no_room = Some(now);
+                model.times -= 1;
+                self.no_room += 1;
+            }
+            return true;
+        }
+        self.owed = Some(address).filter(|_| self.details && was_sent);
         let model = self.addresses.get_mut(&address).expect("it is asked");
         model.no_room = repeats.then_some(now);
         if repeats {
@@ -309,10 +334,9 @@ impl Run {
         if over {
             assert_eq!(after.late, before.late + 1);
         } else if let Some(asked) = self.addresses.get_mut(&source) {
-            assert_eq!(
-                after.accepted + after.duplicates,
-                before.accepted + before.duplicates + 1
-            );
+            let counted = after.accepted + after.duplicates - before.accepted - before.duplicates;
+            // With details it is held at first, and counts later.
+            assert!(counted == 1 || counted == 0 && self.details);
             asked.answered = true;
             self.silent.remove(&source);
         } else {
