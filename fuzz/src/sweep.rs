@@ -124,8 +124,8 @@ struct Run {
     no_room: u64,
     /// Whether a request for details follows each request.
     details: bool,
-    /// The address whose request for details is next.
-    owed: Option<SocketAddr>,
+    /// The addresses whose requests for details are next, of the sweep and of the probes.
+    owed: [Option<SocketAddr>; 2],
 }
 
 impl Run {
@@ -185,7 +185,7 @@ impl Run {
             silent: HashMap::new(),
             no_room: 0,
             details,
-            owed: None,
+            owed: [None; 2],
         })
     }
 
@@ -231,7 +231,10 @@ impl Run {
         let found = self.addresses.get(&address);
         let asked = *found.unwrap_or_else(|| panic!("{address} is not to be asked"));
         let is_for_details = transmit.payload.len() == DETAILS_LEN;
-        assert_eq!(is_for_details.then_some(address), self.owed.take());
+        assert_eq!(
+            is_for_details.then_some(address),
+            self.owed[usize::from(asked.probed)].take()
+        );
         if !asked.probed {
             if !is_for_details {
                 self.check_pass(address, asked);
@@ -258,7 +261,7 @@ impl Run {
             }
             return true;
         }
-        self.owed = Some(address).filter(|_| self.details && was_sent);
+        self.owed[usize::from(asked.probed)] = Some(address).filter(|_| self.details && was_sent);
         let model = self.addresses.get_mut(&address).expect("it is asked");
         model.no_room = repeats.then_some(now);
         if repeats {
