@@ -183,3 +183,77 @@ fn what_ends_a_search_and_a_wrong_interval_are_refused() {
         assert!(text.contains(expected), "{arguments}: {text}");
     }
 }
+
+/// A server with an id that it keeps, which is started again and then gets another address.
+#[test]
+fn a_server_with_an_id_is_followed_through_a_restart_and_another_address() {
+    lab::run(|| {
+        let [client, host] = pair();
+        let file = format!("{}/watch-id", env!("CARGO_TARGET_TMPDIR"));
+        let _ = fs::remove_file(&file);
+        let start = || {
+            let arguments = format!("serve --advertise-port 8000 --name printer --id-file {file}");
+            let server = host.spawn(command(&arguments));
+            server.wait_for_line("listening", ENOUGH);
+            server
+        };
+        let server = start();
+        let mut watch = client.spawn(command("watch --details --family 4 --format json"));
+        watch.wait_for_line("appeared", ENOUGH);
+        drop(server);
+        let _server = start();
+        watch.wait_for_line("restarted", ENOUGH);
+        // Otherwise the other address would go with the first.
+        let promote = "/proc/sys/net/ipv4/conf/all/promote_secondaries";
+        host.run(|| fs::write(promote, "1")).unwrap();
+        host.ip("address add 10.77.1.9/24 broadcast + dev eth0");
+        host.ip("address del 10.77.1.2/24 dev eth0");
+        watch.wait_for_line("10.77.1.9", ENOUGH);
+        watch.signal(Signal::SIGINT);
+        assert_eq!(watch.wait(ENOUGH).code(), Some(0));
+        let events: Vec<Value> = watch
+            .stdout()
+            .iter()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let kinds: Vec<_> = events
+            .iter()
+            .map(|it| it["event"].as_str().unwrap())
+            .collect();
+        assert_eq!(kinds[..2], ["appeared", "restarted"], "{events:#?}");
+        assert!(
+            !kinds[2..].contains(&"appeared") && !kinds.contains(&"gone"),
+            "{events:#?}"
+        );
+        assert!(kinds[2..].contains(&"changed"), "{events:#?}");
+        for event in events.iter().filter(|it| it["event"] != "network-changed") {
+            assert_eq!(
+                (&event["id"], &event["name"]),
+                (&events[0]["id"], &events[0]["name"])
+            );
+        }
+        assert_ne!(events[0]["run"], events[1]["run"]);
+    });
+}
+
+#[test]
+fn fault_53_a_watch_that_is_stopped_for_a_while_calls_nobody_gone() {
+    const STOPPED: Duration = Duration::from_secs(5);
+    lab::run(|| {
+        let [client, host] = pair();
+        let server = serve(&host);
+        let mut watch = client.spawn(command("watch --family 4 --format json --interval 1s"));
+        watch.wait_for_line("appeared", ENOUGH);
+        watch.signal(Signal::SIGSTOP);
+        std::thread::sleep(STOPPED);
+        watch.signal(Signal::SIGCONT);
+        // Longer than a server needs that is gone.
+        std::thread::sleep(Duration::from_secs(4));
+        assert_eq!(watch.stdout().len(), 1, "{:#?}", watch.stdout());
+        // It still watches.
+        drop(server);
+        watch.wait_for_line("gone", ENOUGH);
+        watch.signal(Signal::SIGINT);
+        assert_eq!(watch.wait(ENOUGH).code(), Some(0));
+    });
+}
