@@ -1,37 +1,20 @@
 //! `serve` and `discover` with details, between hosts of a laboratory.
 #![cfg(target_os = "linux")]
 
-use std::env;
-use std::ffi::OsString;
 use std::fs;
 use std::net::UdpSocket;
 use std::path::PathBuf;
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
 use udp_discovery_tests::lab::{self, Host, Lab, Process};
 
+mod program;
+use program::command;
+
 /// Longer than anything takes here.
 const ENOUGH: Duration = Duration::from_secs(20);
-
-fn program() -> OsString {
-    env::var_os("CARGO_BIN_EXE_udp-discovery").expect("cargo runs the tests")
-}
-
-/// The command without the environment's settings.
-fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(program());
-    command.args(arguments);
-    for (name, _) in env::vars_os() {
-        let name = name.to_string_lossy();
-        if name.starts_with("DISCOVERY_") || name == "RESPONSE_PREFIX" || name == "ENABLE_LOGGING" {
-            command.env_remove(name.as_ref());
-        }
-    }
-    command
-}
 
 /// A path of one test where nothing is yet.
 fn file(name: &str) -> String {

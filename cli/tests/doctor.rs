@@ -2,7 +2,6 @@
 #![cfg(target_os = "linux")]
 
 use std::env;
-use std::ffi::OsString;
 use std::fs;
 use std::net::UdpSocket;
 use std::process::Command;
@@ -17,25 +16,11 @@ use seccompiler::{
 use serde_json::Value;
 use udp_discovery_tests::lab::{self, Host, Lab, Process, Signal};
 
+mod program;
+use program::command;
+
 /// Longer than anything takes here.
 const ENOUGH: Duration = Duration::from_secs(20);
-
-fn program() -> OsString {
-    env::var_os("CARGO_BIN_EXE_udp-discovery").expect("cargo runs the tests")
-}
-
-/// The command without the environment's settings.
-fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(program());
-    command.args(arguments);
-    for (name, _) in env::vars_os() {
-        let name = name.to_string_lossy();
-        if name.starts_with("DISCOVERY_") || name == "RESPONSE_PREFIX" || name == "ENABLE_LOGGING" {
-            command.env_remove(name.as_ref());
-        }
-    }
-    command
-}
 
 /// What the doctor printed, and its exit code.
 struct Diagnosis {
@@ -634,7 +619,7 @@ fn after(host: &Host, shell: &str) -> Diagnosis {
     let mut unshare = Command::new("unshare");
     unshare.args(["--mount", "sh", "-c"]);
     unshare.arg(format!("{shell} && exec \"$0\" doctor --format json"));
-    unshare.arg(program());
+    unshare.arg(command(&[]).get_program());
     Diagnosis::of(host.spawn(unshare))
 }
 

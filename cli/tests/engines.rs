@@ -1,31 +1,19 @@
 //! `serve` and `discover` with multicast DNS and the DNS, between hosts of a laboratory.
 #![cfg(target_os = "linux")]
 
-use std::env;
-use std::ffi::OsString;
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
 use udp_discovery_tests::lab::{self, Host, Lab, Process};
 
+mod program;
+use program::command;
+
 /// Longer than anything takes here.
 const ENOUGH: Duration = Duration::from_secs(20);
 
-fn program() -> OsString {
-    env::var_os("CARGO_BIN_EXE_udp-discovery").expect("cargo runs the tests")
-}
-
-/// Starts the command on a host, without the environment's settings.
 fn start(host: &Host, arguments: &[&str]) -> Process {
-    let mut command = Command::new(program());
-    command.args(arguments);
-    for (name, _) in env::vars_os() {
-        if name.to_string_lossy().starts_with("DISCOVERY_") {
-            command.env_remove(name);
-        }
-    }
-    host.spawn(command)
+    host.spawn(command(arguments))
 }
 
 /// The exit code of a command, and what it printed.

@@ -1,7 +1,6 @@
 //! `udp-discovery watch` as its users run it, on networks of its own.
 #![cfg(target_os = "linux")]
 
-use std::env;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
@@ -11,24 +10,17 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use udp_discovery_tests::lab::{self, Host, Lab, Process, Signal};
 
+mod program;
+
 /// Longer than anything takes here.
 const ENOUGH: Duration = Duration::from_secs(30);
 
 /// Two rounds at the longest interval, and two seconds.
 const GONE: Duration = Duration::from_secs(12);
 
-/// The command without the environment's settings.
 fn command(arguments: &str) -> Command {
-    let program = env::var_os("CARGO_BIN_EXE_udp-discovery").expect("cargo runs the tests");
-    let mut command = Command::new(program);
-    command.args(arguments.split_whitespace());
-    for (name, _) in env::vars_os() {
-        let name = name.to_string_lossy();
-        if name.starts_with("DISCOVERY_") || name == "RESPONSE_PREFIX" || name == "ENABLE_LOGGING" {
-            command.env_remove(name.as_ref());
-        }
-    }
-    command
+    let arguments: Vec<&str> = arguments.split_whitespace().collect();
+    program::command(&arguments)
 }
 
 fn serve(host: &Host) -> Process {
