@@ -9,6 +9,7 @@ use super::*;
 use crate::interval::WatchInterval;
 use crate::report::Link;
 
+mod engines;
 mod ids;
 
 const MS: Duration = Duration::from_millis(1);
