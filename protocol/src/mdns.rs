@@ -14,7 +14,7 @@ use thiserror::Error;
 pub const MDNS_PORT: u16 = 5353;
 
 /// Checks that this host's port of multicast DNS can be shared, as those who use it do (RFC 6762,
-/// section 15.1).
+/// section 15.1). On Windows it always can, whether the other program wants it or not.
 ///
 /// # Errors
 /// The system's error: [`AddrInUse`](io::ErrorKind::AddrInUse), if a program has the port for itself.
@@ -119,10 +119,12 @@ impl From<ServiceType> for String {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(unix)]
     use std::net::UdpSocket;
 
     use super::*;
 
+    #[cfg(unix)]
     #[test]
     fn a_port_that_a_program_has_for_itself_cannot_be_shared() {
         // If another program shares it, this cannot be shown.
