@@ -284,11 +284,7 @@ impl Found {
         server: DiscoveredServer,
     ) -> Result<Change, DropReason> {
         let key = server.key();
-        let held = self.held.get(&key);
-        let replaced_held = held.is_some_and(|(_, it)| it.source == server.source);
-        if replaced_held {
-            self.held.remove(&key);
-        }
+        let replaced_held = self.held.remove(&key).is_some();
         let (plain, all_verified) = match self.keys.get(&key) {
             Some(Owner::Plain(at)) => {
                 let may_be = self.listed[*at]
@@ -336,13 +332,10 @@ impl Found {
     }
 }
 
-/// Whether an answer with details and what is listed at its address are one server: a plain answer from the
-/// same source, or what another engine found, unless the answer is verified.
+/// Whether an answer with details and what is listed at its address are one server: a plain answer, or what
+/// another engine found, unless the answer is verified.
 fn may_replace(listed: &DiscoveredServer, answer: &DiscoveredServer) -> bool {
-    match listed.source {
-        Some(_) => listed.source == answer.source,
-        None => !answer.verified,
-    }
+    listed.source.is_some() || !answer.verified
 }
 
 /// Adds to a server what it lacks and another engine found.
