@@ -4,8 +4,6 @@
 //! answer to a broadcast comes from another address than the broadcast was sent to, so it is dropped,
 //! until something was sent to the target itself.
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher as _, Hasher as _};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::time::{Duration, Instant};
@@ -71,7 +69,7 @@ impl Reached<'_> {
             multicast: ask(multicast),
             ..Experiments::default()
         };
-        let nonce = Nonce::new(random(), 0);
+        let nonce = Nonce::new(random()?, 0);
         let mut payload = BytesMut::new();
         self.codec.encode_details_request(nonce, &mut payload);
         let details = Request::Details(nonce, &payload);
@@ -214,13 +212,10 @@ impl Reached<'_> {
 }
 
 /// Bytes that nobody can guess.
-fn random() -> [u8; 15] {
-    // The standard library draws the keys of a hash table at random.
-    let draw = || RandomState::new().build_hasher().finish();
+fn random() -> io::Result<[u8; 15]> {
     let mut bytes = [0; 15];
-    bytes[..8].copy_from_slice(&draw().to_ne_bytes());
-    bytes[8..].copy_from_slice(&draw().to_ne_bytes()[..7]);
-    bytes
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Whether the system has the link-layer address of a host that it was just asked for.
