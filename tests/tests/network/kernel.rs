@@ -16,8 +16,8 @@ use udp_discovery_tests::lab::raw::Datagram;
 use udp_discovery_tests::lab::{self, Host};
 
 use crate::endpoints::{
-    Asker, ENOUGH, FakeServer, LENIENCE, NEVER, REQUEST, Serving, answer_of, cpu_time, lasting,
-    pair, search, unfiltered, wait_until,
+    Asker, ENOUGH, FakeServer, LENIENCE, NEVER, REQUEST, Serving, answer_of, cpu_time, lacks,
+    lasting, pair, search, unfiltered, wait_until,
 };
 
 /// How many ICMP messages "destination unreachable" `host` has received.
@@ -223,8 +223,8 @@ fn nothing_wakes_an_idle_server() {
 /// FAULTS 28
 #[test]
 fn a_firewall_that_refuses_to_send_is_counted_and_the_server_goes_on() {
-    if !lab::have("nft") {
-        return lab::skip("`nft` is not installed");
+    if lacks(&["nft"]) {
+        return;
     }
     lab::run(|| {
         let [a, b] = pair();
@@ -247,8 +247,8 @@ fn a_firewall_that_refuses_to_send_is_counted_and_the_server_goes_on() {
 /// FAULTS 28
 #[test]
 fn a_search_that_cannot_send_says_so_and_does_so_again_later() {
-    if !lab::have("nft") {
-        return lab::skip("`nft` is not installed");
+    if lacks(&["nft"]) {
+        return;
     }
     lab::run(|| {
         let [a, b] = pair();

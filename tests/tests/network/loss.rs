@@ -6,7 +6,7 @@ use udp_discovery_client::{Config as ClientConfig, Family, Target};
 use udp_discovery_server::Config;
 use udp_discovery_tests::lab::{self, Lab};
 
-use crate::endpoints::{ENOUGH, Serving, lasting, search};
+use crate::endpoints::{ENOUGH, Serving, lacks, lasting, search};
 use crate::ipv6_search::give_ipv6;
 use crate::targets::targets;
 
@@ -60,8 +60,8 @@ fn find_despite_loss(config: &ClientConfig) {
 /// FAULTS 19
 #[test]
 fn with_a_tenth_of_all_packets_lost_each_way_96_of_100_servers_are_found() {
-    if !lab::have("nft") {
-        return lab::skip("`nft` is not installed");
+    if lacks(&["nft"]) {
+        return;
     }
     lab::run(|| find_despite_loss(&lasting(2 * ENOUGH).with_family(Family::V4)));
 }
@@ -69,8 +69,8 @@ fn with_a_tenth_of_all_packets_lost_each_way_96_of_100_servers_are_found() {
 /// FAULTS 19
 #[test]
 fn with_a_tenth_of_all_packets_lost_servers_are_found_by_ipv6() {
-    if !lab::have("nft") {
-        return lab::skip("`nft` is not installed");
+    if lacks(&["nft"]) {
+        return;
     }
     lab::run(|| find_despite_loss(&lasting(2 * ENOUGH).with_family(Family::V6)));
 }
@@ -78,8 +78,8 @@ fn with_a_tenth_of_all_packets_lost_servers_are_found_by_ipv6() {
 /// FAULTS 19
 #[test]
 fn with_a_tenth_of_all_packets_lost_servers_are_found_as_targets_and_in_a_sweep() {
-    if !lab::have("nft") {
-        return lab::skip("`nft` is not installed");
+    if lacks(&["nft"]) {
+        return;
     }
     lab::run(|| {
         let mut all = targets(["10.77.1.16/28"]).to_vec();

@@ -11,7 +11,7 @@ use udp_discovery_client::{Client, Config, DiscoveredServer};
 use udp_discovery_server as server;
 use udp_discovery_tests::lab::{self, Host, Lab};
 
-use crate::endpoints::{ENOUGH, FakeServer, REQUEST, Serving, lasting, pair, search};
+use crate::endpoints::{ENOUGH, FakeServer, REQUEST, Serving, lacks, lasting, pair, search};
 use crate::targets::{behind_a_router, targets};
 
 /// A search that lasts long enough for any sweep here and ends with this many servers.
@@ -119,8 +119,8 @@ fn find_100_on_the_link(prefix_len: u8, meetings: u8) {
 
 #[test]
 fn of_65534_addresses_behind_a_router_the_500_servers_are_found() {
-    if !lab::have("nft") {
-        return lab::skip("`nft` is not installed");
+    if lacks(&["nft"]) {
+        return;
     }
     lab::run(|| find_500_behind_a_router(20_000));
 }
@@ -177,8 +177,8 @@ fn a_network_of_ipv6_is_swept() {
 /// FAULTS R48
 #[test]
 fn addresses_that_answered_are_asked_first_the_next_time_even_without_a_target() {
-    if !lab::have("nft") {
-        return lab::skip("`nft` is not installed");
+    if lacks(&["nft"]) {
+        return;
     }
     lab::run(|| {
         let [client, _neighbour, far, router] = behind_a_router();
