@@ -22,6 +22,10 @@ const BROKEN_FAILURES: u32 = 8;
 /// The first and the longest pause after a failure. Each failure doubles it.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));
 
+/// How many batches of each socket are handled in a step. What a server does between two steps takes
+/// system calls.
+const BATCHES: usize = 4;
+
 /// What to do after a step.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -39,7 +43,7 @@ pub(crate) struct EventLoop<T> {
     responder: Responder,
     interfaces: InterfaceReader,
     pub(crate) reporter: Reporter,
-    /// The replies of one step, with room for all of them.
+    /// The replies to one batch, with room for all of them.
     replies: Vec<Reply>,
 }
 
@@ -129,29 +133,37 @@ impl<T: Transport> EventLoop<T> {
         }
     }
 
-    /// Handles at most [`BATCH`] datagrams of each socket and sends the replies to them.
+    /// Handles at most [`BATCHES`] batches of each socket.
     ///
     /// # Errors
     /// [`RunError`], if the server cannot go on.
     pub(crate) fn step(&mut self, now: Instant) -> Result<Step, RunError> {
+        self.interfaces.checked = false;
         let mut next = Step::Wait;
         for at in 0..self.sockets.len() {
             if self.sockets[at].readable {
-                let received = self.receive(at, now);
-                self.send_replies(at, now);
-                if self.reporter.panicked_too_often() {
-                    return Err(RunError::HandlerPanicked);
-                }
-                next = next.or_sooner(match received {
-                    Ok(()) => Step::More,
-                    Err(error) => self.sockets[at].receive_failed(error, &mut self.reporter)?,
-                });
+                next = next.or_sooner(self.serve(at, now)?);
             }
         }
         if self.interfaces.fresh {
             self.update_memberships();
         }
         Ok(next)
+    }
+
+    /// Receives datagrams of the socket at `at` and sends the replies to them, a batch at a time.
+    fn serve(&mut self, at: usize, now: Instant) -> Result<Step, RunError> {
+        for _ in 0..BATCHES {
+            let received = self.receive(at, now);
+            self.send_replies(at, now);
+            if self.reporter.panicked_too_often() {
+                return Err(RunError::HandlerPanicked);
+            }
+            if let Err(error) = received {
+                return self.sockets[at].receive_failed(error, &mut self.reporter);
+            }
+        }
+        Ok(Step::More)
     }
 
     fn receive(&mut self, at: usize, now: Instant) -> io::Result<()> {
@@ -165,12 +177,13 @@ impl<T: Transport> EventLoop<T> {
         } = self;
         let mut progress = false;
         let result = sockets[at].socket.receive(&mut |received| {
-            // Once for a batch: it takes a system call.
             if !progress && interfaces.may_have_changed(now) {
                 interfaces.read(now, responder, reporter);
             }
             progress = true;
-            replies.extend(handle(now, &received, responder, interfaces, reporter));
+            if let Some(reply) = handle(now, &received, responder, interfaces, reporter) {
+                replies.push(reply);
+            }
         });
         if progress {
             sockets[at].forget_failures();
@@ -361,6 +374,8 @@ pub(crate) struct InterfaceReader {
     reads: Reads,
     /// Whether the last read failed.
     failed: bool,
+    /// Whether this step has asked for changes.
+    checked: bool,
     /// Whether they were read since the memberships were updated.
     fresh: bool,
     /// Those that are gone since then.
@@ -402,6 +417,7 @@ impl InterfaceReader {
             changes: None,
             reads: Reads::default(),
             failed: false,
+            checked: false,
             fresh: false,
             gone: GoneLinks::default(),
         }
@@ -411,8 +427,12 @@ impl InterfaceReader {
         self.reads.is_due(now, age)
     }
 
-    /// Whether a request that arrives now should have the interfaces read first.
-    fn may_have_changed(&self, now: Instant) -> bool {
+    /// Whether a request that arrives now should have the interfaces read first. It asks the system
+    /// once in a step.
+    fn may_have_changed(&mut self, now: Instant) -> bool {
+        if mem::replace(&mut self.checked, true) {
+            return false;
+        }
         match &self.changes {
             Some(changes) => self.is_due(now, Duration::ZERO) && changes.routes_changed(),
             None => self.is_due(now, STALE_AFTER),

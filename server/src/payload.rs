@@ -31,7 +31,7 @@ impl fmt::Debug for Payload {
 }
 
 /// Where answers are written, one after the other. Once all answers are dropped, the next one starts from
-/// the beginning. It allocates only if more than a batch of them is kept.
+/// the beginning. It allocates only when answers that are kept have left it full.
 #[derive(Debug)]
 pub(crate) struct Payloads(BytesMut);
 

@@ -1,9 +1,9 @@
 //! Rate limits: a bucket for each source, in a table of fixed size.
 
 use std::hash::Hash;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
@@ -49,58 +49,79 @@ impl RateLimit {
     pub const fn burst(&self) -> NonZeroU32 {
         self.burst
     }
+}
 
+/// A rate limit, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
     /// The time in which a bucket regains one answer.
-    fn interval(self) -> Duration {
-        Duration::from_secs(1) / self.per_second.get()
-    }
-
+    interval: u64,
     /// How far ahead of the clock a bucket's time may be.
-    fn tolerance(self) -> Duration {
-        self.interval() * (self.burst.get() - 1)
+    tolerance: u64,
+}
+
+impl From<RateLimit> for Pace {
+    fn from(limit: RateLimit) -> Self {
+        let interval = 1_000_000_000 / u64::from(limit.per_second.get());
+        Self {
+            interval,
+            tolerance: interval * u64::from(limit.burst.get() - 1),
+        }
     }
 }
 
 /// A bucket, stored as the time at which it is full again (the generic cell rate algorithm of ITU-T
-/// I.371), counted from the limiter's first use.
+/// I.371), in nanoseconds of a [`Clock`].
 #[derive(Clone, Copy, Debug, Default)]
 struct Bucket {
-    full_at: Duration,
+    full_at: u64,
 }
 
 impl Bucket {
     /// Takes one answer out of the bucket, if one is left. Returns whether one was.
-    fn take(&mut self, now: Duration, limit: RateLimit) -> bool {
+    fn take(&mut self, now: u64, pace: Pace) -> bool {
         let full_at = self.full_at.max(now);
-        let left = full_at.saturating_sub(now) <= limit.tolerance();
+        let left = full_at - now <= pace.tolerance;
         if left {
-            self.full_at = full_at + limit.interval();
+            self.full_at = full_at.saturating_add(pace.interval);
         }
         left
+    }
+}
+
+/// Counts nanoseconds from its first use, for 584 years.
+#[derive(Debug, Default)]
+struct Clock {
+    beginning: Option<Instant>,
+}
+
+impl Clock {
+    fn read(&mut self, now: Instant) -> u64 {
+        let beginning = *self.beginning.get_or_insert(now);
+        let since = now.saturating_duration_since(beginning);
+        since.as_nanos().try_into().unwrap_or(u64::MAX)
     }
 }
 
 /// A limit for all sources together.
 #[derive(Debug)]
 pub(crate) struct TotalLimit {
-    limit: RateLimit,
+    pace: Pace,
     bucket: Bucket,
-    beginning: Option<Instant>,
+    clock: Clock,
 }
 
 impl TotalLimit {
     pub(crate) fn new(limit: RateLimit) -> Self {
         Self {
-            limit,
+            pace: limit.into(),
             bucket: Bucket::default(),
-            beginning: None,
+            clock: Clock::default(),
         }
     }
 
     pub(crate) fn permits(&mut self, now: Instant) -> bool {
-        let beginning = *self.beginning.get_or_insert(now);
-        let now = now.saturating_duration_since(beginning);
-        self.bucket.take(now, self.limit)
+        self.bucket.take(self.clock.read(now), self.pace)
     }
 }
 
@@ -114,27 +135,39 @@ const WAYS: usize = 8;
 /// On the link, hosts share a /64, so each IPv6 address is a source. Off the link a /64 is the
 /// smallest network of a site, and one host may use all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Source {
-    V4(Ipv4Addr),
-    /// An IPv6 address on the link, and its scope.
-    V6OnLink(Ipv6Addr, u32),
-    /// The network of an IPv6 address off the link: its first 64 bits.
-    V6Network(u128),
+pub(crate) struct Source {
+    /// The address, as an IPv6 address, or the network of one.
+    bits: u128,
+    /// The scope of an address on the link, or [`NETWORK`].
+    scope: u64,
 }
+
+/// Not a scope, which has 32 bits.
+const NETWORK: u64 = 1 << 32;
 
 impl Source {
     pub(crate) fn of(address: SocketAddr, on_link: bool) -> Self {
         match address {
-            SocketAddr::V4(address) => Self::V4(*address.ip()),
-            SocketAddr::V6(address) if on_link => Self::V6OnLink(*address.ip(), address.scope_id()),
-            SocketAddr::V6(address) => Self::V6Network(address.ip().to_bits() >> 64),
+            // No host has such an IPv6 address.
+            SocketAddr::V4(address) => Self {
+                bits: address.ip().to_ipv6_mapped().to_bits(),
+                scope: 0,
+            },
+            SocketAddr::V6(address) if on_link => Self {
+                bits: address.ip().to_bits(),
+                scope: address.scope_id().into(),
+            },
+            SocketAddr::V6(address) => Self {
+                bits: address.ip().to_bits() >> 64,
+                scope: NETWORK,
+            },
         }
     }
 }
 
 /// A limit for each source.
 ///
-/// The table has room for 16,384 sources and a fixed size of 384 KiB. A source is identified by a
+/// The table has room for 16,384 sources and a fixed size of 256 KiB. A source is identified by a
 /// 128-bit hash with a secret key: one half chooses the set, the other identifies the source in it.
 /// Nobody can choose addresses that evict a given source or share its bucket.
 ///
@@ -143,10 +176,10 @@ impl Source {
 /// its answers.
 #[derive(Debug)]
 pub(crate) struct SourceLimit {
-    limit: RateLimit,
+    pace: Pace,
     seed: [u64; 2],
     sets: Box<[[Entry; WAYS]]>,
-    beginning: Option<Instant>,
+    clock: Clock,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -159,24 +192,23 @@ struct Entry {
 impl SourceLimit {
     pub(crate) fn new(limit: RateLimit, seed: [u64; 2]) -> Self {
         Self {
-            limit,
+            pace: limit.into(),
             seed,
             sets: vec![[Entry::default(); WAYS]; SETS].into_boxed_slice(),
-            beginning: None,
+            clock: Clock::default(),
         }
     }
 
     /// Takes one answer out of the bucket of `source`. Returns whether one was left.
     pub(crate) fn permits(&mut self, now: Instant, source: Source) -> bool {
-        let beginning = *self.beginning.get_or_insert(now);
-        let now = now.saturating_duration_since(beginning);
+        let now = self.clock.read(now);
         let (set, source) = self.place_of(source);
         let set = &mut self.sets[set];
         let at = match set.iter().position(|entry| entry.source == source) {
             Some(at) => at,
             None => replace_fullest(set, source),
         };
-        set[at].bucket.take(now, self.limit)
+        set[at].bucket.take(now, self.pace)
     }
 
     /// The set of `source`, and its identifier there.
@@ -204,6 +236,9 @@ fn replace_fullest(set: &mut [Entry; WAYS], source: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV6};
+    use std::time::Duration;
+
     use super::*;
 
     const SEED: [u64; 2] = [1, 2];
@@ -213,7 +248,7 @@ mod tests {
     }
 
     fn ip(number: u32) -> Source {
-        Source::V4(Ipv4Addr::from_bits(number))
+        Source::of((Ipv4Addr::from_bits(number), 1).into(), true)
     }
 
     /// How many of `count` requests, `spacing` apart, are permitted.
@@ -260,7 +295,7 @@ mod tests {
     fn a_million_sources_neither_grow_the_table_nor_starve_a_client() {
         let mut limiter = SourceLimit::new(limit(50), SEED);
         let size = size_of_val(&*limiter.sets);
-        assert_eq!(size, 384 * 1024);
+        assert_eq!(size, 256 * 1024);
         let start = Instant::now();
         let client = ip(u32::MAX);
         for number in 0..1_000_000_u32 {
@@ -315,11 +350,12 @@ mod tests {
         let mut limiter = SourceLimit::new(limit(1).with_burst(NonZeroU32::MIN), SEED);
         let now = Instant::now();
         for bits in [0, 1, 0x0a00_0001, u32::MAX] {
+            let v6 = |bits, scope| SocketAddrV6::new(Ipv6Addr::from_bits(bits), 1, 0, scope).into();
             for source in [
-                Source::V4(Ipv4Addr::from_bits(bits)),
-                Source::V6OnLink(Ipv6Addr::from_bits(bits.into()), 0),
-                Source::V6OnLink(Ipv6Addr::from_bits(bits.into()), 1),
-                Source::V6Network(bits.into()),
+                ip(bits),
+                Source::of(v6(bits.into(), 0), true),
+                Source::of(v6(bits.into(), 1), true),
+                Source::of(v6(u128::from(bits) << 64, 0), false),
             ] {
                 assert!(limiter.permits(now, source), "{source:?}");
                 assert!(!limiter.permits(now, source), "{source:?}");

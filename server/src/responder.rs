@@ -70,6 +70,8 @@ pub struct Responder {
     /// Whether the last datagram did not fit the interfaces.
     needs_interfaces: bool,
     payloads: Payloads,
+    /// The last plain answer. Most are equal to it.
+    last_answer: Option<(Response, Payload)>,
 }
 
 /// A datagram as it reached the server.
@@ -152,6 +154,7 @@ impl Responder {
             interfaces: Vec::new(),
             needs_interfaces: true,
             payloads: Payloads::new(),
+            last_answer: None,
         })
     }
 
@@ -426,9 +429,18 @@ impl Responder {
     }
 
     fn encode(&mut self, response: Response) -> Payload {
-        let message = Message::Response(response);
+        if let Some((last, payload)) = &self.last_answer
+            && *last == response
+        {
+            return payload.clone();
+        }
+        // Before the next is written, so that its memory serves again.
+        self.last_answer = None;
         let codec = self.config.settings().codec();
-        self.payloads.write(|out| codec.encode(message, out))
+        let message = Message::Response(response);
+        let payload = self.payloads.write(|out| codec.encode(message, out));
+        self.last_answer = Some((response, payload.clone()));
+        payload
     }
 
     fn codec(&self) -> &Codec {

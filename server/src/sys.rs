@@ -105,7 +105,7 @@ pub(crate) trait Transport {
 }
 
 /// How many datagrams are received before the replies to them are sent.
-pub(crate) const BATCH: usize = 32;
+pub(crate) const BATCH: usize = 64;
 
 /// How large a receive buffer and a send buffer the system is asked for: 4 MiB, which holds 5,000
 /// datagrams.

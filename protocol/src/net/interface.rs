@@ -104,7 +104,7 @@ impl Interface {
 
     /// Whether `ip` is on link, in one of the [`networks`](Self::networks).
     pub fn is_on_link(&self, ip: IpAddr) -> bool {
-        self.networks().any(|network| network.contains(&ip))
+        self.networks().any(|network| contains(network, ip))
     }
 
     /// The address of this interface that `ip` can reach, if `ip` is on link.
@@ -202,6 +202,22 @@ fn is_hex(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
+/// Whether `ip` has the prefix of `network`. A server asks this several times for each request, and
+/// `IpNet::contains`, which compares with the first and the last address, takes much longer.
+fn contains(network: IpNet, ip: IpAddr) -> bool {
+    match (network, ip) {
+        (IpNet::V4(network), IpAddr::V4(ip)) => {
+            let differing = network.addr().to_bits() ^ ip.to_bits();
+            differing & network.netmask().to_bits() == 0
+        }
+        (IpNet::V6(network), IpAddr::V6(ip)) => {
+            let differing = network.addr().to_bits() ^ ip.to_bits();
+            differing & network.netmask().to_bits() == 0
+        }
+        _ => false,
+    }
+}
+
 /// The first of the items with the longest prefix whose network contains `ip`.
 fn longest<'a, T>(
     items: impl Iterator<Item = &'a T>,
@@ -209,7 +225,7 @@ fn longest<'a, T>(
     network: impl Fn(&T) -> IpNet,
 ) -> Option<&'a T> {
     let mut best: Option<&T> = None;
-    for item in items.filter(|item| network(item).contains(&ip)) {
+    for item in items.filter(|item| contains(network(item), ip)) {
         let prefix_len = |item| network(item).prefix_len();
         if best.is_none_or(|best| prefix_len(item) > prefix_len(best)) {
             best = Some(item);

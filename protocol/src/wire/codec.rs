@@ -84,6 +84,9 @@ impl Codec {
     /// [`DecodeError`], if `datagram` is not a message.
     #[doc(alias = "parse_response")]
     pub fn decode(&self, datagram: &[u8]) -> Result<Message, DecodeError> {
+        if let Some(request) = Request::parse(&self.message, datagram) {
+            return Ok(Message::Request(request));
+        }
         if datagram.is_empty() {
             return Err(DecodeError::Empty);
         }
@@ -92,12 +95,7 @@ impl Codec {
                 len: datagram.len(),
             });
         }
-        if let Some(request) = Request::parse(&self.message, datagram) {
-            return Ok(Message::Request(request));
-        }
-        Response::parse(&self.prefix, datagram)
-            .unwrap_or(Err(DecodeError::UnknownMessage))
-            .map(Message::Response)
+        Response::parse(&self.prefix, datagram).map(Message::Response)
     }
 
     /// Appends the canonical form of `message` to `out`. It allocates only if `out` has less capacity

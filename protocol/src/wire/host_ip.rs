@@ -55,6 +55,7 @@ impl HostIp {
     ///
     /// # Errors
     /// [`NotAHost`], if it is not.
+    #[inline]
     pub const fn new(ip: IpAddr) -> Result<Self, NotAHost> {
         let possible = match ip {
             IpAddr::V4(ip) => !matches!(ip.octets()[0], 0 | 224..=255),

@@ -41,13 +41,14 @@ impl Response {
         self.port
     }
 
-    /// Parses `datagram`. Returns `None` if it does not start with `prefix`.
-    pub(crate) fn parse(prefix: &Word, datagram: &[u8]) -> Option<Result<Self, DecodeError>> {
-        let rest = datagram.strip_prefix(prefix.as_bytes())?;
-        Some(grammar::endpoint(rest).and_then(|(ip, port)| {
-            let ip = HostIp::new(ip).map_err(|NotAHost { ip }| DecodeError::NotAHost { ip })?;
-            Ok(Self::new(ip, port))
-        }))
+    /// Parses `datagram`, which must start with `prefix`.
+    pub(crate) fn parse(prefix: &Word, datagram: &[u8]) -> Result<Self, DecodeError> {
+        let rest = datagram
+            .strip_prefix(prefix.as_bytes())
+            .ok_or(DecodeError::UnknownMessage)?;
+        let (ip, port) = grammar::endpoint(rest)?;
+        let ip = HostIp::new(ip).map_err(|NotAHost { ip }| DecodeError::NotAHost { ip })?;
+        Ok(Self::new(ip, port))
     }
 
     pub(crate) fn emit(self, prefix: &Word, out: &mut BytesMut) {
@@ -133,10 +134,7 @@ mod tests {
     #[test]
     fn golden_bytes_are_read() {
         for (bytes, ip, port) in GOLDEN {
-            assert_eq!(
-                Response::parse(&prefix(), bytes),
-                Some(Ok(response(ip, port)))
-            );
+            assert_eq!(Response::parse(&prefix(), bytes), Ok(response(ip, port)));
         }
     }
 

@@ -171,9 +171,7 @@ impl Codec {
     /// The plain response that `line` is in its canonical form.
     fn response(&self, line: &[u8]) -> Result<Response, DetailsError> {
         let malformed = DetailsError::MalformedResponse;
-        let response = Response::parse(self.prefix(), line)
-            .and_then(Result::ok)
-            .ok_or(malformed)?;
+        let response = Response::parse(self.prefix(), line).map_err(|_| malformed)?;
         let mut rest = Remaining(&line[self.prefix().as_bytes().len()..]);
         let is_canonical = fmt::write(&mut rest, format_args!("{response}")).is_ok();
         if is_canonical && rest.0.is_empty() {
