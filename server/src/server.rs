@@ -48,6 +48,8 @@ pub struct Server {
     local_addrs: Vec<SocketAddr>,
     /// The result of binding on IPv6 too, to be reported at the start.
     ipv6: Option<io::Result<()>>,
+    /// Why the kernel filter could not be attached, to be reported at the start.
+    filter_error: Option<io::Error>,
     /// The last field: it reports the end when the socket is closed.
     pub(crate) end: EndGuard,
 }
@@ -191,8 +193,8 @@ impl Server {
             InterfaceReader::new(Interface::list),
             Reporter::new(Arc::clone(&control.stats), logging),
         );
-        // Nothing else is queued from here on. `start` tries again and reports an error.
-        let _ = event_loop.filter_in_kernel();
+        // Nothing else is queued from here on.
+        let filter_error = event_loop.filter_in_kernel().err();
         Ok(Self {
             event_loop,
             poll,
@@ -200,6 +202,7 @@ impl Server {
             control,
             local_addrs,
             ipv6: None,
+            filter_error,
         })
     }
 
@@ -279,8 +282,8 @@ impl Server {
     /// Subscribes to changes and reads the interfaces. Reports what fails to the event handler,
     /// which is set by now.
     pub(crate) fn start(&mut self) {
-        if let Err(error) = self.event_loop.filter_in_kernel() {
-            let event = Event::KernelFilterUnavailable { error: &error };
+        if let Some(error) = &self.filter_error {
+            let event = Event::KernelFilterUnavailable { error };
             self.event_loop.reporter.report(&event);
         }
         let changes = Changes::watch(self.poll.registry(), CHANGES).unwrap_or_else(|error| {

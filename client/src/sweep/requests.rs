@@ -23,9 +23,11 @@ impl<K> Default for Requests<K> {
 
 impl<K: Copy + Eq + Hash> Requests<K> {
     pub(crate) fn insert(&mut self, now: Instant, key: K) {
-        self.times.insert(key, now);
+        let repeated = self.times.insert(key, now).is_some();
         self.order.push_back((now, key));
-        self.tidy();
+        if repeated {
+            self.tidy();
+        }
     }
 
     pub(crate) fn take(&mut self, key: K) {
