@@ -114,7 +114,7 @@ fn a_server_is_found_by_its_name_properties_and_id() {
             let found = Found::on(&a, &[&["--format=plain"], options].concat());
             assert_eq!((found.code, &*found.stdout), (0, "10.77.1.2"), "{found:#?}");
         }
-        let nobody = "A".repeat(43);
+        let nobody = format!("-{}", "A".repeat(42));
         for (options, why) in [
             (["--pin", &*nobody], "none of those that are wanted"),
             (["--name", "scanner"], "none with the wanted name"),

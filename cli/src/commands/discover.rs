@@ -132,7 +132,8 @@ pub(crate) struct SearchOptions {
     wanted_properties: Vec<String>,
 
     /// Find only servers that prove this id with a signature. Repeatable
-    #[arg(long = "pin", value_name = "ID")]
+    // One id in 64 begins with a hyphen.
+    #[arg(long = "pin", value_name = "ID", allow_hyphen_values = true)]
     pinned_ids: Vec<String>,
 
     /// Trust servers on first use: keep their names and ids in this file, and refuse others with those
