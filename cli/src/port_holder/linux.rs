@@ -113,8 +113,12 @@ pub(crate) fn is_shared(address: SocketAddr) -> bool {
         let is_same_family = ip.is_ipv4() == address.is_ipv4();
         other.port() == address.port() && is_same_family && (is_any || ip == address.ip())
     };
-    let sockets = all_sockets().filter(|socket| overlaps(socket.local_address));
-    sockets.count() > 1
+    // The system lists a socket twice if others are opened while it is read.
+    let sockets: HashSet<u64> = all_sockets()
+        .filter(|socket| overlaps(socket.local_address))
+        .map(|socket| socket.inode)
+        .collect();
+    sockets.len() > 1
 }
 
 /// The numbers of the sockets that have `port`, on whichever address.
