@@ -107,6 +107,10 @@ pub(crate) fn is_our_service_on(port: u16, pid: i32) -> bool {
 /// it stands for. For an IPv4 address, an IPv6 socket on every address doesn't count: the kernel prefers
 /// IPv4 sockets.
 pub(crate) fn is_shared(address: SocketAddr) -> bool {
+    is_shared_among(all_sockets(), address)
+}
+
+fn is_shared_among(sockets: impl Iterator<Item = UdpNetEntry>, address: SocketAddr) -> bool {
     let overlaps = |other: SocketAddr| {
         let ip = other.ip().to_canonical();
         let is_any = ip.is_unspecified() || address.ip().is_unspecified();
@@ -114,7 +118,7 @@ pub(crate) fn is_shared(address: SocketAddr) -> bool {
         other.port() == address.port() && is_same_family && (is_any || ip == address.ip())
     };
     // The system lists a socket twice if others are opened while it is read.
-    let sockets: HashSet<u64> = all_sockets()
+    let sockets: HashSet<u64> = sockets
         .filter(|socket| overlaps(socket.local_address))
         .map(|socket| socket.inode)
         .collect();
@@ -242,6 +246,13 @@ mod tests {
             assert!(shared("::1", "::1"));
             assert!(!shared("::1", "127.0.0.1"));
         }
+    }
+
+    #[test]
+    fn a_socket_that_is_listed_twice_is_not_shared() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let twice = all_sockets().chain(all_sockets());
+        assert!(!is_shared_among(twice, socket.local_addr().unwrap()));
     }
 
     #[test]
