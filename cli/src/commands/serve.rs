@@ -284,17 +284,34 @@ fn announce(services: Vec<Service>) -> Vec<(String, Announcement)> {
     services.into_iter().filter_map(announce).collect()
 }
 
-#[cfg_attr(
-    not(target_os = "linux"),
-    allow(unused_variables, reason = "systemd is on Linux only")
-)]
 fn open(args: &ServeArgs, config: Config) -> Result<Server, Failure> {
     #[cfg(target_os = "linux")]
     if args.socket_activation {
-        let server = Server::from_sockets(systemd::handed_over()?, config.clone());
-        return server.map_err(|error| explain(error, config, false));
+        return Server::from_sockets(systemd::handed_over()?, config).map_err(explain);
     }
-    Server::bind(config.clone()).map_err(|error| explain(error, config, args.replace))
+    bind(config, args.replace)
+}
+
+/// Binds the server. If the port was in use and nobody has it any longer, it tries again: of several
+/// that start at once, each may have been kept from it by another that failed too.
+fn bind(config: Config, replaced: bool) -> Result<Server, Failure> {
+    /// Without /proc nobody ever seems to have it.
+    const ATTEMPTS: u32 = 16;
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let port = match Server::bind(config.clone()) {
+            Err(BindError::PortInUse { port, .. }) => port,
+            result => return result.map_err(explain),
+        };
+        let holders = Holders::of(port);
+        if !holders.ended {
+            return Err(in_use(port, holders, config, replaced));
+        }
+        if attempts == ATTEMPTS {
+            return Err(Failure::from(PortTaken::Ended { port }).with_hint("start it again"));
+        }
+    }
 }
 
 /// The configuration, and the address that the server names on each interface.
@@ -377,22 +394,21 @@ fn counters(control: &Control) -> String {
     format!("counters: {}", control.stats())
 }
 
-/// Adds who has the port, if it is in use, and what to do. If it was `replaced`, its holder has
-/// taken it since.
-fn explain(error: BindError, config: Config, replaced: bool) -> Failure {
-    let port = match error {
-        BindError::PortInUse { port, .. } => port,
-        BindError::Details { .. } => {
-            return Failure::from(error).with_hint("shorten the name or the properties");
-        }
-        BindError::NotPermitted { .. } => {
-            return Failure::from(error).with_hint("choose a port above 1023 with --port");
-        }
+/// Adds what to do.
+fn explain(error: BindError) -> Failure {
+    let hint = match error {
+        BindError::Details { .. } => "shorten the name or the properties",
+        BindError::NotPermitted { .. } => "choose a port above 1023 with --port",
         other => return other.into(),
     };
-    let holders = Holders::of(port);
-    if holders.ended {
-        return Failure::from(PortTaken::Ended { port }).with_hint("start it again");
+    Failure::from(error).with_hint(hint)
+}
+
+/// Says who has the port and what to do. If it was `replaced`, its holder has taken it since.
+fn in_use(port: u16, holders: Holders, config: Config, replaced: bool) -> Failure {
+    if replaced {
+        return Failure::from(PortTaken::Meanwhile { port, holders })
+            .with_hint("start it again, or choose another port with --port");
     }
     let hint = match (holders.are_all_ours(), config.shared_port()) {
         (true, true) => {
@@ -409,12 +425,7 @@ fn explain(error: BindError, config: Config, replaced: bool) -> Failure {
         }
         (false, _) => "choose another port with --port",
     };
-    let error = if replaced {
-        PortTaken::Meanwhile { port, holders }
-    } else {
-        PortTaken::Now { port, holders }
-    };
-    Failure::from(error).with_hint(hint)
+    Failure::from(PortTaken::Now { port, holders }).with_hint(hint)
 }
 
 /// Whether those that have the port share it with this user. Only the system knows, so a server is
