@@ -446,7 +446,7 @@ mod tests {
         while let Some(transmit) = discovery.poll_transmit(now) {
             let error = io::Error::from(io::ErrorKind::NetworkUnreachable);
             if transmit.destination.ip() != Ipv4Addr::BROADCAST {
-                discovery.handle_send_error(error);
+                discovery.handle_send_error(transmit, error);
             }
         }
         let source = "192.168.1.9:9999".parse().unwrap();

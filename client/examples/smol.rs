@@ -34,7 +34,7 @@ impl Search {
                 let socket = &self.sockets[transmit.link];
                 let destination = transmit.destination;
                 if let Err(error) = socket.send_to(&transmit.payload, destination).await {
-                    self.discovery.handle_send_error(error);
+                    self.discovery.handle_send_error(transmit, error);
                 }
             }
             self.receive(timeout).await;

@@ -7,15 +7,17 @@ use std::time::{Duration, Instant};
 
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token, Waker};
+use socket2::SockRef;
 use thiserror::Error;
 
 use crate::config::Config;
-use crate::discovery::Discovery;
+use crate::discovery::{Discovery, Transmit};
 use crate::driver::{Driver, Endpoint, Step};
 use crate::error::DiscoverError;
 use crate::refusals::{self, Queued};
 use crate::report::Report;
 use crate::resolve;
+use crate::send;
 use crate::server::DiscoveredServer;
 use crate::watch::Round;
 
@@ -188,8 +190,8 @@ impl Iterator for Search {
 impl std::iter::FusedIterator for Search {}
 
 impl Endpoint for UdpSocket {
-    fn send(&self, payload: &[u8], destination: SocketAddr) -> io::Result<usize> {
-        self.send_to(payload, destination)
+    fn send(&self, transmits: &[Transmit]) -> io::Result<usize> {
+        send::send(&SockRef::from(self), transmits)
     }
 
     fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {

@@ -55,8 +55,8 @@ pub(crate) const MAX_REMEMBERED: usize = 4096;
 ///    [`give_up`](Self::give_up).
 /// 3. Until [`poll_timeout`](Self::poll_timeout) returns `None`, repeat in this order:
 ///    - Send what [`poll_transmit`](Self::poll_transmit) returns, until it returns `None`. If a
-///      datagram cannot be sent, call [`handle_send_error`](Self::handle_send_error) before the next
-///      `poll_transmit`. Receive in between if there are many, so that answers are not lost.
+///      datagram cannot be sent, pass it to [`handle_send_error`](Self::handle_send_error) before the
+///      next `poll_transmit`. Receive in between if there are many, so that answers are not lost.
 ///    - Wait until a socket is readable, or until the time that `poll_timeout` returns.
 ///    - Receive from the sockets, a bounded number of times. Pass datagrams to
 ///      [`handle_datagram`](Self::handle_datagram), and errors to
@@ -112,7 +112,6 @@ pub struct Discovery {
     links: Vec<LinkState>,
     /// How many probes have been started.
     probes: usize,
-    last_transmit: Option<LastTransmit>,
     /// The names of the interfaces on which a server was found.
     answered: HashSet<String>,
     /// The addresses of the targets that are hosts.
@@ -132,7 +131,7 @@ pub struct Discovery {
 }
 
 /// A datagram to send.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub struct Transmit {
     /// The position in [`Discovery::links`] of the link to send it on.
@@ -141,6 +140,14 @@ pub struct Transmit {
     pub destination: SocketAddr,
     /// Its bytes.
     pub payload: Bytes,
+    kind: TransmitKind,
+}
+
+impl Transmit {
+    /// Whether it is a request of a sweep. What is polled next does not depend on whether it is sent.
+    pub(crate) fn is_of_sweep(&self) -> bool {
+        matches!(self.kind, TransmitKind::Ask(_))
+    }
 }
 
 /// The end of a search by [`Config::quiet_for`].
@@ -158,30 +165,26 @@ struct LinkState {
     sent_at: Instant,
     /// The destinations that the current probe has not been sent to.
     pending: Pending,
-    /// Whether the current probe was sent to at least one destination.
-    probe_sent: bool,
+    /// How many datagrams of the current probe were sent.
+    sent: u32,
     /// The number of consecutive errors of unknown meaning.
     unknown_errors: u32,
-}
-
-/// The datagram that `poll_transmit` returned last, and what to restore if it cannot be sent.
-#[derive(Debug)]
-struct LastTransmit {
-    link: usize,
-    kind: TransmitKind,
-    sent_before: Instant,
-    probe_sent_before: bool,
 }
 
 /// What a datagram is for.
 #[derive(Clone, Copy, Debug)]
 enum TransmitKind {
-    /// A probe to the destination of the link with this position.
-    Probe(usize),
+    /// A probe.
+    Probe {
+        /// The position of its destination in those of the link.
+        destination: usize,
+        /// When the datagram before it left.
+        sent_before: Instant,
+    },
     /// The request for details after it.
     Details(Owed),
     /// A request of the sweep.
-    Ask,
+    Ask(Ask),
 }
 
 /// A request for details that follows a probe to the same destination.
@@ -267,7 +270,7 @@ impl Discovery {
         let state = |_: &Link| LinkState {
             sent_at: now,
             pending: Pending::default(),
-            probe_sent: false,
+            sent: 0,
             unknown_errors: 0,
         };
         let mut discovery = Self {
@@ -293,7 +296,6 @@ impl Discovery {
             ended: false,
             links: selection.links.iter().map(state).collect(),
             probes: 0,
-            last_transmit: None,
             answered: interfaces_with_ipv4(&host.expected),
             asked,
             memory: Memory {
@@ -406,24 +408,25 @@ impl Discovery {
         let nonces = self.nonces.as_mut()?;
         nonces.sent(now, (owed.link, owed.host, owed.probe));
         let payload = nonces.request(&self.codec, owed.probe);
-        self.start_transmit(owed.link, TransmitKind::Details(owed));
+        self.count_sent(owed.link);
         Some(Transmit {
             link: owed.link,
             destination: owed.destination,
             payload,
+            kind: TransmitKind::Details(owed),
         })
     }
 
     fn poll_probe(&mut self, now: Instant) -> Option<Transmit> {
-        let (link, destination) = self
+        let (link, position) = self
             .links
             .iter_mut()
             .enumerate()
             .find_map(|(at, state)| Some((at, state.pending.next()?)))?;
-        self.start_transmit(link, TransmitKind::Probe(destination));
-        self.links[link].sent_at = now;
+        self.count_sent(link);
+        let sent_before = mem::replace(&mut self.links[link].sent_at, now);
         let report = &mut self.report.links[link];
-        let destination = &mut report.destinations[destination];
+        let destination = &mut report.destinations[position];
         destination.sent += 1;
         let (address, first, kind) = (*destination, destination.sent == 1, destination.kind);
         let address = report.socket_addr(&address);
@@ -444,6 +447,10 @@ impl Discovery {
             link,
             destination: address,
             payload: self.request.clone(),
+            kind: TransmitKind::Probe {
+                destination: position,
+                sent_before,
+            },
         })
     }
 
@@ -454,7 +461,7 @@ impl Discovery {
         let ask = self.sweep.as_mut()?.poll(now);
         self.report_passes();
         let ask = ask?;
-        self.start_transmit(ask.link, TransmitKind::Ask);
+        self.count_sent(ask.link);
         let payload = match (&self.nonces, ask.details) {
             (Some(nonces), Some(pass)) => nonces.request(&self.codec, pass),
             _ => self.request.clone(),
@@ -466,57 +473,82 @@ impl Discovery {
             link: ask.link,
             destination: ask.destination,
             payload,
+            kind: TransmitKind::Ask(ask),
         })
     }
 
     /// Counts a datagram on `link` for its current probe.
-    fn start_transmit(&mut self, link: usize, kind: TransmitKind) {
+    fn count_sent(&mut self, link: usize) {
         let state = &mut self.links[link];
-        self.last_transmit = Some(LastTransmit {
-            link,
-            kind,
-            sent_before: state.sent_at,
-            probe_sent_before: state.probe_sent,
-        });
-        if !mem::replace(&mut state.probe_sent, true) {
+        state.sent = state.sent.saturating_add(1);
+        if state.sent == 1 {
             self.report.links[link].probes_sent += 1;
         }
     }
 
-    /// Handles an error from sending the datagram that [`poll_transmit`](Self::poll_transmit)
-    /// returned last. If it was a broadcast or multicast, the probe goes to another such address of the
-    /// link instead, which `poll_transmit` returns next. If the system had no room for a request of a
-    /// sweep, that address is asked again later, and the error does not count.
-    pub fn handle_send_error(&mut self, error: io::Error) {
-        let Some(last) = self.last_transmit.take() else {
-            return;
-        };
-        let state = &mut self.links[last.link];
-        if !last.probe_sent_before {
-            state.probe_sent = false;
-            self.report.links[last.link].probes_sent -= 1;
+    /// Takes that back.
+    fn count_unsent(&mut self, link: usize) {
+        let state = &mut self.links[link];
+        if state.sent == 1 {
+            self.report.links[link].probes_sent -= 1;
         }
-        state.sent_at = last.sent_before;
-        match last.kind {
-            TransmitKind::Probe(destination) => self.take_back_probe(last.link, destination),
-            TransmitKind::Details(Owed {
-                link, host, probe, ..
-            }) => {
+        state.sent = state.sent.saturating_sub(1);
+    }
+
+    /// Handles that `transmit`, which is of this search, could not be sent. If it was a broadcast or
+    /// multicast, the probe goes to another such address of the link instead, which
+    /// [`poll_transmit`](Self::poll_transmit) returns next. If the system had no room for a request of a
+    /// sweep, that address is asked again later, and the error does not count.
+    #[expect(clippy::needless_pass_by_value, reason = "no datagram can fail twice")]
+    pub fn handle_send_error(&mut self, transmit: Transmit, error: io::Error) {
+        let link = transmit.link;
+        self.count_unsent(link);
+        match transmit.kind {
+            TransmitKind::Probe {
+                destination,
+                sent_before,
+            } => {
+                self.links[link].sent_at = sent_before;
+                self.take_back_probe(link, destination);
+            }
+            TransmitKind::Details(Owed { host, probe, .. }) => {
                 if let Some(nonces) = &mut self.nonces {
                     nonces.not_sent((link, host, probe));
                 }
             }
-            TransmitKind::Ask => {
-                if self.take_back_ask(SendErrorKind::of(&error)) {
+            TransmitKind::Ask(ask) => {
+                let kind = SendErrorKind::of(&error);
+                let sweep = self.sweep.as_mut();
+                if sweep.is_some_and(|it| it.handle_send_error(self.now, &ask, kind)) {
+                    self.count_asked(&ask, false);
+                }
+                if kind == SendErrorKind::NoRoom {
+                    if let Some(report) = &mut self.report.sweep {
+                        report.no_room += 1;
+                    }
                     return;
                 }
             }
         }
-        let report = &mut self.report.links[last.link];
+        let report = &mut self.report.links[link];
         report.send_errors = report.send_errors.saturating_add(1);
         self.trace.send_failed(report, &error);
         report.last_send_error = Some(Arc::new(error));
         self.end_if_over();
+    }
+
+    /// Takes back a request of the sweep that was not tried. Its address is asked later. Of several the
+    /// last must be taken back first.
+    pub(crate) fn take_back(&mut self, transmit: &Transmit) {
+        let TransmitKind::Ask(ask) = transmit.kind else {
+            return;
+        };
+        self.count_unsent(ask.link);
+        if let Some(sweep) = &mut self.sweep
+            && sweep.take_back(&ask)
+        {
+            self.count_asked(&ask, false);
+        }
     }
 
     fn take_back_probe(&mut self, link: usize, destination: usize) {
@@ -535,22 +567,6 @@ impl Discovery {
             self.links[link].pending.fall_back();
         }
         self.count_remembered(address, false);
-    }
-
-    /// Returns whether the system only had no room for the last request of the sweep.
-    fn take_back_ask(&mut self, kind: SendErrorKind) -> bool {
-        let sweep = self.sweep.as_mut();
-        let no_room = kind == SendErrorKind::NoRoom;
-        // Without room, what was asked before a request for details is asked again too.
-        if let Some(ask) = sweep.and_then(|sweep| sweep.handle_send_error(self.now, kind))
-            && (no_room || ask.details.is_none())
-        {
-            self.count_asked(&ask, false);
-        }
-        if let Some(report) = self.report.sweep.as_mut().filter(|_| no_room) {
-            report.no_room += 1;
-        }
-        no_room
     }
 
     /// Counts a request of the sweep, or takes it back.
@@ -1105,12 +1121,12 @@ impl Discovery {
             let waits = link.waits_for_ipv4 && (first || self.answered.contains(&link.interface));
             if link.given_up.is_none() && !waits {
                 state.pending = Pending::new(self.probes, &link.destinations);
-                state.probe_sent = false;
+                state.sent = 0;
             }
         }
         self.probes += 1;
         if let Some(sweep) = &mut self.sweep {
-            sweep.start_pass();
+            sweep.start_pass(self.now);
         }
         if let Some(quiet) = &mut self.quiet {
             quiet.since = self.now;

@@ -22,6 +22,7 @@ use crate::refusals::{self, Queued};
 use crate::remember::Memory;
 use crate::report::Link;
 use crate::resolve;
+use crate::send::MAX_BATCH;
 use crate::server::DiscoveredServer;
 use crate::watch::Round;
 
@@ -44,7 +45,8 @@ const SENT_AT_ONCE: usize = 64;
 
 /// A socket that never blocks.
 pub(crate) trait Endpoint {
-    fn send(&self, payload: &[u8], destination: SocketAddr) -> io::Result<usize>;
+    /// Sends as many of `transmits` as the system takes at once, at least the first. Returns their number.
+    fn send(&self, transmits: &[Transmit]) -> io::Result<usize>;
     fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)>;
     /// The next error of an earlier datagram, if the system keeps them.
     fn queued_error(&self) -> Option<Queued>;
@@ -77,6 +79,8 @@ pub(crate) struct Driver<S> {
     keeps_errors: bool,
     /// Room for the links that may have more datagrams. Empty between two passes.
     readable: Vec<usize>,
+    /// Room for what is sent together. Empty between two passes.
+    batch: Vec<Transmit>,
     /// How many more datagrams and errors are received before the next yield.
     budget: usize,
     /// The file of addresses, until what answered is saved.
@@ -156,6 +160,7 @@ impl<S: Endpoint> Driver<S> {
             buffer: vec![0; config.settings().buffer_size().capacity()],
             keeps_errors: unicasts,
             readable: Vec::new(),
+            batch: Vec::new(),
             budget: BUDGET,
             memory,
             plan: Plan::new(config, &host.interfaces),
@@ -241,17 +246,59 @@ impl<S: Endpoint> Driver<S> {
 
     /// Sends what is due, but not too much at once. Returns whether that was all.
     fn send(&mut self, clock: impl Fn() -> Instant) -> bool {
+        let mut batch = mem::take(&mut self.batch);
+        let mut all_sent = false;
+        let mut now = clock();
         for _ in 0..SENT_AT_ONCE {
-            let Some(transmit) = self.discovery.poll_transmit(clock()) else {
-                return true;
+            let Some(transmit) = self.discovery.poll_transmit(now) else {
+                all_sent = true;
+                break;
             };
-            if let Some(socket) = &self.sockets[transmit.link]
-                && let Err(error) = send(socket, &transmit, &mut self.discovery)
-            {
-                self.discovery.handle_send_error(error);
+            if batch.first().is_some_and(|it| it.link != transmit.link) {
+                self.send_batch(&mut batch);
+            }
+            let can_wait = transmit.is_of_sweep();
+            batch.push(transmit);
+            if batch.len() == MAX_BATCH || !can_wait {
+                self.send_batch(&mut batch);
+                now = clock();
             }
         }
-        false
+        self.send_batch(&mut batch);
+        self.batch = batch;
+        all_sent
+    }
+
+    /// Sends datagrams of one link, and leaves none. Repeats the call if a signal interrupts it, or if
+    /// it returns the error of an earlier datagram, which the system returns once.
+    fn send_batch(&mut self, batch: &mut Vec<Transmit>) {
+        while let Some(first) = batch.first() {
+            let Some(socket) = &self.sockets[first.link] else {
+                batch.clear();
+                return;
+            };
+            let error = match socket.send(batch) {
+                Ok(sent) => {
+                    batch.drain(..sent);
+                    continue;
+                }
+                Err(error) => error,
+            };
+            let kind = SendErrorKind::of(&error);
+            if kind == SendErrorKind::Interrupted
+                || take_errors(socket, &mut self.discovery, BUDGET) > 0
+            {
+                continue;
+            }
+            if kind == SendErrorKind::NoRoom {
+                // Nor is there for the others.
+                for unsent in batch.drain(1..).rev() {
+                    self.discovery.take_back(&unsent);
+                }
+            }
+            let unsent = batch.remove(0);
+            self.discovery.handle_send_error(unsent, error);
+        }
     }
 
     /// Receives the errors of earlier datagrams: which targets refuse, and which neighbors there are
@@ -380,19 +427,6 @@ impl<S> Drop for Driver<S> {
     }
 }
 
-/// Sends one datagram. Repeats the call if a signal interrupts it, or if it returns the error of an
-/// earlier datagram, which the system returns once.
-fn send(socket: &impl Endpoint, transmit: &Transmit, discovery: &mut Discovery) -> io::Result<()> {
-    loop {
-        match socket.send(&transmit.payload, transmit.destination) {
-            Err(error) if SendErrorKind::of(&error) == SendErrorKind::Interrupted => {}
-            Err(error) if take_errors(socket, discovery, BUDGET) == 0 => return Err(error),
-            Err(_) => {}
-            Ok(_) => return Ok(()),
-        }
-    }
-}
-
 /// Takes at most `budget` errors of earlier datagrams. Returns how many there were.
 fn take_errors(socket: &impl Endpoint, discovery: &mut Discovery, budget: usize) -> usize {
     let mut taken = 0;
@@ -412,6 +446,11 @@ mod tests {
     use std::cell::{Cell, RefCell};
     use std::collections::VecDeque;
     use std::net::{IpAddr, Ipv6Addr};
+    use std::num::NonZeroU8;
+    use std::time::Duration;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     use socket2::SockRef;
     use udp_discovery_protocol::{BufferSize, InterfaceAddress};
@@ -423,18 +462,26 @@ mod tests {
     /// sending succeeds.
     #[derive(Default)]
     struct Scripted {
-        sending: RefCell<VecDeque<io::ErrorKind>>,
+        /// What sending a datagram results in: `None` is success.
+        sending: RefCell<VecDeque<Option<io::ErrorKind>>>,
         receiving: RefCell<VecDeque<io::Result<&'static [u8]>>>,
         sent: Cell<usize>,
     }
 
     impl Endpoint for Scripted {
-        fn send(&self, payload: &[u8], _: SocketAddr) -> io::Result<usize> {
-            if let Some(kind) = self.sending.borrow_mut().pop_front() {
-                return Err(kind.into());
+        fn send(&self, transmits: &[Transmit]) -> io::Result<usize> {
+            let mut sending = self.sending.borrow_mut();
+            for sent in 0..transmits.len() {
+                // The error of one that is not the first is that of the next call.
+                if sent > 0 && matches!(sending.front(), Some(Some(_))) {
+                    return Ok(sent);
+                }
+                if let Some(kind) = sending.pop_front().flatten() {
+                    return Err(kind.into());
+                }
+                self.sent.set(self.sent.get() + 1);
             }
-            self.sent.set(self.sent.get() + 1);
-            Ok(payload.len())
+            Ok(transmits.len())
         }
 
         fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
@@ -492,6 +539,7 @@ mod tests {
             buffer: vec![0; BufferSize::default().capacity()],
             keeps_errors: true,
             readable: Vec::new(),
+            batch: Vec::new(),
             budget: BUDGET,
             memory: None,
             plan: Plan::new(&Config::default(), &[]),
@@ -599,7 +647,7 @@ mod tests {
         endpoint
             .sending
             .borrow_mut()
-            .extend([io::ErrorKind::Interrupted; 3]);
+            .extend([Some(io::ErrorKind::Interrupted); 3]);
         let mut driver = driver([endpoint]);
         driver.send(Instant::now);
         assert_eq!(driver.socket(0).sent.get(), 1);
@@ -617,7 +665,7 @@ mod tests {
             io::ErrorKind::InvalidInput,
         ] {
             let endpoint = Scripted::default();
-            endpoint.sending.borrow_mut().push_back(kind);
+            endpoint.sending.borrow_mut().push_back(Some(kind));
             let mut driver = driver([endpoint]);
             driver.send(Instant::now);
             assert_eq!(driver.socket(0).sent.get(), 1);
@@ -667,8 +715,8 @@ mod tests {
     struct Endless(Cell<u16>);
 
     impl Endpoint for Endless {
-        fn send(&self, payload: &[u8], _: SocketAddr) -> io::Result<usize> {
-            Ok(payload.len())
+        fn send(&self, transmits: &[Transmit]) -> io::Result<usize> {
+            Ok(transmits.len())
         }
 
         fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
@@ -748,8 +796,8 @@ mod tests {
     struct Vanished(Cell<usize>);
 
     impl Endpoint for Vanished {
-        fn send(&self, payload: &[u8], _: SocketAddr) -> io::Result<usize> {
-            Ok(payload.len())
+        fn send(&self, transmits: &[Transmit]) -> io::Result<usize> {
+            Ok(transmits.len())
         }
 
         fn receive(&self, _: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
@@ -778,7 +826,12 @@ mod tests {
 
     /// A sweep of 10.9.0.0/24, at a pace that allows everything at once.
     fn sweeping<S>(socket: S) -> Driver<S> {
-        let config = Config::default()
+        sweeping_as(&Config::default(), socket)
+    }
+
+    fn sweeping_as<S>(config: &Config, socket: S) -> Driver<S> {
+        let config = config.clone();
+        let config = config
             .with_broadcast(false)
             .with_pace(u32::MAX.try_into().unwrap());
         let local = IpAddr::from([10, 0, 0, 2]);
@@ -792,6 +845,7 @@ mod tests {
             buffer: vec![0; BufferSize::default().capacity()],
             keeps_errors: true,
             readable: Vec::new(),
+            batch: Vec::new(),
             budget: BUDGET,
             memory: None,
             plan: Plan::new(&Config::default(), &[]),
@@ -815,18 +869,118 @@ mod tests {
     }
 
     #[test]
+    fn fault_45_an_error_in_the_middle_of_a_batch_is_that_of_its_datagram() {
+        let unreachable = Some(io::ErrorKind::HostUnreachable);
+        let no_room = Some(io::ErrorKind::OutOfMemory);
+        let endpoint = Scripted::default();
+        let script = [None, None, unreachable, None, no_room];
+        endpoint.sending.borrow_mut().extend(script);
+        let mut driver = sweeping(endpoint);
+        let start = Instant::now();
+        assert!(driver.send(|| start));
+        let report = driver.discovery.report();
+        let (link, sweep) = (&report.links[0], report.sweep.unwrap());
+        assert_eq!(driver.socket(0).sent.get(), 3);
+        assert_eq!((link.probes_sent, link.send_errors), (1, 1));
+        // What was not sent for lack of room is asked later.
+        assert_eq!((sweep.asked, sweep.no_room), (3, 1));
+        for _ in 0..4 {
+            driver.send(|| start + Duration::from_millis(50));
+        }
+        assert_eq!(driver.socket(0).sent.get(), 253);
+        assert_eq!(driver.discovery.report().sweep.unwrap().asked, 253);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn fault_45_whatever_there_is_no_room_for_each_address_is_asked_in_the_end(
+            room in vec(0_usize..40, 1..20),
+            details: bool,
+        ) {
+            /// A socket that has room for so many datagrams, then for none, and so on. It keeps what
+            /// it sent, with its length.
+            #[derive(Default)]
+            struct Full {
+                room: RefCell<Vec<usize>>,
+                sent: RefCell<Vec<(SocketAddr, usize)>>,
+            }
+
+            impl Endpoint for Full {
+                fn send(&self, transmits: &[Transmit]) -> io::Result<usize> {
+                    let mut room = self.room.borrow_mut();
+                    let count = room.last().map_or(transmits.len(), |room| transmits.len().min(*room));
+                    if count == 0 {
+                        room.pop();
+                        return Err(io::ErrorKind::OutOfMemory.into());
+                    }
+                    if let Some(room) = room.last_mut() {
+                        *room -= count;
+                    }
+                    let transmits = transmits[..count].iter();
+                    let sent = transmits.map(|it| (it.destination, it.payload.len()));
+                    self.sent.borrow_mut().extend(sent);
+                    Ok(count)
+                }
+
+                fn receive(&self, _: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+                    Err(io::ErrorKind::WouldBlock.into())
+                }
+
+                fn queued_error(&self) -> Option<Queued> {
+                    None
+                }
+            }
+
+            let failures = room.len();
+            let socket = Full { room: room.into(), ..Full::default() };
+            let config = Config::default()
+                .with_details(details)
+                .with_probes(NonZeroU8::MIN)
+                .with_timeout(Duration::from_secs(3600));
+            let mut driver = sweeping_as(&config, socket);
+            let start = Instant::now();
+            for second in 0..200 {
+                driver.step(|| start + Duration::from_secs(second));
+            }
+            let report = driver.discovery.report();
+            let (link, sweep) = (&report.links[0], report.sweep.unwrap());
+            let failures = (failures - driver.socket(0).room.borrow().len()) as u64;
+            prop_assert_eq!((sweep.asked, sweep.no_room, sweep.complete), (254, failures, true));
+            prop_assert_eq!((link.probes_sent, link.send_errors), (1, 0));
+            let sent = driver.socket(0).sent.borrow();
+            let mut last: Vec<SocketAddr> = sent
+                .iter()
+                .filter(|(_, len)| !details || *len > 15)
+                .map(|(destination, _)| *destination)
+                .collect();
+            // In order, but for those that were asked again.
+            last.sort();
+            let all = (1..255).map(|host| SocketAddr::from(([10, 9, 0, host], 9999)));
+            prop_assert_eq!(last, all.collect::<Vec<_>>());
+            // Before each request for details there is the plain one.
+            if details {
+                for pair in sent.windows(2).filter(|pair| pair[1].1 > 15) {
+                    prop_assert_eq!(pair[0], (pair[1].0, 15));
+                }
+            }
+        }
+    }
+
+    #[test]
     fn fault_45_an_earlier_error_is_not_taken_for_that_of_the_datagram() {
         // The error of a vanished neighbor, then none.
         #[derive(Default)]
         struct Earlier(RefCell<VecDeque<io::ErrorKind>>, Cell<usize>);
 
         impl Endpoint for Earlier {
-            fn send(&self, payload: &[u8], _: SocketAddr) -> io::Result<usize> {
+            fn send(&self, transmits: &[Transmit]) -> io::Result<usize> {
                 if let Some(kind) = self.0.borrow().front() {
                     return Err((*kind).into());
                 }
-                self.1.set(self.1.get() + 1);
-                Ok(payload.len())
+                self.1.set(self.1.get() + transmits.len());
+                Ok(transmits.len())
             }
 
             fn receive(&self, _: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
@@ -856,7 +1010,7 @@ mod tests {
         endpoint
             .sending
             .borrow_mut()
-            .push_back(io::ErrorKind::OutOfMemory);
+            .push_back(Some(io::ErrorKind::OutOfMemory));
         let mut driver = sweeping(endpoint);
         let start = Instant::now();
         let Step::Wait(at) = driver.step(|| start) else {

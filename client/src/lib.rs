@@ -334,6 +334,7 @@ mod remember;
 mod report;
 mod resolve;
 mod select;
+mod send;
 #[cfg(feature = "serde")]
 mod serialize;
 mod server;

@@ -1,6 +1,7 @@
 //! The sweep: every address of whole networks, in order, at a bounded pace.
 
 use std::collections::{HashSet, VecDeque};
+use std::mem;
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::{Duration, Instant};
@@ -9,6 +10,7 @@ use udp_discovery_protocol::{IpNet, SendErrorKind};
 
 mod pace;
 mod ranges;
+mod recent;
 mod requests;
 
 pub(crate) use ranges::{Exclusions, Range, hosts_here, is_neighbor, number, of_network};
@@ -16,14 +18,12 @@ pub(crate) use ranges::{Exclusions, Range, hosts_here, is_neighbor, number, of_n
 use crate::nonces::probe_number;
 use pace::Pace;
 use ranges::{address, hosts};
+use recent::Recent;
 use requests::Requests;
 
 /// How long an address on link that does not answer holds its place. Linux asks three times for a
 /// neighbor, a second apart, before it gives up (`neigh/*/mcast_solicit`, arp(7)).
 const SILENT: Duration = Duration::from_secs(3);
-
-/// How many recent requests are remembered, to measure round-trip times.
-const RECENT: usize = 1 << 14;
 
 /// How many addresses that answered or refused are remembered. Others are asked again.
 const SETTLED: usize = 1 << 16;
@@ -45,10 +45,13 @@ pub(crate) struct Sweep {
     pace: Pace,
     /// The system's neighbor tables for IPv4 and IPv6.
     tables: [Table; 2],
-    /// The last requests.
-    recent: Requests<(SocketAddr, Kind)>,
-    /// Whether some of them were forgotten.
-    forgets: bool,
+    /// The number of the first address of each range, counted over all ranges, and of all addresses.
+    firsts: Vec<u64>,
+    addresses: u64,
+    /// The last requests, by the numbers of their addresses.
+    recent: Recent,
+    /// The last requests for details, by those numbers counted over all passes.
+    recent_details: Recent,
     /// Whether a request for details follows each request.
     details: bool,
     /// The request whose request for details is due next.
@@ -61,7 +64,6 @@ pub(crate) struct Sweep {
     begun: u32,
     /// When the first pass was complete.
     first_pass_over: Option<Instant>,
-    last: Option<Ask>,
 }
 
 /// A range with the way to ask it.
@@ -75,13 +77,6 @@ pub(crate) struct SweepRange {
     pub(crate) target: Option<usize>,
     /// Whether it is an address that answered an earlier search.
     pub(crate) remembered: bool,
-}
-
-/// A plain request, or one for details with the number of its pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Kind {
-    Plain,
-    Details(u8),
 }
 
 /// A request of a sweep.
@@ -105,7 +100,7 @@ pub(crate) struct Ask {
 #[derive(Debug)]
 struct Table {
     /// Requests that were not answered, each of which may hold an entry.
-    silent: Requests<SocketAddr>,
+    silent: Requests,
     /// How many there may be.
     limit: usize,
 }
@@ -133,6 +128,12 @@ impl Sweep {
         }
         let mut by_address: Vec<usize> = (0..ranges.len()).collect();
         by_address.sort_by_key(|at| (ranges[*at].port, ranges[*at].range.first));
+        let mut addresses = 0;
+        let mut firsts = Vec::with_capacity(ranges.len());
+        for range in &ranges {
+            firsts.push(addresses);
+            addresses += u64::from(range.len());
+        }
         let table = |limit: NonZeroUsize| Table {
             silent: Requests::default(),
             limit: limit.get(),
@@ -143,8 +144,10 @@ impl Sweep {
             ranges,
             pace: Pace::new(now, pace),
             tables: limits.map(table),
-            recent: Requests::default(),
-            forgets: false,
+            firsts,
+            addresses,
+            recent: Recent::default(),
+            recent_details: Recent::default(),
             details,
             owed: None,
             answered: HashSet::new(),
@@ -153,7 +156,6 @@ impl Sweep {
             allowed: 0,
             begun: 0,
             first_pass_over: None,
-            last: None,
         }
     }
 
@@ -185,19 +187,16 @@ impl Sweep {
     }
 
     /// Allows another pass.
-    pub(crate) fn start_pass(&mut self) {
+    pub(crate) fn start_pass(&mut self, now: Instant) {
         self.allowed += 1;
+        self.update(now);
     }
 
     /// The next request, if one is due. It counts as sent unless
-    /// [`handle_send_error`](Self::handle_send_error) follows.
+    /// [`handle_send_error`](Self::handle_send_error) or [`take_back`](Self::take_back) follows. Until
+    /// [`update`](Self::update) they are all of one pass.
     pub(crate) fn poll(&mut self, now: Instant) -> Option<Ask> {
-        if let Some(sent) = self.last.take()
-            && let Some(lane) = self.lanes.get_mut(sent.lane)
-        {
-            lane.back_off = BACK_OFF.0;
-        }
-        self.update(now);
+        self.free_places(now);
         if self.pace.ready() > now {
             return None;
         }
@@ -216,7 +215,7 @@ impl Sweep {
         })?;
         self.pace.take(now);
         self.lanes[lane].take(&self.ranges);
-        self.keep_recent(now, (destination, Kind::Plain));
+        self.recent.insert(now, self.number(range, destination));
         let SweepRange { link, target, .. } = self.ranges[range];
         let mut took_place = false;
         if self.lanes[lane].on_link {
@@ -225,7 +224,7 @@ impl Sweep {
             silent.insert(now, destination);
         }
         self.skip_settled();
-        self.last = Some(Ask {
+        let ask = Ask {
             destination,
             link,
             target,
@@ -234,29 +233,22 @@ impl Sweep {
             range,
             lane,
             took_place,
-        });
-        self.owed = self.last.filter(|_| self.details);
-        self.last
+        };
+        self.owed = self.details.then_some(ask);
+        Some(ask)
     }
 
     /// The request for details that follows `ask`, which is in the same pass.
     fn ask_details(&mut self, now: Instant, ask: Ask) -> Ask {
         self.pace.take(now);
         let pass = probe_number(self.begun as usize - 1);
-        self.keep_recent(now, (ask.destination, Kind::Details(pass)));
-        let ask = Ask {
+        let number = self.number(ask.range, ask.destination);
+        self.recent_details.insert(now, self.in_pass(number, pass));
+        let lane = &mut self.lanes[ask.lane];
+        lane.unfailed = lane.unfailed.saturating_add(1);
+        Ask {
             details: Some(pass),
             ..ask
-        };
-        self.last = Some(ask);
-        ask
-    }
-
-    fn keep_recent(&mut self, now: Instant, request: (SocketAddr, Kind)) {
-        self.recent.insert(now, request);
-        while self.recent.len() > RECENT {
-            self.recent.forget_first();
-            self.forgets = true;
         }
     }
 
@@ -271,10 +263,7 @@ impl Sweep {
 
     /// Handles the time: skips who answered, and begins the next pass if it is due.
     pub(crate) fn update(&mut self, now: Instant) {
-        for table in &mut self.tables {
-            table.silent.forget_before(now.checked_sub(SILENT));
-        }
-        self.skip_settled();
+        self.free_places(now);
         while self.is_pass_over() {
             if self.begun > 0 && self.first_pass_over.is_none() {
                 self.first_pass_over = Some(now);
@@ -288,26 +277,66 @@ impl Sweep {
         }
     }
 
-    /// Handles that the system did not send the last request. Returns that request.
+    /// Frees the places of those that were silent for long enough, and skips who answered.
+    fn free_places(&mut self, now: Instant) {
+        for table in &mut self.tables {
+            table.silent.forget_before(now.checked_sub(SILENT));
+        }
+        self.skip_settled();
+    }
+
+    /// Handles that the system did not send `ask`. Returns whether its address doesn't count as asked
+    /// any more.
     ///
     /// If the system had no room, which means on link that its neighbor table is full, the address is
     /// asked again after a while.
-    pub(crate) fn handle_send_error(&mut self, now: Instant, kind: SendErrorKind) -> Option<Ask> {
-        let ask = self.last.take()?;
-        self.owed = None;
-        let request = ask.details.map_or(Kind::Plain, Kind::Details);
-        self.recent.take((ask.destination, request));
+    pub(crate) fn handle_send_error(
+        &mut self,
+        now: Instant,
+        ask: &Ask,
+        kind: SendErrorKind,
+    ) -> bool {
+        if kind != SendErrorKind::NoRoom {
+            self.forget(ask);
+            return ask.details.is_none();
+        }
+        let taken_back = self.take_back(ask);
+        self.lanes[ask.lane].wait(now);
+        taken_back
+    }
+
+    /// Takes back `ask`, which was not sent, and has its address asked again, by a plain request too if
+    /// it is one for details. Of several requests the last must be taken back first. Returns whether its
+    /// address doesn't count as asked any more since.
+    pub(crate) fn take_back(&mut self, ask: &Ask) -> bool {
+        self.forget(ask);
+        let lane = &mut self.lanes[ask.lane];
+        let repeat = (ask.range, ask.destination);
+        if lane.repeats.front() == Some(&repeat) {
+            return false;
+        }
+        // A link that was given up has no ranges any more.
+        if !lane.ranges.is_empty() {
+            lane.repeats.push_front(repeat);
+        }
+        true
+    }
+
+    /// Forgets `ask`, which was not sent.
+    fn forget(&mut self, ask: &Ask) {
+        self.owed = self.owed.filter(|owed| owed.destination != ask.destination);
+        let number = self.number(ask.range, ask.destination);
+        match ask.details {
+            None => self.recent.take(number),
+            Some(pass) => self.recent_details.take(self.in_pass(number, pass)),
+        }
         // The request before one for details was sent.
         if ask.took_place && ask.details.is_none() {
             let table = self.ranges[ask.range].table();
             self.tables[table].silent.take(ask.destination);
         }
         let lane = &mut self.lanes[ask.lane];
-        // A link that was given up has no ranges any more.
-        if kind == SendErrorKind::NoRoom && !lane.ranges.is_empty() {
-            lane.repeat(now, ask.range, ask.destination);
-        }
-        Some(ask)
+        lane.unfailed = lane.unfailed.saturating_sub(1);
     }
 
     /// Whether `address` is one that is asked.
@@ -317,15 +346,17 @@ impl Sweep {
 
     /// When `address` was asked, if that is among the last requests.
     pub(crate) fn asked_at(&self, address: SocketAddr) -> Option<Instant> {
-        self.recent.get((canonical(address), Kind::Plain))
+        let range = self.position(address)?;
+        self.recent.get(self.number(range, address))
     }
 
     /// When `address` was asked for details in the pass with the number `pass`. If that may be forgotten,
     /// the time is that of the first request.
     pub(crate) fn asked_details_at(&self, address: SocketAddr, pass: u8) -> Option<Instant> {
-        let recent = self.recent.get((canonical(address), Kind::Details(pass)));
-        let may_be_forgotten =
-            self.forgets && u32::from(pass) < self.begun && self.contains(address);
+        let range = self.position(address)?;
+        let number = self.in_pass(self.number(range, address), pass);
+        let may_be_forgotten = self.recent_details.forgets() && u32::from(pass) < self.begun;
+        let recent = self.recent_details.get(number);
         recent.or_else(|| may_be_forgotten.then_some(self.start))
     }
 
@@ -401,6 +432,18 @@ impl Sweep {
         Some(ready.unwrap_or_else(|| self.pace.ready()))
     }
 
+    /// The number of an address of a range, counted over all ranges.
+    fn number(&self, range: usize, address: SocketAddr) -> u64 {
+        let within = number(address.ip()) - self.ranges[range].range.first;
+        // Networks are bounded.
+        self.firsts[range].saturating_add(u64::try_from(within).unwrap_or(u64::MAX))
+    }
+
+    /// The same, counted over all passes.
+    fn in_pass(&self, number: u64, pass: u8) -> u64 {
+        number.saturating_add(self.addresses.saturating_mul(pass.into()))
+    }
+
     /// The position of the range that asks `address`.
     fn position(&self, address: SocketAddr) -> Option<usize> {
         let (port, number) = (address.port(), number(address.ip()));
@@ -457,6 +500,8 @@ struct Lane {
     /// When it may send again after a failure, and how long it waits after the next.
     not_before: Option<Instant>,
     back_off: Duration,
+    /// How many requests were sent since the last failure.
+    unfailed: u32,
 }
 
 impl Lane {
@@ -471,6 +516,7 @@ impl Lane {
             repeats: VecDeque::new(),
             not_before: None,
             back_off: BACK_OFF.0,
+            unfailed: 0,
         }
     }
 
@@ -496,6 +542,7 @@ impl Lane {
     /// Goes on after the next address.
     fn take(&mut self, ranges: &[SweepRange]) {
         self.not_before = None;
+        self.unfailed = self.unfailed.saturating_add(1);
         if self.repeats.pop_front().is_none() {
             self.advance(ranges);
         }
@@ -524,8 +571,11 @@ impl Lane {
         }
     }
 
-    fn repeat(&mut self, now: Instant, range: usize, address: SocketAddr) {
-        self.repeats.push_front((range, address));
+    /// Waits after a failure.
+    fn wait(&mut self, now: Instant) {
+        if mem::take(&mut self.unfailed) > 0 {
+            self.back_off = BACK_OFF.0;
+        }
         self.not_before = Some(now + self.back_off);
         self.back_off = (self.back_off * 2).min(BACK_OFF.1);
     }

@@ -29,15 +29,17 @@ use ::tokio::io::Interest;
 use ::tokio::task;
 use ::tokio::time::{self, Sleep};
 use futures_core::Stream;
+use socket2::SockRef;
 
 use crate::client::Client;
 use crate::config::Config;
-use crate::discovery::Discovery;
+use crate::discovery::{Discovery, Transmit};
 use crate::driver::{Driver, Endpoint, Step};
 use crate::error::DiscoverError;
 use crate::refusals::{self, Queued};
 use crate::report::Report;
 use crate::resolve;
+use crate::send;
 use crate::server::DiscoveredServer;
 use crate::watch::Round;
 
@@ -263,8 +265,8 @@ impl Registered {
 }
 
 impl Endpoint for Registered {
-    fn send(&self, payload: &[u8], destination: SocketAddr) -> io::Result<usize> {
-        self.socket.send_to(payload, destination)
+    fn send(&self, transmits: &[Transmit]) -> io::Result<usize> {
+        send::send(&SockRef::from(&self.socket), transmits)
     }
 
     fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {

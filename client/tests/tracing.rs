@@ -34,8 +34,8 @@ impl Log {
             for payload in payloads {
                 search.handle_datagram(now, 0, ([10, 0, 0, 7], 9999).into(), payload);
             }
-            search.poll_transmit(now).unwrap();
-            search.handle_send_error(io::ErrorKind::NetworkUnreachable.into());
+            let probe = search.poll_transmit(now).unwrap();
+            search.handle_send_error(probe, io::ErrorKind::NetworkUnreachable.into());
             search.give_up(0, io::Error::other("no descriptors left"));
             search.handle_timeout(now + Duration::from_secs(1));
         });

@@ -517,7 +517,7 @@ impl Run {
             self.transmits += 1;
             if fails {
                 let error = io::ErrorKind::NetworkUnreachable.into();
-                self.search.handle_send_error(error);
+                self.search.handle_send_error(transmit, error);
             } else {
                 self.sent += 1;
             }

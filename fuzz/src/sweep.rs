@@ -247,7 +247,7 @@ impl Run {
             _ => None,
         };
         if let Some(kind) = kind {
-            self.search.handle_send_error(kind.into());
+            self.search.handle_send_error(transmit, kind.into());
         }
         let (was_sent, now) = (kind.is_none(), self.now);
         let repeats = fate == 0 && !asked.probed;

@@ -1,42 +1,33 @@
-//! When addresses were asked.
+//! When addresses were asked, in order.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::Hash;
+use std::net::SocketAddr;
 use std::time::Instant;
 
-/// The times of requests, in order. Of two with one key, such as an address, the later one counts.
-#[derive(Debug)]
-pub(crate) struct Requests<K> {
-    times: HashMap<K, Instant>,
+/// The times of requests, in order. Of two to one address, the later one counts.
+#[derive(Debug, Default)]
+pub(crate) struct Requests {
+    times: HashMap<SocketAddr, Instant>,
     /// The same, with requests that were taken or repeated since.
-    order: VecDeque<(Instant, K)>,
+    order: VecDeque<(Instant, SocketAddr)>,
 }
 
-impl<K> Default for Requests<K> {
-    fn default() -> Self {
-        Self {
-            times: HashMap::new(),
-            order: VecDeque::new(),
-        }
-    }
-}
-
-impl<K: Copy + Eq + Hash> Requests<K> {
-    pub(crate) fn insert(&mut self, now: Instant, key: K) {
-        let repeated = self.times.insert(key, now).is_some();
-        self.order.push_back((now, key));
+impl Requests {
+    pub(crate) fn insert(&mut self, now: Instant, address: SocketAddr) {
+        let repeated = self.times.insert(address, now).is_some();
+        self.order.push_back((now, address));
         if repeated {
             self.tidy();
         }
     }
 
-    pub(crate) fn take(&mut self, key: K) {
-        self.times.remove(&key);
+    pub(crate) fn take(&mut self, address: SocketAddr) {
+        self.times.remove(&address);
         self.tidy();
     }
 
-    pub(crate) fn get(&self, key: K) -> Option<Instant> {
-        self.times.get(&key).copied()
+    pub(crate) fn get(&self, address: SocketAddr) -> Option<Instant> {
+        self.times.get(&address).copied()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -51,21 +42,17 @@ impl<K: Copy + Eq + Hash> Requests<K> {
     /// Forgets those at `time` and before.
     pub(crate) fn forget_before(&mut self, time: Option<Instant>) {
         while self.first().is_some_and(|first| Some(first) <= time) {
-            self.forget_first();
+            if let Some((_, address)) = self.order.pop_front() {
+                self.times.remove(&address);
+            }
+            self.tidy();
         }
-    }
-
-    pub(crate) fn forget_first(&mut self) {
-        if let Some((_, key)) = self.order.pop_front() {
-            self.times.remove(&key);
-        }
-        self.tidy();
     }
 
     /// Has the first entry of `order` be one that counts, and bounds the others.
     fn tidy(&mut self) {
         let Self { times, order } = self;
-        let counts = |(at, key): &(Instant, K)| times.get(key) == Some(at);
+        let counts = |(at, address): &(Instant, SocketAddr)| times.get(address) == Some(at);
         while order.front().is_some_and(|first| !counts(first)) {
             order.pop_front();
         }
@@ -77,7 +64,6 @@ impl<K: Copy + Eq + Hash> Requests<K> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
     use std::time::Duration;
 
     use super::*;
@@ -96,7 +82,7 @@ mod tests {
         assert_eq!((requests.first(), requests.len()), (Some(at(2)), 2));
         requests.forget_before(Some(at(2)));
         assert_eq!((requests.first(), requests.len()), (Some(at(3)), 1));
-        requests.forget_first();
+        requests.forget_before(Some(at(3)));
         assert_eq!((requests.first(), requests.len()), (None, 0));
     }
 

@@ -29,7 +29,9 @@ struct Run {
     now: Instant,
     pace: u32,
     limit: usize,
-    /// Every request, whether or not the system sent it.
+    /// How many requests are sent together.
+    batch: usize,
+    /// Every request that was tried, whether or not the system sent it.
     asks: Vec<(Instant, Ask)>,
     /// The addresses that were sent to in each pass.
     passes: Vec<Vec<SocketAddr>>,
@@ -45,13 +47,14 @@ impl Run {
         let now = Instant::now();
         let limits = [NonZeroUsize::new(limit).unwrap(); 2];
         let mut sweep = Sweep::new(now, NonZeroU32::new(pace).unwrap(), limits, false, ranges);
-        sweep.start_pass();
+        sweep.start_pass(now);
         Self {
             sweep,
             start: now,
             now,
             pace,
             limit,
+            batch: 1,
             asks: Vec::new(),
             passes: Vec::new(),
             silent: HashMap::new(),
@@ -62,22 +65,38 @@ impl Run {
 
     /// Sends what is due now.
     fn send(&mut self, fate: &mut impl FnMut(&Ask, usize) -> Fate) {
-        while let Some(ask) = self.sweep.poll(self.now) {
-            self.asks.push((self.now, ask));
+        loop {
+            self.sweep.update(self.now);
+            let polled = (0..self.batch).map_while(|_| self.sweep.poll(self.now));
+            let polled: Vec<Ask> = polled.collect();
+            if polled.is_empty() {
+                return;
+            }
+            for batch in polled.chunk_by(|a, b| a.link == b.link) {
+                self.send_batch(batch, fate);
+            }
+        }
+    }
+
+    /// Sends requests of one link, until the system has no room.
+    fn send_batch(&mut self, batch: &[Ask], fate: &mut impl FnMut(&Ask, usize) -> Fate) {
+        for (at, ask) in batch.iter().enumerate() {
+            self.asks.push((self.now, *ask));
             let address = ask.destination;
             let on_link = self.sweep.lanes[ask.lane].on_link;
-            let fate = fate(&ask, self.asks.len());
+            let fate = fate(ask, self.asks.len());
             match fate {
-                Fate::NoRoom | Fate::Fails => {
-                    let kind = if fate == Fate::NoRoom {
-                        SendErrorKind::NoRoom
-                    } else {
-                        SendErrorKind::Refused
-                    };
-                    self.sweep.handle_send_error(self.now, kind).unwrap();
-                    if fate == Fate::NoRoom {
-                        continue;
+                Fate::NoRoom => {
+                    for unsent in batch[at + 1..].iter().rev() {
+                        self.sweep.take_back(unsent);
                     }
+                    let kind = SendErrorKind::NoRoom;
+                    self.sweep.handle_send_error(self.now, ask, kind);
+                    return;
+                }
+                Fate::Fails => {
+                    let kind = SendErrorKind::Refused;
+                    self.sweep.handle_send_error(self.now, ask, kind);
                 }
                 Fate::Answers(delay) => self.pending.push((self.now + delay, address, true)),
                 Fate::Refuses(delay) => self.pending.push((self.now + delay, address, false)),
@@ -270,8 +289,8 @@ fn the_estimate_is_right_if_nobody_answers() {
 fn later_passes_leave_out_who_answered_or_refused() {
     // So slow that the answers arrive in between.
     let mut run = Run::new(50, 341, of(&["10.9.0.0/29"]));
-    run.sweep.start_pass();
-    run.sweep.start_pass();
+    run.sweep.start_pass(run.now);
+    run.sweep.start_pass(run.now);
     let fate = |ask: &Ask, nth: usize| match ask.destination {
         it if it == ip("10.9.0.2") => Fate::Answers(Duration::ZERO),
         it if it == ip("10.9.0.3") && nth > 6 => Fate::Refuses(Duration::ZERO),
@@ -289,7 +308,7 @@ fn a_pass_waits_until_it_is_allowed() {
     assert_eq!((run.sweep.passes(), run.asks.len()), (1, 2));
     assert_eq!(run.sweep.first_pass_over(), Some(run.now));
     run.now += SECOND;
-    run.sweep.start_pass();
+    run.sweep.start_pass(run.now);
     assert!(run.sweep.poll_timeout().unwrap() <= run.now);
     let run = run.run(on_time, silent);
     assert_eq!((run.sweep.passes(), run.asks.len()), (2, 4));
@@ -318,6 +337,24 @@ fn fault_45_without_room_the_sweep_slows_down_and_asks_that_address_again() {
     // What was asked is as without.
     let undisturbed = Run::new(2000, 341, ranges).run(on_time, silent);
     assert_eq!(run.passes, undisturbed.passes);
+}
+
+#[test]
+fn fault_45_what_was_not_tried_for_lack_of_room_is_asked_in_order_and_the_wait_doubles_once() {
+    let run = Run {
+        batch: 5,
+        ..Run::new(2000, 341, of(&["10.0.0.0/28"]))
+    };
+    let run = run.run(on_time, |_, nth| match nth {
+        3 | 4 => Fate::NoRoom,
+        _ => Fate::Silent,
+    });
+    let expected: Vec<_> = [1, 3, 4, 4, 4].into_iter().chain(5..16).collect();
+    let asked = run.asks.iter().map(|(_, ask)| ask.destination);
+    let expected = expected.iter().map(|host| ip(&format!("10.0.0.{host}")));
+    assert_eq!(asked.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    let at = |nth: usize| run.asks[nth].0 - run.start;
+    assert_eq!([at(2), at(3), at(4)], [0, 50, 150].map(|ms| ms * MS));
 }
 
 #[test]
@@ -403,6 +440,7 @@ proptest! {
         fates in vec(fate(), 1..40),
         late in vec(0_u32..50, 1..20),
         passes in 1_u32..4,
+        batch in 1_usize..20,
         networks in vec(0_usize..6, 1..4),
     ) {
         let all = ["10.9.0.0/27", "10.0.0.0/27", "10.1.0.0/28", "10.0.15.240/28", "10.9.0.16/28", "10.1.0.3/32"];
@@ -412,8 +450,8 @@ proptest! {
             .iter()
             .flat_map(|it| (it.range.first..=it.range.last).map(|number| it.address(number)))
             .collect();
-        let mut run = Run::new(pace, LIMIT, ranges);
-        (1..passes).for_each(|_| run.sweep.start_pass());
+        let mut run = Run { batch, ..Run::new(pace, LIMIT, ranges) };
+        (1..passes).for_each(|_| run.sweep.start_pass(run.now));
         let mut late = late.into_iter().cycle().map(|ms| ms * MS);
         let run = run.run(|| late.next().unwrap(), |_, nth| {
             // Not for ever, so that the sweep ends.

@@ -119,14 +119,12 @@ fn a_search_without_time_still_asks_once() {
 }
 
 #[test]
-fn a_send_error_is_about_the_last_datagram_and_counts_once() {
+fn a_datagram_that_is_not_sent_counts_as_an_error_and_not_as_a_probe() {
     let mut sim = Sim::new(&Config::default());
-    let error = || io::Error::from(io::ErrorKind::NetworkUnreachable);
-    sim.search.handle_send_error(error());
-    assert_eq!(sim.search.links()[0].send_errors, 0, "nothing was sent");
-    sim.search.poll_transmit(sim.now).unwrap();
-    sim.search.handle_send_error(error());
-    sim.search.handle_send_error(error());
+    let probe = sim.search.poll_transmit(sim.now).unwrap();
+    assert_eq!(sim.search.links()[0].probes_sent, 1);
+    let error = io::ErrorKind::NetworkUnreachable.into();
+    sim.search.handle_send_error(probe, error);
     let link = &sim.search.links()[0];
     assert_eq!((link.probes_sent, link.send_errors), (0, 1));
 }

@@ -72,12 +72,14 @@ proptest! {
                 }
                 Op::SendAll { fails } => {
                     for _ in 0..3 {
-                        if search.poll_transmit(now).is_some() && fails {
+                        if let Some(transmit) = search.poll_transmit(now)
+                            && fails
+                        {
                             let error = io::ErrorKind::HostUnreachable.into();
-                            search.handle_send_error(error);
+                            search.handle_send_error(transmit, error);
                         }
                     }
-                    prop_assert_eq!(search.poll_transmit(now), None);
+                    prop_assert!(search.poll_transmit(now).is_none());
                 }
                 Op::ReceiveError(code) => {
                     let error = io::Error::from_raw_os_error(code);

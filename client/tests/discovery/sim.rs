@@ -178,7 +178,7 @@ impl Sim {
             destinations.push(transmit.destination.ip());
             if (self.refuses)(self.probes.len(), &transmit) {
                 let error = io::ErrorKind::NetworkUnreachable.into();
-                self.search.handle_send_error(error);
+                self.search.handle_send_error(transmit, error);
             } else {
                 self.deliver(&transmit);
             }

@@ -70,7 +70,7 @@ impl Host {
                     if let Some((name, kind)) = self.refuses
                         && interface == name
                     {
-                        discovery.handle_send_error(kind.into());
+                        discovery.handle_send_error(transmit, kind.into());
                     }
                 }
                 for (source, answer) in self.answers {
