@@ -111,7 +111,7 @@ fn a_server_is_found_by_its_name_properties_and_id() {
             &["--name=print*"],
             &["--where=ROOM=214", "--where=note=a, b"],
         ] {
-            let found = Found::on(&a, &[&["--format=plain"], options].concat());
+            let found = Found::on(&a, &[&["--format=plain", "--expect=1"], options].concat());
             assert_eq!((found.code, &*found.stdout), (0, "10.77.1.2"), "{found:#?}");
         }
         let nobody = format!("-{}", "A".repeat(42));

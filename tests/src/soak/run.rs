@@ -23,7 +23,7 @@ use super::topology::{NETWORKS, Topology};
 use super::{Args, checks, plot, watcher};
 use crate::lab::{Host, Stop, have};
 
-/// After how many samples progress is printed.
+/// After how many samples progress is printed again.
 const PROGRESS: usize = 10;
 
 /// Runs the soak and returns the program's exit code.
@@ -181,7 +181,7 @@ impl Shared {
                 server: counts,
                 counts: self.counters.counts(),
             };
-            if samples.len() % PROGRESS == PROGRESS - 1 {
+            if samples.len() % PROGRESS == 0 {
                 print_progress(&sample);
             }
             samples.push(sample);
