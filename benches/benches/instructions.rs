@@ -36,7 +36,7 @@ fn with_codec(datagram: &'static [u8]) -> (Codec, &'static [u8]) {
 
 #[library_benchmark]
 #[bench::request(args = (REQUEST), setup = with_codec, config = at_most(110))]
-#[bench::response(args = (RESPONSE), setup = with_codec, config = at_most(650))]
+#[bench::response(args = (RESPONSE), setup = with_codec, config = at_most(600))]
 fn decode((codec, datagram): (Codec, &[u8])) -> (Codec, Result<Message, DecodeError>) {
     let message = black_box(codec.decode(black_box(datagram)));
     // Returned, since dropping it here would count.

@@ -10,14 +10,14 @@
 //!
 //! The Python client ignores this white space. The encoder writes none.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv6Addr};
 use core::num::NonZeroU16;
 use core::str;
 
 use nom::bytes::complete::{tag, take_while1};
 use nom::character::complete::char;
 use nom::combinator::map_opt;
-use nom::sequence::{delimited, terminated};
+use nom::sequence::delimited;
 use nom::{IResult, Parser as _};
 
 use super::error::DecodeError;
@@ -61,14 +61,15 @@ fn ip(input: &[u8]) -> Parsed<'_, IpAddr> {
 }
 
 fn ipv4(input: &[u8]) -> Parsed<'_, IpAddr> {
-    (
-        terminated(number, char('.')),
-        terminated(number, char('.')),
-        terminated(number, char('.')),
-        number,
-    )
-        .map(|(a, b, c, d)| IpAddr::V4(Ipv4Addr::new(a, b, c, d)))
-        .parse(input)
+    let mut octets = [0; 4];
+    let mut rest = input;
+    for (at, octet) in octets.iter_mut().enumerate() {
+        if at > 0 {
+            (rest, _) = char('.')(rest)?;
+        }
+        (rest, *octet) = number(rest)?;
+    }
+    Ok((rest, octets.into()))
 }
 
 fn port(input: &[u8]) -> Parsed<'_, NonZeroU16> {
