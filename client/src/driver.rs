@@ -254,12 +254,12 @@ impl<S: Endpoint> Driver<S> {
                 all_sent = true;
                 break;
             };
-            if batch.first().is_some_and(|it| it.link != transmit.link) {
+            let alone = !transmit.is_of_sweep();
+            if alone || batch.first().is_some_and(|it| it.link != transmit.link) {
                 self.send_batch(&mut batch);
             }
-            let can_wait = transmit.is_of_sweep();
             batch.push(transmit);
-            if batch.len() == MAX_BATCH || !can_wait {
+            if alone || batch.len() == MAX_BATCH {
                 self.send_batch(&mut batch);
                 now = clock();
             }
@@ -269,8 +269,9 @@ impl<S: Endpoint> Driver<S> {
         all_sent
     }
 
-    /// Sends datagrams of one link, and leaves none. Repeats the call if a signal interrupts it, or if
-    /// it returns the error of an earlier datagram, which the system returns once.
+    /// Sends one datagram, or requests of a sweep on one link, and leaves none. Repeats the call if a
+    /// signal interrupts it, or if it returns the error of an earlier datagram, which the system returns
+    /// once.
     fn send_batch(&mut self, batch: &mut Vec<Transmit>) {
         while let Some(first) = batch.first() {
             let Some(socket) = &self.sockets[first.link] else {
@@ -451,7 +452,6 @@ mod tests {
 
     use proptest::collection::vec;
     use proptest::prelude::*;
-
     use socket2::SockRef;
     use udp_discovery_protocol::{BufferSize, InterfaceAddress};
 
@@ -950,15 +950,14 @@ mod tests {
             prop_assert_eq!((sweep.asked, sweep.no_room, sweep.complete), (254, failures, true));
             prop_assert_eq!((link.probes_sent, link.send_errors), (1, 0));
             let sent = driver.socket(0).sent.borrow();
-            let mut last: Vec<SocketAddr> = sent
+            let mut asked: Vec<SocketAddr> = sent
                 .iter()
                 .filter(|(_, len)| !details || *len > 15)
                 .map(|(destination, _)| *destination)
                 .collect();
-            // In order, but for those that were asked again.
-            last.sort();
+            asked.sort();
             let all = (1..255).map(|host| SocketAddr::from(([10, 9, 0, host], 9999)));
-            prop_assert_eq!(last, all.collect::<Vec<_>>());
+            prop_assert_eq!(asked, all.collect::<Vec<_>>());
             // Before each request for details there is the plain one.
             if details {
                 for pair in sent.windows(2).filter(|pair| pair[1].1 > 15) {

@@ -155,7 +155,7 @@ pub struct SweepReport {
 impl SweepReport {
     pub(crate) fn new(sweep: &Sweep) -> Self {
         Self {
-            addresses: sweep.ranges().map(|(_, len)| u64::from(len)).sum(),
+            addresses: sweep.addresses(),
             asked: 0,
             passes: 0,
             complete: false,

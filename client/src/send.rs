@@ -28,7 +28,6 @@ fn send_many(socket: &SockRef<'_>, transmits: &[Transmit]) -> io::Result<usize> 
 
     use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, sendmmsg};
 
-    let transmits = &transmits[..transmits.len().min(MAX_BATCH)];
     let slices = transmits.iter().map(|it| [IoSlice::new(&it.payload)]);
     let slices: Vec<[IoSlice<'_>; 1]> = slices.collect();
     let destinations = transmits.iter().map(|it| Some(it.destination.into()));
@@ -43,5 +42,8 @@ fn send_many(socket: &SockRef<'_>, transmits: &[Transmit]) -> io::Result<usize> 
         [],
         flags,
     )?;
-    Ok(results.count())
+    match results.count() {
+        0 => Err(io::ErrorKind::WriteZero.into()),
+        sent => Ok(sent),
+    }
 }

@@ -164,10 +164,14 @@ impl Sweep {
         self.ranges.iter().map(|range| (*range, range.len()))
     }
 
+    /// How many addresses they have together.
+    pub(crate) fn addresses(&self) -> u64 {
+        self.addresses
+    }
+
     /// How long a pass takes, if nobody answers: the time that the pace takes for all addresses, or the
     /// time that those on link hold their places, whichever is longer.
     pub(crate) fn estimate(&self) -> Duration {
-        let all = self.ranges().map(|(_, len)| u64::from(len)).sum();
         let on_link = |table: usize| {
             let ranges = self.ranges();
             let ranges = ranges.filter(|(it, _)| it.range.on_link && it.table() == table);
@@ -177,7 +181,9 @@ impl Sweep {
             let waits = u32::try_from(last / limit).unwrap_or(u32::MAX);
             SILENT.saturating_mul(waits) + self.time_for(last % limit)
         };
-        self.time_for(all).max(on_link(0)).max(on_link(1))
+        self.time_for(self.addresses)
+            .max(on_link(0))
+            .max(on_link(1))
     }
 
     /// How long the pace takes to ask this many addresses.
